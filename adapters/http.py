@@ -1,0 +1,107 @@
+"""The HTTP session every adapter uses: timeouts, counting, no silent repeats, known hosts only.
+
+Lives here: `ServiceSession` (one per account, one thread at a time), and `retrying`, the retry policy for calls
+that may be repeated. Does not live here: what an error of a service means; each adapter translates its own.
+
+Why our own session: simple-salesforce sets no timeout and builds https addresses only; httplib2 repeats a POST by
+itself when the answer is lost; `requests` with no retries does neither.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from connector.accounts import is_loopback
+from connector.errors import Retry
+
+T = TypeVar("T")
+
+#: Seconds to connect and to wait for an answer; below a third of the lane lease (engine 3.4).
+TIMEOUT = (5.0, 15.0)
+
+#: Longest wait inside one call; a longer `Retry-After` goes up to the lane, which blocks the mailbox.
+LONGEST_WAIT = 2.0
+
+
+class _PlainLoopback(HTTPAdapter):
+    """Send an https request for one loopback host over plain http (simple-salesforce cannot say http)."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        request.url = urlunsplit(("http", *parts[1:]))
+        return super().send(request, *args, **kwargs)
+
+
+class ServiceSession(requests.Session):
+    """A `requests.Session` with default timeouts that counts its calls and refuses plain http off this machine.
+
+    `plain_base`: an `http://` loopback address whose `https://` twin is sent in plain.
+    """
+
+    def __init__(self, *, plain_base: str | None = None) -> None:
+        """Open; no connection is made."""
+        super().__init__()
+        self.calls = 0
+        self.trust_env = True
+        if plain_base is not None:
+            self.mount(f"https://{urlsplit(plain_base).netloc}", _PlainLoopback())
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send once, with the default timeout, and count it; redirects are followed for GET only."""
+        address = url.decode() if isinstance(url, bytes) else url
+        if urlsplit(address).scheme == "http" and not is_loopback(address):
+            raise requests.exceptions.InvalidURL("plain http is accepted for loopback addresses only")
+        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
+        kwargs.setdefault("allow_redirects", str(method).upper() == "GET")
+        self.calls += 1
+        return super().request(method, url, *args, **kwargs)
+
+
+def retry_after(response: requests.Response) -> timedelta | None:
+    """Return the wait a response asks for, from seconds or an HTTP date; None when it does not say."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return timedelta(seconds=int(value))
+    try:
+        at = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return max(at - now, timedelta(0))
+
+
+def _worth_another(error: BaseException) -> bool:
+    return isinstance(error, Retry) and (error.after is None or error.after.total_seconds() <= LONGEST_WAIT)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Retry) and error.after is not None:
+        return error.after.total_seconds()
+    backoff: float = min(LONGEST_WAIT, 0.1 * 2**state.attempt_number)
+    return backoff * (0.5 + random.random() / 2)  # noqa: S311 - jitter
+
+
+def retrying(call: Callable[[], T], *, attempts: int = 3, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Run a call that may be repeated safely; repeat it on `Retry`, with backoff, jitter and short `Retry-After`.
+
+    Never wrap a call whose effect must happen once.
+    """
+    policy = Retrying(
+        retry=retry_if_exception(_worth_another),
+        stop=stop_after_attempt(attempts),
+        wait=_wait,
+        sleep=sleep,
+        reraise=True,
+    )
+    return policy(call)

@@ -1,0 +1,130 @@
+"""What the sandbox's services share: its clock, its tokens, its log, and the shape of a service.
+
+Lives here: `SandboxClock`, `Tokens`, `SandboxLog`, `Service`. Does not live here: what a service answers
+(`salesforce`, `gmail`, `graph`), the process and the control API (`app`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from starlette.routing import BaseRoute
+
+
+class SandboxClock:
+    """Time inside the sandbox: the machine's own, plus how far it was moved; or frozen at a given instant."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        """Freeze at `start` (aware); without it follow the machine's clock."""
+        self._lock = threading.Lock()
+        self._frozen = start
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+        with self._lock:
+            return self._frozen if self._frozen is not None else datetime.now(UTC) + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        """Move forward instead of waiting."""
+        self.advance(timedelta(seconds=seconds))
+
+    def advance(self, by: timedelta) -> datetime:
+        """Move forward; never back."""
+        with self._lock:
+            by = max(by, timedelta())
+            if self._frozen is not None:
+                self._frozen += by
+            else:
+                self._ahead += by
+        return self.now()
+
+    def advance_to(self, instant: datetime) -> datetime:
+        """Move forward to an instant; one that has passed changes nothing."""
+        return self.advance(instant - self.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a token allows."""
+
+    service: str
+    #: The user it stands for; "" for an application that may act for everyone.
+    subject: str
+    scopes: frozenset[str]
+    expires: datetime
+
+
+class Tokens:
+    """Bearer tokens the sandbox has handed out."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        """Start with no token."""
+        self._clock = clock
+        self._grants: dict[str, Grant] = {}
+
+    def issue(
+        self, service: str, *, subject: str = "", scopes: Sequence[str] = (), hours: float = 1, token: str = ""
+    ) -> str:
+        """Hand out a token (a given one, or a new one) and return it."""
+        token = token or secrets.token_urlsafe(24)
+        expires = self._clock.now() + timedelta(hours=hours)
+        self._grants[token] = Grant(service=service, subject=subject, scopes=frozenset(scopes), expires=expires)
+        return token
+
+    def check(self, service: str, authorization: str) -> Grant | None:
+        """Return what an Authorization header allows, or None when it is missing, unknown, foreign or expired."""
+        scheme, _, token = authorization.partition(" ")
+        grant = self._grants.get(token) if scheme.lower() == "bearer" else None
+        if grant is None or grant.service != service or grant.expires <= self._clock.now():
+            return None
+        return grant
+
+    def revoke_all(self, service: str) -> None:
+        """Make every token of a service invalid, as an administrator can."""
+        self._grants = {token: grant for token, grant in self._grants.items() if grant.service != service}
+
+
+class SandboxLog:
+    """Every call and every lasting effect, for tests to judge by."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        """Start empty."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+        self.requests: list[dict[str, Any]] = []
+        self.effects: list[dict[str, Any]] = []
+
+    def call(self, service: str, method: str, path: str) -> None:
+        """Note one HTTP call to a service (token calls go under `<service>:token`)."""
+        with self._lock:
+            self.calls[service] += 1
+            self.requests.append({"service": service, "method": method, "path": path})
+
+    def effect(self, service: str, effect: str, **details: Any) -> None:
+        """Note one lasting effect: `task_created`, `task_updated`, `draft_created`, `mail_sent`, ..."""
+        with self._lock:
+            self.effects.append({"at": self._clock.now().isoformat(), "service": service, "effect": effect, **details})
+
+
+class Service(Protocol):
+    """One simulated service."""
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return its HTTP routes, with absolute paths."""
+        ...
+
+    def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
+        """Return what people outside can do in it: name -> function of keyword arguments, returning JSON."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return all it holds as JSON, to look at."""
+        ...

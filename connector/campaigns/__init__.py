@@ -1,0 +1,1 @@
+"""What a campaign is: its model, reading and checking its file, its versions and their differences."""

@@ -1,0 +1,464 @@
+"""Ports: what the core asks of the outside, by role, in the core's own words.
+
+Roles: `TaskBook`, `People`, `ActivityLog` make a CRM; `Drafts`, `Outgoing`, `Incoming` make a mailbox.
+An adapter package registers a `CrmAdapter` or a `MailboxAdapter` under the entry point group `connector.adapters`.
+
+Every method may raise `Retry`, `Reconnect` or `Refused`. A method that has an effect which must not be repeated
+raises `OutcomeUnknown` when the answer was lost after the request left; the core then calls `find`.
+All instants are aware and UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from connector.accounts import AccountModel
+from connector.capabilities import CrmCapabilities, MailboxCapabilities
+from connector.errors import AdapterError
+
+#: The group under which adapter packages are found.
+ENTRY_POINT_GROUP = "connector.adapters"
+
+#: Header and extended property that carry the intent key (spec interfaces 3).
+STAMP_HEADER = "X-Connector-Intent"
+STAMP_PROPERTY = "ConnectorIntentId"
+
+
+class Clock(Protocol):
+    """The only source of time; made in `connector.app`."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, or on a virtual clock move forward."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------- mail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A mail address with its display name (may be empty)."""
+
+    email: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailIdentity:
+    """Whose mailbox it is."""
+
+    email: str
+    name: str
+    #: Other addresses the rep sends from, lower case.
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file to attach."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """The sent mail that a follow-up answers, as far as it is known."""
+
+    #: RFC 5322 Message-ID as really sent, with angle brackets.
+    internet_message_id: str | None = None
+    #: The whole chain, oldest first, ending with `internet_message_id`.
+    references: tuple[str, ...] = ()
+    #: The service's thread or conversation id; only valid in the mailbox named by `mailbox`.
+    thread_id: str | None = None
+    #: The service's id of the sent message; only valid in the mailbox named by `mailbox`.
+    provider_id: str | None = None
+    #: Address of the rep in whose mailbox the ids above are valid.
+    mailbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A mail ready to become a draft: one recipient, HTML and its plain-text alternative."""
+
+    #: Intent key; the stamp.
+    key: str
+    sender: Address
+    to: Address
+    subject: str
+    html: str = field(repr=False)
+    text: str = field(repr=False)
+    attachments: tuple[Attachment, ...] = ()
+    thread: Thread | None = None
+    #: Address for List-Unsubscribe, when unsubscribe is on.
+    unsubscribe: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftRef:
+    """Everything a service told about a draft; any of it may change later, so all of it is kept."""
+
+    draft_id: str
+    #: The service's id of the message inside (Gmail: new at each save; Outlook: same as draft_id).
+    provider_id: str | None = None
+    thread_id: str | None = None
+    internet_message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentMail:
+    """A mail that lies in Sent."""
+
+    provider_id: str
+    at: datetime
+    thread_id: str | None = None
+    internet_message_id: str | None = None
+    references: tuple[str, ...] = ()
+    #: Intent key found on it; None when the client dropped the stamp.
+    key: str | None = None
+    to: tuple[str, ...] = ()
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What is known of a mail that must be found again: keys in the order they are tried."""
+
+    key: str
+    draft: DraftRef | None
+    to: str
+    subject: str
+    #: Nothing older than this can be it.
+    since: datetime
+
+
+class Whereabouts(StrEnum):
+    """Where a look-up found a mail."""
+
+    DRAFT = "draft"
+    SENT = "sent"
+    #: The rep scheduled it in the client: neither draft nor sent.
+    SCHEDULED = "scheduled"
+    #: In the bin, or nowhere although every place was searched.
+    DISCARDED = "discarded"
+    #: Nowhere, and it was never seen anywhere: it may be safely made.
+    ABSENT = "absent"
+    #: The mailbox cannot tell (scope missing, search incomplete).
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Answer of a look-up; `matched_by` names the key that matched, for the ledger."""
+
+    where: Whereabouts
+    draft: DraftRef | None = None
+    sent: SentMail | None = None
+    matched_by: str = ""
+    #: Further drafts that carry the same stamp: left over from a lost answer, to be deleted.
+    extra: tuple[DraftRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSent:
+    """Change: a mail appeared in Sent, by whatever hand."""
+
+    mail: SentMail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftSaved:
+    """Change: a draft was saved again; Gmail gives it a new message id each time."""
+
+    draft: DraftRef
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftGone:
+    """Change: the message with this id left Drafts: sent, moved, discarded or saved anew. Look it up."""
+
+    provider_id: str
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailReceived:
+    """Change: a mail arrived. Classified in the core (`connector.inbox`), never in an adapter."""
+
+    provider_id: str
+    at: datetime
+    sender: Address
+    to: tuple[str, ...]
+    subject: str
+    thread_id: str | None = None
+    internet_message_id: str | None = None
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    #: Lower-case header name -> values in order.
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    #: Beginning of the plain text; enough to show, not the whole mail.
+    text: str = field(default="", repr=False)
+    #: The whole RFC 5322 message, when it looks like a delivery report; else None.
+    raw: bytes | None = field(default=None, repr=False)
+
+
+MailChange = MailSent | DraftSaved | DraftGone | MailReceived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailPull:
+    """What changed since a cursor, oldest first, and the cursor to store once all of it is stored."""
+
+    changes: tuple[MailChange, ...]
+    cursor: str
+    #: True when the old cursor had expired and a bounded full look was made instead.
+    resynced: bool = False
+
+
+class Drafts(Protocol):
+    """Place drafts in a rep's mailbox."""
+
+    def create_draft(self, mail: Mail) -> DraftRef:
+        """Place a draft. The request is sent once; a lost answer raises `OutcomeUnknown(mail.key)`."""
+        ...
+
+    def delete_draft(self, draft: DraftRef) -> None:
+        """Delete a draft; one that is gone already is no error."""
+        ...
+
+    def draft_address(self, draft: DraftRef) -> str:
+        """Return the address that opens the draft now, for the right signed-in account.
+
+        Raises `Refused(code="draft_gone")` when the draft is no longer there.
+        """
+        ...
+
+
+class Outgoing(Protocol):
+    """Send from a rep's mailbox, and find what was sent."""
+
+    def send_draft(self, draft: DraftRef, key: str) -> SentMail:
+        """Send an existing draft, once.
+
+        Raises `OutcomeUnknown(key)` when the answer was lost or only "accepted" without proof could not be
+        confirmed, `Refused(code="draft_gone")` when there is no such draft (it may have been sent already).
+        """
+        ...
+
+    def find(self, trace: Trace) -> Found:
+        """Look a mail up in Drafts and in Sent by stored id, stamp, Message-ID, then recipient+subject+time."""
+        ...
+
+
+class Incoming(Protocol):
+    """See what happened in a rep's mailbox."""
+
+    def pull_mail(self, cursor: str | None) -> MailPull:
+        """Return changes since the cursor; one call when nothing changed. None means: start from now."""
+        ...
+
+
+class Mailbox(Drafts, Outgoing, Incoming, Protocol):
+    """One rep's mailbox."""
+
+    capabilities: ClassVar[MailboxCapabilities]
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls made to the service since it was opened (token calls not counted)."""
+        ...
+
+
+class MailboxAdapter(Protocol):
+    """How a kind of mailbox is opened; registered as an entry point."""
+
+    capabilities: ClassVar[MailboxCapabilities]
+    #: Section under `accounts:` it reads, or None if it needs no account.
+    account_name: ClassVar[str | None]
+    account_model: ClassVar[type[AccountModel] | None]
+
+    def open_mailbox(self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock) -> Mailbox:
+        """Open one rep's mailbox; nothing is called until it is used.
+
+        `sole` is true when this rep is the only one with this kind of mailbox: a given access token is then the
+        rep's own, and "me" names the mailbox.
+        """
+        ...
+
+
+# ----------------------------------------------------------------------------------------------- CRM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWrite:
+    """A write of one task: only the fields named in `fields` are written.
+
+    Field names are ours: `subject, closed, priority, due_date, reminder_at, description, who, what, owner,
+    subtype`. Values: str, bool (`closed`), `date` (`due_date`), `datetime` (`reminder_at`), `Priority`, `StepType`
+    (`subtype`), or None to clear. `subtype` is given on creation only.
+    """
+
+    key: str
+    #: False: the task must exist already; one that a user deleted is never made again.
+    create: bool
+    fields: Mapping[str, Any]
+    #: Rows of one account and person are kept together so that parallel writes do not lock each other.
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWritten:
+    """Result of one write, in the order of the writes."""
+
+    key: str
+    remote_id: str | None = None
+    #: None when written; `Refused(code="gone")` when a user deleted the task.
+    error: AdapterError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteTask:
+    """A task as the CRM has it now."""
+
+    key: str
+    remote_id: str
+    subject: str
+    #: The org's own value; shown, never coerced.
+    status: str
+    closed: bool
+    priority: str
+    due_date: date | None
+    description: str
+    owner: str | None
+    who: str | None
+    deleted: bool
+    modified_at: datetime
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPull:
+    """Tasks changed since a cursor, oldest first, each at most once, and the cursor to store after them."""
+
+    tasks: tuple[RemoteTask, ...]
+    cursor: str
+
+
+class TaskBook(Protocol):
+    """Tasks in the CRM."""
+
+    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[TaskWritten]:
+        """Write tasks in the fewest calls. Idempotent, so a lost answer is `Retry`, not `OutcomeUnknown`.
+
+        Raises only when nothing could be tried at all; otherwise each result carries its own error.
+        """
+        ...
+
+    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[TaskWritten]:
+        """Delete tasks; one that is gone already is no error. Results carry the remote id as key."""
+        ...
+
+    def pull_tasks(self, cursor: str | None) -> TaskPull:
+        """Return our tasks changed since the cursor (deleted and archived too), in one call when few changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmPerson:
+    """A lead or contact."""
+
+    id: str
+    kind: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    title: str = ""
+    company: str = ""
+    phone: str = ""
+    account_id: str | None = None
+    owner: str | None = None
+    opted_out: bool | None = None
+    #: Every field that was asked for, by its name in the CRM: templates read them as `sfdc.<Field>`.
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleSource:
+    """Where `people pull` takes people from: exactly one of the four."""
+
+    soql: str | None = None
+    list_view: str | None = None
+    report: str | None = None
+    campaign: str | None = None
+
+
+class People(Protocol):
+    """People in the CRM."""
+
+    def find_people(
+        self, *, ids: Sequence[str] = (), emails: Sequence[str] = (), fields: Sequence[str] = ()
+    ) -> Mapping[str, tuple[CrmPerson, ...]]:
+        """Look people up in bulk, by id or exact email; contacts before unconverted leads.
+
+        Returns id or lower-case email -> every match. A converted lead's id gives its contact.
+        """
+        ...
+
+    def list_people(self, source: PeopleSource) -> Sequence[CrmPerson]:
+        """Return the leads and contacts of a query, list view, report or campaign."""
+        ...
+
+    def find_users(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return user name (or id) -> id of the active user; unknown ones are left out."""
+        ...
+
+
+class ActivityLog(Protocol):
+    """Facts about a person that the CRM keeps."""
+
+    def push_opt_out(self, person_ids: Sequence[str]) -> Sequence[TaskWritten]:
+        """Mark people as opted out of email; results carry the person id as key."""
+        ...
+
+
+class Crm(TaskBook, People, ActivityLog, Protocol):
+    """One CRM org."""
+
+    capabilities: ClassVar[CrmCapabilities]
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls made to the service since it was opened (token calls not counted)."""
+        ...
+
+    @property
+    def budget(self) -> tuple[int, int] | None:
+        """Calls used and allowed per day as the service last said, or None if it has not said."""
+        ...
+
+
+class CrmAdapter(Protocol):
+    """How a kind of CRM is opened; registered as an entry point."""
+
+    capabilities: ClassVar[CrmCapabilities]
+    account_name: ClassVar[str]
+    account_model: ClassVar[type[AccountModel]]
+    options_model: ClassVar[type[AccountModel]]
+
+    def open_crm(self, account: AccountModel, options: AccountModel, *, clock: Clock) -> Crm:
+        """Open the org; nothing is called until it is used."""
+        ...
+
+
+#: What an entry point of the group `connector.adapters` gives.
+Adapter = MailboxAdapter | CrmAdapter
