@@ -1,0 +1,5 @@
+"""Local servers for Salesforce, Gmail and Microsoft Graph, and the people outside who act in them."""
+
+from adapters.sandbox.app import Sandbox
+
+__all__ = ["Sandbox"]

@@ -1,0 +1,358 @@
+"""The sandbox process: three simulated services on one port, and the control API under `/sandbox`.
+
+Lives here: `Sandbox` (the server and its life), the control API, ready account sections for `connector.yaml`.
+Does not live here: what a service answers (`salesforce`, `gmail`, `graph`), what they share (`service`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from adapters.sandbox.salesforce import SalesforceService
+from adapters.sandbox.service import SandboxClock, SandboxLog, Service, Tokens
+from connector.errors import BadInput
+
+#: What a token may do when nobody says otherwise.
+DEFAULT_SCOPES: Mapping[str, Sequence[str]] = {
+    "salesforce": ("api", "refresh_token"),
+    "gmail": ("https://www.googleapis.com/auth/gmail.modify",),
+    "graph": ("Mail.ReadWrite", "Mail.Send", "User.Read"),
+}
+
+#: Tenant of the simulated Microsoft organisation.
+TENANT = "sandbox"
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(w|d|h|m|s)")
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def read_span(text: str) -> timedelta:
+    """Read "3d 2h", "90m" or "1.5h"; raise `BadInput` for anything else."""
+    found = _SPAN.findall(text)
+    if not found or _SPAN.sub("", text).strip():
+        raise BadInput(f"'{text}' is not a span of time: write days, hours, minutes or seconds such as '3d 2h'")
+    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in found), timedelta())
+
+
+def read_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant with an offset; raise `BadInput` for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"'{text}' is not an instant: write 2026-11-24T09:00:00Z") from None
+    if instant.tzinfo is None:
+        raise BadInput(f"'{text}' has no offset: write 2026-11-24T09:00:00Z")
+    return instant.astimezone(UTC)
+
+
+class Sandbox:
+    """Salesforce, Gmail and Microsoft Graph as local servers, with their own clock.
+
+    `start` freezes the clock there; it then moves only when told. Use it as a context manager, or `start`/`stop`.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self.clock = SandboxClock(start)
+        self.tokens = Tokens(self.clock)
+        self.log = SandboxLog(self.clock)
+        self.salesforce = SalesforceService(self.clock, self.tokens, self.log)
+        self.world: Any = None
+        self.gmail: Any = None
+        self.graph: Any = None
+        self._open_mail()
+        self.url = ""
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._socket: socket.socket | None = None
+
+    def _open_mail(self) -> None:
+        if not all(importlib.util.find_spec(f"adapters.sandbox.{name}") for name in ("mailworld", "gmail", "graph")):
+            return
+        names = ("mailworld", "gmail", "graph")
+        mailworld, gmail, graph = (importlib.import_module(f"adapters.sandbox.{name}") for name in names)
+        self.world = mailworld.MailWorld(self.clock, self.log)
+        self.gmail = gmail.GmailService(self.clock, self.tokens, self.log, self.world)
+        self.graph = graph.GraphService(self.clock, self.tokens, self.log, self.world)
+
+    # -------------------------------------------------------------------------------------------- life
+
+    def start(self, port: int = 0) -> str:
+        """Serve on 127.0.0.1 in a background thread and return the base URL; port 0 takes a free one."""
+        if self._thread is not None:
+            return self.url
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            self.app(),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            timeout_keep_alive=300,
+            timeout_graceful_shutdown=3,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox", daemon=True
+        )
+        self._thread.start()
+        return self.url
+
+    def stop(self) -> None:
+        """Stop serving and wait until the thread has ended."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=10)
+        if self._socket is not None:
+            self._socket.close()
+        self._server = self._thread = self._socket = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def services(self) -> Mapping[str, Service]:
+        """Return the services by the name their tokens and log lines carry."""
+        services: dict[str, Service] = {"salesforce": self.salesforce}
+        if self.gmail is not None:
+            services |= {"gmail": self.gmail, "graph": self.graph}
+        return services
+
+    def app(self) -> Starlette:
+        """Return the one application that answers for all services."""
+        routes: list[BaseRoute] = [
+            Route("/sandbox/clock", _control(self._clock_now), methods=["GET"]),
+            Route("/sandbox/clock", _control(self._clock_move), methods=["POST"]),
+            Route("/sandbox/state", _control(lambda _: self.state()), methods=["GET"]),
+            Route("/sandbox/log", _control(self._show_log), methods=["GET"]),
+            Route("/sandbox/actions", _control(self._show_actions), methods=["GET"]),
+            Route("/sandbox/act", _control(self._act), methods=["POST"]),
+            Route("/sandbox/tokens", _control(self._issue_token), methods=["POST"]),
+            Route("/sandbox/people", _control(self._seed_people), methods=["POST"]),
+        ]
+        for service in self.services().values():
+            routes.extend(service.routes())
+        return Starlette(routes=routes)
+
+    # ---------------------------------------------------------------------------------- people outside
+
+    def actions(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        """Return everything people outside can do: name -> function of keyword arguments."""
+        found: dict[str, Callable[..., dict[str, Any]]] = {}
+        for service in self.services().values():
+            found.update(service.actions())
+        if self.world is not None:
+            found.update(self.world.actions())
+        return found
+
+    def act(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Do what a person outside would do; raise `BadInput` for an unknown action or argument."""
+        actions = self.actions()
+        if action not in actions:
+            raise BadInput(f"there is no action '{action}'; the sandbox knows {', '.join(sorted(actions))}")
+        function = actions[action]
+        try:
+            inspect.signature(function).bind(**arguments)
+        except TypeError as wrong:
+            raise BadInput(f"{action} takes {_signature(function)}: {wrong}") from None
+        try:
+            return function(**arguments)
+        except (ValueError, LookupError) as wrong:
+            raise BadInput(str(wrong.args[0]) if wrong.args else str(wrong)) from wrong
+
+    def state(self) -> dict[str, Any]:
+        """Return the clock and everything the services hold, as JSON values."""
+        services = {name: service.state() for name, service in self.services().items()}
+        return {"clock": self.clock.now().isoformat(), **services}
+
+    def token(
+        self, service: str, subject: str = "", *, scopes: Sequence[str] | None = None, hours: float = 24 * 366
+    ) -> str:
+        """Hand out a ready token for `auth: access_token`; `service` is salesforce, gmail or graph."""
+        if service not in DEFAULT_SCOPES:
+            raise BadInput(f"there is no service '{service}'; the sandbox knows {', '.join(DEFAULT_SCOPES)}")
+        granted = DEFAULT_SCOPES[service] if scopes is None else scopes
+        return self.tokens.issue(service, subject=subject, scopes=granted, hours=hours)
+
+    def accounts(self, folder: Path) -> dict[str, Any]:
+        """Return account sections for `connector.yaml` against this sandbox, and what they need.
+
+        `accounts` goes into the file, `environment` into the environment; key files are written to `folder`.
+        """
+        secret = self.salesforce.register_client("sandbox-connector", "sandbox-salesforce-secret")
+        return {
+            "accounts": {
+                "salesforce": {
+                    "auth": "client_credentials",
+                    "client_id": "sandbox-connector",
+                    "client_secret": "${env:SANDBOX_SALESFORCE_SECRET}",
+                    "instance_url": self.url,
+                    "login_url": self.url,
+                },
+                "google": {
+                    "auth": "service_account",
+                    "key_file": str(self._google_key(folder)),
+                    "endpoint": self.url,
+                    "token_url": f"{self.url}/google/token",
+                },
+                "microsoft": {
+                    "auth": "client_credentials",
+                    "tenant": TENANT,
+                    "client_id": "sandbox-connector",
+                    "client_secret": "${env:SANDBOX_MICROSOFT_SECRET}",
+                    "endpoint": f"{self.url}/v1.0",
+                    "authority": self.url,
+                },
+            },
+            "environment": {
+                "SANDBOX_SALESFORCE_SECRET": secret,
+                "SANDBOX_MICROSOFT_SECRET": "sandbox-microsoft-secret",
+            },
+        }
+
+    def _google_key(self, folder: Path) -> Path:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        email = "connector@sandbox.iam.gserviceaccount.com"
+        account = {
+            "type": "service_account",
+            "project_id": "sandbox",
+            "private_key_id": "sandbox-key",
+            "private_key": private.decode(),
+            "client_email": email,
+            "client_id": "100000000000000000001",
+            "token_uri": f"{self.url}/google/token",
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "google-service-account.json"
+        path.write_text(json.dumps(account, indent=2), encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    # ------------------------------------------------------------------------------------- control API
+
+    def _clock_now(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"now": self.clock.now().isoformat()}
+
+    def _clock_move(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        _only(body, "advance", "to")
+        if len(body) != 1:
+            raise BadInput('write {"advance": "3d 2h"} or {"to": "2026-11-24T09:00:00Z"}')
+        if "advance" in body:
+            self.clock.advance(read_span(str(body["advance"])))
+        else:
+            instant = read_instant(str(body["to"]))
+            if instant < self.clock.now():
+                raise BadInput(f"{body['to']} has passed in the sandbox: its clock only moves forward")
+            self.clock.advance_to(instant)
+        return self._clock_now(body)
+
+    def _show_log(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"calls": dict(self.log.calls), "requests": list(self.log.requests), "effects": list(self.log.effects)}
+
+    def _show_actions(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "actions": [
+                {"action": name, "arguments": _arguments(function), "does": inspect.getdoc(function) or ""}
+                for name, function in sorted(self.actions().items())
+            ]
+        }
+
+    def _act(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        arguments = dict(body)
+        action = arguments.pop("action", None)
+        if not isinstance(action, str):
+            raise BadInput('name the action: {"action": "rep_closes_task", "key": "..."}')
+        return self.act(action, **arguments)
+
+    def _issue_token(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        _only(body, "service", "subject", "scopes", "hours")
+        scopes = body.get("scopes")
+        hours = float(body.get("hours", 1))
+        token = self.token(str(body.get("service", "")), str(body.get("subject", "")), scopes=scopes, hours=hours)
+        return {"access_token": token, "expires_in": int(hours * 3600)}
+
+    def _seed_people(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        _only(body, "accounts", "users", "leads", "contacts")
+        made: dict[str, list[str]] = {}
+        adders = {
+            "accounts": self.salesforce.add_account,
+            "users": self.salesforce.add_user,
+            "leads": self.salesforce.add_lead,
+            "contacts": self.salesforce.add_contact,
+        }
+        for kind, add in adders.items():
+            rows = body.get(kind, [])
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise BadInput(f"{kind} must be a list of objects with Salesforce field names")
+            made[kind] = [add(**row) for row in rows]
+        return made
+
+
+def _only(body: Mapping[str, Any], *known: str) -> None:
+    unknown = sorted(set(body) - set(known))
+    if unknown:
+        raise BadInput(f"unknown key '{unknown[0]}': this takes {', '.join(known)}")
+
+
+def _arguments(function: Callable[..., Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "required": parameter.default is inspect.Parameter.empty
+            and parameter.kind is not inspect.Parameter.VAR_KEYWORD,
+        }
+        for name, parameter in inspect.signature(function).parameters.items()
+    ]
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    names = [("" if argument["required"] else "optional ") + argument["name"] for argument in _arguments(function)]
+    return ", ".join(names) or "no arguments"
+
+
+def _control(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
+    """Make an endpoint: a JSON object in, a JSON object out, a sentence with 400 when it is refused."""
+
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        try:
+            body = json.loads(raw) if raw else {}
+            if not isinstance(body, dict):
+                raise BadInput("the body must be a JSON object")
+            return JSONResponse(await run_in_threadpool(function, body))
+        except json.JSONDecodeError as wrong:
+            return JSONResponse({"error": f"the body is not JSON: {wrong}"}, status_code=400)
+        except (BadInput, ValueError, LookupError, TypeError) as wrong:
+            return JSONResponse({"error": str(wrong)}, status_code=400)
+
+    return endpoint
