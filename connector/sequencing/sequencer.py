@@ -1,0 +1,233 @@
+"""The sequencer: (campaign, enrollment, events, now) -> (enrollment, intents, decisions). Pure.
+
+Lives here: what each event does to an enrollment, and when its current step becomes an intent.
+Does not live here: due times (`due`), states (`enrollment`), carrying intents out (`sync`).
+Source: spec sequencing 3 to 6.
+
+Rules, in the order they are applied:
+1. An enrollment that has ended is never changed.
+2. An event that ends it, ends it; whatever its intent was, is cancelled by the caller with the end's reason.
+3. The end of the current intent (sent, completed, skipped) makes the next step current at that instant.
+4. A step that is current and due, while the enrollment is active, becomes one intent, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+
+from connector.campaigns.model import RECIPIENT_ZONE, SENDER_ZONE, Campaign, CampaignSettings, OnReply, SendOption
+from connector.events import Event, EventKind
+from connector.intents import Intent, Mode, StepType, intent_key
+from connector.sequencing.calendar import Calendar, calendar_for
+from connector.sequencing.due import plan_due
+from connector.sequencing.enrollment import ENROLLMENT_TRANSITIONS, Enrollment, EnrollmentState
+
+_STEP_ENDS = frozenset({EventKind.SENT, EventKind.COMPLETED, EventKind.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the sequencer decided: the enrollment as it is now, new intents, and the decisions for the ledger."""
+
+    enrollment: Enrollment
+    intents: tuple[Intent, ...] = ()
+    decisions: tuple[Event, ...] = ()
+
+
+def zone_of(settings: CampaignSettings, *, sender: str, recipient: str) -> str:
+    """Return the IANA zone an enrollment's dates are local to (spec sequencing 2)."""
+    if settings.time_zone == SENDER_ZONE:
+        return sender
+    if settings.time_zone == RECIPIENT_ZONE:
+        return recipient or sender
+    return settings.time_zone
+
+
+def launch(
+    campaign: Campaign,
+    *,
+    id: str,  # noqa: A002 - the field's name
+    version: str,
+    person: str,
+    rep: str,
+    zone: str,
+    launched: datetime,
+    start: datetime,
+    overrides: dict[str, time],
+) -> Outcome:
+    """Return a new enrollment with its first step planned, and the ledger line of the launch.
+
+    The caller has checked that `start` is not before `launched` and that overrides name fixed-time steps.
+    """
+    enrollment = Enrollment(
+        id=id,
+        campaign=campaign.name,
+        version=version,
+        person=person,
+        rep=rep,
+        zone=zone,
+        launched=launched,
+        start=start,
+        overrides=overrides,
+    )
+    enrollment = _plan(campaign, enrollment, start, calendar_for(campaign.settings, zone))
+    data = {"start": _minute(start), "version": version}
+    return Outcome(enrollment=enrollment, decisions=(_line(enrollment, EventKind.LAUNCHED, launched, **data),))
+
+
+def decide(campaign: Campaign, enrollment: Enrollment, events: Iterable[Event], now: datetime) -> Outcome:
+    """Apply events in order, then turn the current step into an intent if it is due at `now`.
+
+    Decisions hold what follows from the events (finished, step due), not the events themselves.
+    """
+    applied = apply(campaign, enrollment, events)
+    enrollment = applied.enrollment
+    due = enrollment.next_due
+    if due is None or due > now:
+        return applied
+    intent = _intent(campaign, enrollment, due)
+    enrollment = replace(enrollment, intent=intent.key)
+    where = {"day": intent.day, "step": intent.step, "type": intent.type.value}
+    line = _line(enrollment, EventKind.STEP_DUE, now, reason=enrollment.reason, intent=intent.key, **where)
+    return Outcome(enrollment=enrollment, intents=(intent,), decisions=(*applied.decisions, line))
+
+
+def apply(campaign: Campaign, enrollment: Enrollment, events: Iterable[Event]) -> Outcome:
+    """Apply events in order, without looking at what is due."""
+    calendar = calendar_for(campaign.settings, enrollment.zone)
+    decisions: list[Event] = []
+    for event in events:
+        enrollment = _apply(campaign, enrollment, event, calendar)
+        if enrollment.position == len(campaign.steps) and not enrollment.has_ended:
+            enrollment = replace(enrollment, state=EnrollmentState.FINISHED, due=None, due_date=None, reason="")
+            decisions.append(_line(enrollment, EventKind.FINISHED, event.at, reason="every step is done"))
+    return Outcome(enrollment=enrollment, decisions=tuple(decisions))
+
+
+def _apply(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:
+    if enrollment.has_ended:
+        return enrollment
+    if event.kind in _STEP_ENDS:
+        return _advance(campaign, enrollment, event, calendar) if event.intent == enrollment.intent else enrollment
+    if event.kind is EventKind.MIGRATED:
+        return _migrate(campaign, enrollment, event, calendar)
+    if not _counts(event, campaign.settings):
+        return enrollment
+    kind = EventKind.REPLIED if event.kind is EventKind.OUT_OF_OFFICE else event.kind
+    state = ENROLLMENT_TRANSITIONS[enrollment.state].get(kind)
+    if state is None:
+        return enrollment
+    if state is EnrollmentState.REPLIED and campaign.settings.on_reply is OnReply.END_AS_SUCCESS:
+        state = EnrollmentState.SUCCEEDED
+    enrollment = replace(enrollment, state=state)
+    if state is EnrollmentState.ACTIVE:
+        carried_out = bool(event.data.get("carried_out"))
+        return enrollment if carried_out else _plan(campaign, enrollment, event.at, calendar)
+    return enrollment
+
+
+def _counts(event: Event, settings: CampaignSettings) -> bool:
+    """Tell whether the campaign's settings let an event move the enrollment."""
+    match event.kind:
+        case EventKind.REPLIED:
+            return settings.on_reply is not OnReply.CONTINUE
+        case EventKind.OUT_OF_OFFICE:
+            return not settings.ignore_out_of_office and settings.on_reply is not OnReply.CONTINUE
+        case EventKind.BOUNCED:
+            return settings.remove_on_bounce
+        case _:
+            return True
+
+
+def _advance(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:
+    step = campaign.steps[enrollment.position]
+    clocks = enrollment.email_clocks
+    if step.type is StepType.EMAIL:
+        # An automatic email counts with its due time, not the moment the mailbox let it out (spec sequencing 3).
+        told = enrollment.due if step.mode is Mode.SEND and enrollment.due is not None else event.at
+        clock = calendar.local(told).time().replace(tzinfo=None)
+        clocks = (*(entry for entry in clocks if entry[0] != step.day), (step.day, clock))[-2:]
+    enrollment = replace(enrollment, position=enrollment.position + 1, intent=None, email_clocks=clocks)
+    if enrollment.state is EnrollmentState.PAUSED or enrollment.position == len(campaign.steps):
+        return replace(enrollment, due=None, due_date=None, reason="")
+    return _plan(campaign, enrollment, event.at, calendar)
+
+
+def _migrate(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:
+    """Move to another version of the campaign at the position the event names; an intent already made stays."""
+    version, position = str(event.data["version"]), int(event.data["position"])
+    enrollment = replace(enrollment, version=version, position=position)
+    if enrollment.intent is not None or enrollment.state is EnrollmentState.PAUSED or position == len(campaign.steps):
+        return enrollment
+    return _plan(campaign, enrollment, event.at, calendar)
+
+
+def _plan(campaign: Campaign, enrollment: Enrollment, t: datetime, calendar: Calendar) -> Enrollment:
+    """Make the step at the enrollment's position current at `t`."""
+    step = campaign.steps[enrollment.position]
+    fixed = step.send is SendOption.FIXED_TIME
+    due = plan_due(
+        step,
+        t=t,
+        start=enrollment.start,
+        anchor=None if enrollment.anchor_date is None else (enrollment.anchor_day or 1, enrollment.anchor_date),
+        override=enrollment.overrides.get(step.place) if fixed else None,
+        email_clocks=enrollment.email_clocks,
+        window=campaign.settings.send_window,
+        calendar=calendar,
+    )
+    return replace(
+        enrollment,
+        due=due.at,
+        due_date=due.date,
+        reason=due.reason,
+        intent=None,
+        anchor_day=step.day,
+        anchor_date=due.date,
+    )
+
+
+def _intent(campaign: Campaign, enrollment: Enrollment, due: datetime) -> Intent:
+    step = campaign.steps[enrollment.position]
+    return Intent(
+        key=intent_key(enrollment.id, enrollment.version, step.day, step.step),
+        enrollment=enrollment.id,
+        campaign=campaign.name,
+        version=enrollment.version,
+        person=enrollment.person,
+        rep=enrollment.rep,
+        day=step.day,
+        step=step.step,
+        type=step.type,
+        mode=step.mode,
+        due=due,
+        due_date=enrollment.due_date or due.date(),
+    )
+
+
+def _line(
+    enrollment: Enrollment,
+    kind: EventKind,
+    at: datetime,
+    *,
+    reason: str = "",
+    intent: str | None = None,
+    **data: object,
+) -> Event:
+    return Event(
+        at=at,
+        kind=kind,
+        enrollment=enrollment.id,
+        person=enrollment.person,
+        rep=enrollment.rep,
+        campaign=enrollment.campaign,
+        intent=intent,
+        reason=reason,
+        data=data,
+    )
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
