@@ -1,0 +1,250 @@
+"""Templates as files: front matter, subject and body, checked.
+
+Lives here: reading a template file, what its front matter may say, every fault with its line in the file.
+Does not live here: the language inside (`language`), rendering a mail (`compose`).
+Source: spec interfaces 1, sequencing 7.
+
+    ---
+    subject: "Hello {{first_name}}"
+    attachments: [price-list.pdf]
+    ---
+    Hi {{first_name}}, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from connector.content.fields import SIGNATURE, UNSUBSCRIBE
+from connector.content.language import PRIVATE, Compiled, Escaping, compile_source, evaluate
+from connector.errors import BadInput, Fault
+
+#: Formats of a body, by the end of the file's name.
+FORMATS = ("html", "md", "txt")
+
+_ESCAPING = {"html": Escaping.HTML, "md": Escaping.MARKDOWN, "txt": Escaping.PLAIN}
+_FENCE = "---"
+
+#: Takes note of a fault: sentence and line.
+_Note = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A checked template. The same source always renders the same way: it is part of a campaign's version."""
+
+    name: str
+    #: html, md or txt.
+    format: str
+    #: Liquid; "" when it has none, which only a follow-up may.
+    subject: str
+    #: Liquid in the template's format.
+    body: str = field(repr=False)
+    #: Names of files, relative to the folder of the templates.
+    attachments: tuple[str, ...] = ()
+    #: The whole text of the file.
+    source: str = field(default="", repr=False)
+    #: Texts of the field prompts `{{! text }}` in subject and body.
+    prompts: tuple[str, ...] = ()
+    #: Paths of the fields used in subject and body, conditions included.
+    fields: frozenset[str] = frozenset()
+
+    @property
+    def compiled_subject(self) -> Compiled:
+        """The subject, parsed (once)."""
+        return _compiled(self.subject, Escaping.PLAIN)
+
+    @property
+    def compiled_body(self) -> Compiled:
+        """The body, parsed (once)."""
+        return _compiled(self.body, _ESCAPING[self.format])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A step's name or notes: Liquid in plain text."""
+
+    source: str
+    #: What it is, for errors: "the name of the call".
+    where: str = ""
+    prompts: tuple[str, ...] = ()
+    fields: frozenset[str] = frozenset()
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """Return the text for one person; raise `Unresolved` when a field has no value."""
+        return PRIVATE.sub("", evaluate(_compiled(self.source, Escaping.PLAIN), fields, self.where or "the text"))
+
+
+def parse_text(source: str, *, where: str = "", file: str | None = None, line: int | None = None) -> Text:
+    """Return a checked name or notes; raise `BadInput` with every fault.
+
+    `line` is where the text starts in the file.
+    """
+    compiled, mistakes = compile_source(source, Escaping.PLAIN)
+    if compiled is None:
+        first = line or 1
+        raise BadInput.of(
+            [Fault(sentence=m.sentence, file=file, line=first + m.line - 1, where=where or None) for m in mistakes]
+        )
+    return Text(source=source, where=where, prompts=compiled.prompts, fields=compiled.fields)
+
+
+def parse_template(name: str, source: str, format: str, file: str | None = None) -> Template:  # noqa: A002 - the field's word
+    """Return a checked template; raise `BadInput` with every fault, each with its line in the file."""
+    faults: list[Fault] = []
+
+    def fault(sentence: str, line: int) -> None:
+        faults.append(Fault(sentence=sentence, file=file, line=line, where=f"template '{name}'"))
+
+    source = source.removeprefix("\ufeff").replace("\r\n", "\n")
+    if format not in FORMATS:
+        fault(f"a template is one of {', '.join(FORMATS)}, not '{format}'", 1)
+        raise BadInput.of(faults)
+    head, body, body_line = _split(source, fault)
+    matter = _front_matter(head, fault)
+
+    compiled: list[Compiled] = []
+    for text, escaping, line in (
+        (matter.subject, Escaping.PLAIN, matter.subject_line),
+        (body, _ESCAPING[format], body_line),
+    ):
+        parsed, mistakes = compile_source(text, escaping)
+        for mistake in mistakes:
+            fault(mistake.sentence, line + mistake.line - 1)
+        if parsed is not None:
+            compiled.append(parsed)
+            if escaping is Escaping.PLAIN and text is matter.subject:
+                for misplaced in sorted(parsed.fields & {SIGNATURE, UNSUBSCRIBE}):
+                    fault(f"{{{{{misplaced}}}}} belongs in the body, not in the subject", line)
+    if not body.strip():
+        fault("the template has no body; write the mail below the front matter", body_line)
+    if faults:
+        raise BadInput.of(faults)
+    return Template(
+        name=name,
+        format=format,
+        subject=matter.subject,
+        body=body,
+        attachments=matter.attachments,
+        source=source,
+        prompts=tuple(prompt for part in compiled for prompt in part.prompts),
+        fields=frozenset().union(*(part.fields for part in compiled)),
+    )
+
+
+def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
+    """Read every template of a folder; return the good ones by name, and the faults of the others."""
+    templates: dict[str, Template] = {}
+    faults: list[Fault] = []
+    seen: dict[str, Path] = {}
+    if not folder.is_dir():
+        return {}, [Fault(sentence="the folder of the templates does not exist; make it", file=str(folder))]
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower().removeprefix(".") not in FORMATS or path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in seen:
+            sentence = f"there is already a template '{path.stem}' in {seen[path.stem].name}; rename one of the two"
+            faults.append(Fault(sentence=sentence, file=str(path)))
+            continue
+        seen[path.stem] = path
+        try:
+            source = path.read_bytes().decode("utf-8-sig")
+            template = parse_template(path.stem, source, path.suffix.lower().removeprefix("."), str(path))
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            faults.append(Fault(sentence="the file is not UTF-8 text; save it as UTF-8", file=str(path), line=line))
+        except BadInput as error:
+            faults.extend(error.faults)
+        else:
+            templates[path.stem] = template
+            for name in template.attachments:
+                if not (folder / name).is_file():
+                    sentence = f"the attachment {name} is not there; it is looked for beside the templates"
+                    faults.append(Fault(sentence=sentence, file=str(path), where=f"template '{path.stem}'"))
+    return templates, faults
+
+
+def _compiled(source: str, escaping: Escaping) -> Compiled:
+    compiled, mistakes = compile_source(source, escaping)
+    if compiled is None:
+        raise BadInput(*(mistake.sentence for mistake in mistakes))
+    return compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matter:
+    subject: str = ""
+    subject_line: int = 1
+    attachments: tuple[str, ...] = ()
+
+
+def _split(source: str, fault: _Note) -> tuple[str, str, int]:
+    """Return front matter, body and the body's first line in the file."""
+    lines = source.split("\n")
+    if lines[0].rstrip() != _FENCE:
+        return "", source, 1
+    for number, line in enumerate(lines[1:], start=1):
+        if line.rstrip() == _FENCE:
+            # The line of the first fence is kept empty, so that YAML counts lines as the file does.
+            return "\n".join(["", *lines[1:number]]), "\n".join(lines[number + 1 :]), number + 2
+    fault("the front matter is not closed; end it with a line that holds --- alone", 1)
+    return "", "", len(lines)
+
+
+def _front_matter(head: str, fault: _Note) -> _Matter:
+    yaml = YAML(typ="rt", pure=True)
+    try:
+        matter = yaml.load(head)
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        hint = " (text that begins with {{ must stand in quotes)" if "{{" in head else ""
+        fault(
+            f"the front matter is not YAML: {getattr(error, 'problem', None) or error}{hint}",
+            mark.line + 1 if mark else 1,
+        )
+        return _Matter()
+    if matter is None:
+        return _Matter()
+    if not isinstance(matter, CommentedMap):
+        fault("the front matter must be lines such as `subject: Hello`", 2)
+        return _Matter()
+
+    def line(key: str) -> int:
+        return int(matter.lc.key(key)[0]) + 1
+
+    subject = ""
+    attachments: tuple[str, ...] = ()
+    for key, value in matter.items():
+        if key == "subject":
+            if isinstance(value, str):
+                subject = value
+            else:
+                hint = "; text that begins with {{ must stand in quotes" if isinstance(value, dict) else ""
+                fault(f"subject must be one line of text{hint}", line(key))
+        elif key == "attachments":
+            attachments = _attachments(value, lambda sentence: fault(sentence, line("attachments")))
+        else:
+            fault(f"there is no '{key}' in a front matter; there are subject and attachments", line(key))
+    return _Matter(
+        subject=" ".join(subject.split()),
+        subject_line=line("subject") if "subject" in matter else 1,
+        attachments=attachments,
+    )
+
+
+def _attachments(value: object, fault: Callable[[str], None]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        fault("attachments must be a list of file names, such as [price-list.pdf]")
+        return ()
+    for name in value:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name:
+            fault(f"the attachment {name} lies outside the folder of the templates; put it beside them")
+    return tuple(str(name) for name in value)
