@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 #: One mailbox at a domain with a dot; what a rep may be asked to write to. Not the whole of RFC 5321.
 _ADDRESS = re.compile(
@@ -20,6 +21,12 @@ _ADDRESS = re.compile(
 def is_address(text: str) -> bool:
     """Tell whether the text is one well-formed mail address."""
     return len(text) <= 254 and _ADDRESS.match(text) is not None and ".." not in text
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """Return every IANA name of a time zone."""
+    return frozenset(available_timezones())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
