@@ -115,12 +115,13 @@ INTENT_TRANSITIONS: dict[IntentState, dict[IntentEvent, IntentState]] = {
     _S.SENT: {},
     _S.COMPLETED: {},
     _S.SKIPPED: {},
-    _S.CANCELLED: {},
+    # A task deleted in the CRM is cancelled while its person waits for somebody to decide how to go on.
+    _S.CANCELLED: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED},
     _S.FAILED: {_E.RELEASE: _S.DUE, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
 }
 
-#: Ended for good: nothing more will be done about it.
-CLOSED_STATES = frozenset(state for state, events in INTENT_TRANSITIONS.items() if not events)
+#: Nothing more will be done about it by itself.
+CLOSED_STATES = frozenset({_S.SENT, _S.COMPLETED, _S.SKIPPED, _S.CANCELLED})
 
 
 def next_state(state: IntentState, event: IntentEvent) -> IntentState:

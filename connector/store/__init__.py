@@ -1,0 +1,1 @@
+"""What is remembered: tables, ledger, outboxes, migrations. The only room that speaks SQL."""

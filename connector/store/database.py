@@ -1,0 +1,141 @@
+"""Opening the database: SQLite (WAL) or PostgreSQL, transactions, one-at-a-time locks, migrations.
+
+Lives here: `Database`. Does not live here: tables (`schema`), statements (beside their subject).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from connector.errors import BadInput, Busy
+
+#: What every function of this room takes first: an open transaction.
+Transaction = Connection
+
+#: Newest migration; a test holds it against the migrations folder.
+HEAD = "0001"
+
+#: Seconds a writer waits for another process's transaction on SQLite.
+_BUSY_SECONDS = 60
+
+
+class Database:
+    """One database, opened once a process; safe for threads, a transaction each."""
+
+    def __init__(self, url: str) -> None:
+        """Open lazily; raise `BadInput` for an address that names no supported database."""
+        try:
+            self.url = make_url(url)
+        except ArgumentError as error:
+            raise BadInput(f"'{url.split('://', maxsplit=1)[0]}…' is not a database address: {_URL_HELP}") from error
+        backend = self.url.get_backend_name()
+        if backend not in ("sqlite", "postgresql"):
+            raise BadInput(f"the database '{backend}' is not supported: {_URL_HELP}")
+        self.is_sqlite = backend == "sqlite"
+        self.engine = self._open_sqlite() if self.is_sqlite else create_engine(self.url, pool_size=20, max_overflow=20)
+        self._writer = self.engine.execution_options(connector_writes=True)
+
+    def _open_sqlite(self) -> Engine:
+        if self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.isolation_level = None  # we say BEGIN ourselves
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")  # a power cut must not forget a stored draft id
+            connection.execute("PRAGMA cache_size=-65536")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            writes = connection.get_execution_options().get("connector_writes", False)
+            # A transaction that will write says so at once: upgrading a read lock can deadlock.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Run a transaction that writes; it is committed at the end, rolled back on an error."""
+        with self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Run a transaction that only reads."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def upgrade(self) -> None:
+        """Bring the tables to the newest version; raise `BadInput` when the database cannot be opened."""
+        try:
+            with self.engine.connect() as connection:
+                current = None
+                if inspect(connection).has_table("alembic_version"):
+                    current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        except OperationalError as error:
+            shown = self.url.render_as_string(hide_password=True)
+            raise BadInput(f"the database {shown} cannot be opened: check its address and that it runs") from error
+        if current != HEAD:
+            self._migrate()
+
+    def _migrate(self) -> None:
+        from alembic import command  # noqa: PLC0415 - slow to import, and rarely needed
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.write() as tx:
+            config.attributes["connection"] = tx
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def only_one(self, name: str) -> Iterator[None]:
+        """Hold a lock of that name across processes, freed by the system if this one dies; else raise `Busy`."""
+        hold = self._hold_beside_file if self.is_sqlite else self._hold_advisory
+        with hold(name):
+            yield
+
+    @contextmanager
+    def _hold_beside_file(self, name: str) -> Iterator[None]:
+        # An exclusive transaction on a file of its own: the one lock that works alike on every system.
+        holder = sqlite3.connect(f"{self.url.database}.{name}-lock", timeout=0, isolation_level=None)
+        try:
+            holder.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            holder.close()
+            raise Busy(f"another {name} is running on this database; try again when it has finished") from error
+        try:
+            yield
+        finally:
+            holder.close()
+
+    @contextmanager
+    def _hold_advisory(self, name: str) -> Iterator[None]:
+        number = zlib.crc32(f"connector {name}".encode())
+        with self.engine.connect() as connection:
+            if not connection.execute(select(func.pg_try_advisory_lock(number))).scalar():
+                raise Busy(f"another {name} is running on this database; try again when it has finished")
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(select(func.pg_advisory_unlock(number)))
+                connection.commit()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+_URL_HELP = "write sqlite:///connector.db or postgresql+psycopg://user@host/name"

@@ -1,0 +1,48 @@
+"""The few statements that SQLite and PostgreSQL say alike but SQLAlchemy keeps apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Executable, Float, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+
+from connector.store.database import Transaction
+
+
+class database_seconds(FunctionElement[float]):  # noqa: N801 - reads as an SQL function
+    """The database's own clock in seconds since 1970: one clock for all machines on PostgreSQL."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(database_seconds, "sqlite")
+def _sqlite_seconds(_element: database_seconds, _compiler: SQLCompiler, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_seconds, "postgresql")
+def _postgresql_seconds(_element: database_seconds, _compiler: SQLCompiler, **_: Any) -> str:
+    return "extract(epoch from clock_timestamp())::float8"
+
+
+def _insert(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def insert_or_ignore(tx: Transaction, table: Table) -> Executable:
+    """Return an INSERT that leaves an existing row as it is."""
+    return _insert(tx, table).on_conflict_do_nothing()
+
+
+def insert_or_update(tx: Transaction, table: Table, changing: tuple[str, ...]) -> Executable:
+    """Return an INSERT that overwrites the named columns of an existing row."""
+    statement = _insert(tx, table)
+    key = [column.name for column in table.primary_key.columns]
+    return statement.on_conflict_do_update(
+        index_elements=key, set_={name: statement.excluded[name] for name in changing}
+    )

@@ -1,0 +1,190 @@
+"""Intents as stored: their state, and finding those that must be prepared or shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, select, text, update
+
+from connector.intents import Intent, IntentEvent, IntentState, Mode, StepType, next_state
+from connector.store.database import Transaction
+from connector.store.schema import intents
+
+_INSERT = insert(intents)
+# The condition stands as a literal so that SQLite uses the partial index.
+_UNPREPARED = (
+    select(intents)
+    .where(text("state = 'due' AND prepared = 0"), intents.c.due <= bindparam("now"))
+    .order_by(intents.c.due)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_SET = (
+    update(intents)
+    .where(intents.c.key == bindparam("of_key"))
+    .values(
+        state=bindparam("new_state"),
+        prepared=bindparam("new_prepared"),
+        subject=bindparam("new_subject"),
+        problem=bindparam("new_problem"),
+    )
+)
+_BY_KEY = select(intents).where(intents.c.key.in_(bindparam("keys", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredIntent:
+    """An intent and where it stands."""
+
+    intent: Intent
+    state: IntentState
+    prepared: bool = False
+    subject: str | None = None
+    problem: str | None = None
+
+
+def insert_intents(tx: Transaction, new: Iterable[Intent]) -> None:
+    """Insert intents that have become due, in bulk."""
+    rows = [
+        {
+            "key": intent.key,
+            "enrollment": intent.enrollment,
+            "campaign": intent.campaign,
+            "version": intent.version,
+            "person": intent.person,
+            "rep": intent.rep,
+            "day": intent.day,
+            "step": intent.step,
+            "type": intent.type.value,
+            "mode": intent.mode.value,
+            "due": intent.due,
+            "due_date": intent.due_date,
+            "state": "due",
+            "prepared": 0,
+        }
+        for intent in new
+    ]
+    if rows:
+        tx.execute(_INSERT, rows)
+
+
+def save_intents(tx: Transaction, changed: Iterable[StoredIntent]) -> None:
+    """Write state, subject and problem, in bulk."""
+    rows = [
+        {
+            "of_key": stored.intent.key,
+            "new_state": stored.state.value,
+            "new_prepared": int(stored.prepared),
+            "new_subject": stored.subject,
+            "new_problem": stored.problem,
+        }
+        for stored in changed
+    ]
+    if rows:
+        tx.execute(_SET, rows)
+
+
+def move_intent(tx: Transaction, key: str, event: IntentEvent, *, problem: str | None = None) -> StoredIntent:
+    """Move one intent by the transition table; raise `ValueError` for a move that is not in it."""
+    stored = read_intents(tx, [key])[key]
+    moved = StoredIntent(
+        intent=stored.intent,
+        state=next_state(stored.state, event),
+        prepared=stored.prepared and event is not IntentEvent.RELEASE,
+        subject=stored.subject,
+        problem=problem,
+    )
+    save_intents(tx, [moved])
+    return moved
+
+
+def reassign_intent(tx: Transaction, key: str, rep: str) -> None:
+    """Give an intent to another rep."""
+    tx.execute(update(intents).where(intents.c.key == key).values(rep=rep))
+
+
+def postpone_intent(tx: Transaction, key: str, due: datetime, due_date: Any) -> None:
+    """Give an intent another due instant and date."""
+    tx.execute(update(intents).where(intents.c.key == key).values(due=due, due_date=due_date))
+
+
+def delete_intents(tx: Transaction, keys: Sequence[str]) -> None:
+    """Forget intents that were never carried out and will be planned anew."""
+    if keys:
+        tx.execute(delete(intents).where(intents.c.key.in_(list(keys))))
+
+
+def read_unprepared(tx: Transaction, now: datetime, most: int) -> list[StoredIntent]:
+    """Return at most `most` due intents that are in no outbox yet, earliest first, locked for this transaction."""
+    return [_stored(row) for row in tx.execute(_UNPREPARED, {"now": now, "most": most})]
+
+
+def read_intents(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredIntent]:
+    """Return intents by key; unknown keys are left out."""
+    if not keys:
+        return {}
+    return {row.key: _stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
+
+
+def find_intents(
+    tx: Transaction,
+    *,
+    states: Sequence[IntentState],
+    rep: str | None = None,
+    persons: Sequence[str] | None = None,
+    mode: Mode | None = None,
+    due_before: datetime | None = None,
+    due_from: datetime | None = None,
+) -> list[StoredIntent]:
+    """Return intents by what is given, earliest due first."""
+    conditions: list[ColumnElement[bool]] = [intents.c.state.in_([state.value for state in states])]
+    if rep is not None:
+        conditions.append(intents.c.rep == rep)
+    if persons is not None:
+        conditions.append(intents.c.person.in_(list(persons)))
+    if mode is not None:
+        conditions.append(intents.c.mode == mode.value)
+    if due_before is not None:
+        conditions.append(intents.c.due < due_before)
+    if due_from is not None:
+        conditions.append(intents.c.due >= due_from)
+    query = select(intents).where(*conditions).order_by(intents.c.due, intents.c.key)
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def find_by_prefix(tx: Transaction, prefix: str) -> list[StoredIntent]:
+    """Return at most two intents whose key starts with `prefix` (hex digits), to tell one from several."""
+    query = select(intents).where(intents.c.key.startswith(prefix, autoescape=True)).order_by(intents.c.key).limit(2)
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def count_by_state(tx: Transaction) -> Mapping[str, int]:
+    """Return state -> number of intents."""
+    return {row[0]: row[1] for row in tx.execute(select(intents.c.state, func.count()).group_by(intents.c.state))}
+
+
+def _stored(row: Row[Any]) -> StoredIntent:
+    intent = Intent(
+        key=row.key,
+        enrollment=row.enrollment,
+        campaign=row.campaign,
+        version=row.version,
+        person=row.person,
+        rep=row.rep,
+        day=row.day,
+        step=row.step,
+        type=StepType(row.type),
+        mode=Mode(row.mode),
+        due=row.due,
+        due_date=row.due_date,
+    )
+    return StoredIntent(
+        intent=intent,
+        state=IntentState(row.state),
+        prepared=bool(row.prepared),
+        subject=row.subject,
+        problem=row.problem,
+    )

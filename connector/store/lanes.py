@@ -1,0 +1,120 @@
+"""Lanes: one row a mailbox and a CRM org, with the lease of whoever works it and its pacing.
+
+Lives here: taking, renewing, guarding and releasing a lease, and the pacing state that follows the lane to any
+machine. Does not live here: what is done under the lease (`sync`). Source: spec delivery 1.
+
+The lease runs on the database's own clock; its fencing token grows at each taking, so that a holder that was frozen
+past its lease finds out at its next write and stops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import bindparam, or_, select, update
+
+from connector.store.database import Transaction
+from connector.store.dialects import database_seconds, insert_or_ignore
+from connector.store.schema import lanes
+
+#: Seconds a lease lasts; more than three times the longest HTTP call, and renewed at each step.
+LEASE_SECONDS = 60.0
+
+_NOW = database_seconds()
+_TAKE = (
+    update(lanes)
+    .where(lanes.c.key == bindparam("of_key"), or_(lanes.c.until < _NOW, lanes.c.owner == bindparam("of_owner")))
+    .values(token=lanes.c.token + 1, owner=bindparam("of_owner"), until=_NOW + LEASE_SECONDS)
+    .returning(lanes.c.token)
+)
+_RENEW = (
+    update(lanes)
+    .where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token"))
+    .values(until=_NOW + LEASE_SECONDS)
+)
+_RELEASE = (
+    update(lanes).where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token")).values(until=0.0)
+)
+
+
+class FencedError(Exception):
+    """Somebody else has taken the lane since; the holder must stop and change nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A lane that is ours until the lease ends."""
+
+    lane: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How far a lane's pacing stands; instants aware, UTC."""
+
+    next_at: datetime | None = None
+    day: date | None = None
+    day_count: int = 0
+    blocked_until: datetime | None = None
+    problem: str | None = None
+
+
+def take(tx: Transaction, lane: str, owner: str) -> Lease | None:
+    """Take the lane if nobody holds it, or a former holder of the same name does; None if somebody else does.
+
+    `owner` is "sync" for the one sync that may run at a time: what a killed one left is taken over at once.
+    """
+    fresh = {"key": lane, "token": 0, "owner": "", "until": 0.0, "day_count": 0}
+    tx.execute(insert_or_ignore(tx, lanes), [fresh])
+    token = tx.execute(_TAKE, {"of_key": lane, "of_owner": owner}).scalar()
+    return None if token is None else Lease(lane=lane, token=token)
+
+
+def guard(tx: Transaction, lease: Lease) -> None:
+    """Renew the lease, in the transaction that relies on it; raise `FencedError` if it was lost."""
+    if tx.execute(_RENEW, {"of_key": lease.lane, "of_token": lease.token}).rowcount != 1:
+        raise FencedError(lease.lane)
+
+
+def release(tx: Transaction, lease: Lease) -> None:
+    """Give the lane back, if it is still ours."""
+    tx.execute(_RELEASE, {"of_key": lease.lane, "of_token": lease.token})
+
+
+def read_pacing(tx: Transaction, lane: str) -> Pacing:
+    """Return the pacing of a lane; a lane never used has none."""
+    columns = (lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem)
+    row = tx.execute(select(*columns).where(lanes.c.key == lane)).first()
+    return Pacing() if row is None else Pacing(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
+    """Write the pacing of a lane."""
+    tx.execute(
+        update(lanes)
+        .where(lanes.c.key == lane)
+        .values(
+            next_at=pacing.next_at,
+            day=pacing.day,
+            day_count=pacing.day_count,
+            blocked_until=pacing.blocked_until,
+            problem=pacing.problem,
+        )
+    )
+
+
+def list_lanes(tx: Transaction) -> dict[str, Pacing]:
+    """Return every lane that was ever used, with its pacing."""
+    columns = (lanes.c.key, lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem)
+    return {
+        row.key: Pacing(
+            next_at=row.next_at,
+            day=row.day,
+            day_count=row.day_count,
+            blocked_until=row.blocked_until,
+            problem=row.problem,
+        )
+        for row in tx.execute(select(*columns).order_by(lanes.c.key))
+    }

@@ -1,0 +1,72 @@
+"""The ledger: facts, appended and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from connector.events import Event, EventKind
+from connector.store.database import Transaction
+from connector.store.schema import ledger
+
+_INSERT = insert(ledger)
+
+
+def append(tx: Transaction, events: Iterable[Event]) -> None:
+    """Append facts in order, in bulk."""
+    rows = [
+        {
+            "at": event.at,
+            "kind": event.kind.value,
+            "enrollment": event.enrollment,
+            "person": event.person,
+            "rep": event.rep,
+            "campaign": event.campaign,
+            "intent": event.intent,
+            "reason": event.reason,
+            "data": event.data or None,
+        }
+        for event in events
+    ]
+    if rows:
+        tx.execute(_INSERT, rows)
+
+
+def read_events(
+    tx: Transaction,
+    *,
+    person: str | None = None,
+    campaign: str | None = None,
+    after: int = 0,
+    last: int | None = None,
+    since: datetime | None = None,
+) -> list[tuple[int, Event]]:
+    """Return numbered facts in the order they were written; only the newest `last` of them when given."""
+    query = select(ledger).where(ledger.c.seq > after)
+    if person is not None:
+        query = query.where(ledger.c.person == person)
+    if campaign is not None:
+        query = query.where(ledger.c.campaign == campaign)
+    if since is not None:
+        query = query.where(ledger.c.at >= since)
+    if last is not None:
+        newest_first = tx.execute(query.order_by(ledger.c.seq.desc()).limit(last))
+        return [(row.seq, _event(row)) for row in newest_first][::-1]
+    return [(row.seq, _event(row)) for row in tx.execute(query.order_by(ledger.c.seq))]
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        at=row.at,
+        kind=EventKind(row.kind),
+        enrollment=row.enrollment,
+        person=row.person,
+        rep=row.rep,
+        campaign=row.campaign,
+        intent=row.intent,
+        reason=row.reason,
+        data=row.data or {},
+    )

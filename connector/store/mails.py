@@ -1,0 +1,201 @@
+"""The mail outbox: drafts to place and mails to send, and what became of them.
+
+Lives here: `StoredMail` and its life. Does not live here: calling a mailbox (`sync.drain`).
+
+States of a mail: `wanted -> in_flight -> present` (a draft the rep has) `-> sent`, or `in_flight -> sent` (sent by
+the connector); `unwanted -> deleted` (an untouched draft of an ended campaign); `discarded`, `left`, `cancelled`,
+`failed`, `unknown` are told in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, bindparam, func, or_, select, text, update
+
+from connector.ports import DraftRef, SentMail
+from connector.store.database import Transaction
+from connector.store.dialects import insert_or_update
+from connector.store.schema import mails
+
+
+class MailAction(StrEnum):
+    """Who sends it in the end."""
+
+    DRAFT = "draft"
+    SEND = "send"
+
+
+class MailState(StrEnum):
+    """Where a mail stands; see the module's prose."""
+
+    WANTED = "wanted"
+    IN_FLIGHT = "in_flight"
+    PRESENT = "present"
+    SENT = "sent"
+    UNWANTED = "unwanted"
+    DELETED = "deleted"
+    DISCARDED = "discarded"
+    LEFT = "left"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMail:
+    """One mail of one intent, with every id a service has told about it."""
+
+    key: str
+    lane: str
+    action: MailAction
+    state: MailState
+    due: datetime
+    person: str
+    campaign: str
+    recipient: str
+    subject: str
+    attempts: int = 0
+    token: int | None = None
+    claimed: datetime | None = None
+    draft_id: str | None = None
+    provider_id: str | None = None
+    thread_id: str | None = None
+    internet_message_id: str | None = None
+    references: tuple[str, ...] = ()
+    edited: bool = False
+    sent: datetime | None = None
+
+    @property
+    def draft(self) -> DraftRef | None:
+        """The draft as last known, or None before it was made."""
+        if self.draft_id is None:
+            return None
+        return DraftRef(
+            draft_id=self.draft_id,
+            provider_id=self.provider_id,
+            thread_id=self.thread_id,
+            internet_message_id=self.internet_message_id,
+        )
+
+    def with_draft(self, draft: DraftRef) -> dict[str, Any]:
+        """Return the fields that a draft's ids change."""
+        return {
+            "draft_id": draft.draft_id,
+            "provider_id": draft.provider_id,
+            "thread_id": draft.thread_id or self.thread_id,
+            "internet_message_id": draft.internet_message_id or self.internet_message_id,
+        }
+
+    def with_sent(self, sent: SentMail) -> dict[str, Any]:
+        """Return the fields that a confirmed send changes."""
+        return {
+            "state": MailState.SENT,
+            "provider_id": sent.provider_id,
+            "thread_id": sent.thread_id or self.thread_id,
+            "internet_message_id": sent.internet_message_id or self.internet_message_id,
+            "references": sent.references or self.references,
+            "sent": sent.at,
+        }
+
+
+_FIELDS = tuple(field.name for field in fields(StoredMail))
+_WAITING = (
+    select(mails)
+    .where(text("state IN ('wanted', 'in_flight', 'unwanted')"), mails.c.lane == bindparam("of_lane"))
+    .where(mails.c.due <= bindparam("now"))
+    .order_by(mails.c.due, mails.c.key)
+    .limit(bindparam("most"))
+)
+_LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwanted')")).distinct()
+_BY_KEY = select(mails).where(mails.c.key.in_(bindparam("keys", expanding=True)))
+
+
+def insert_mails(tx: Transaction, new: Iterable[StoredMail]) -> None:
+    """Put mails into the outbox, in bulk; one of the same intent that was cancelled before starts anew."""
+    rows = [_row(mail) for mail in new]
+    if rows:
+        tx.execute(insert_or_update(tx, mails, tuple(name for name in _FIELDS if name != "key")), rows)
+
+
+def change_mail(tx: Transaction, key: str, **changes: Any) -> None:
+    """Write some fields of one mail."""
+    if "references" in changes:
+        changes["references"] = list(changes["references"]) or None
+    tx.execute(update(mails).where(mails.c.key == key).values(**changes))
+
+
+def read_waiting(tx: Transaction, lane: str, now: datetime, most: int) -> list[StoredMail]:
+    """Return mails of a lane that must be placed, sent, looked up or deleted, earliest due first."""
+    return [_stored(row) for row in tx.execute(_WAITING, {"of_lane": lane, "now": now, "most": most})]
+
+
+def lanes_waiting(tx: Transaction, now: datetime) -> list[str]:
+    """Return the lanes that have work at `now`."""
+    return sorted(tx.execute(_LANES.where(mails.c.due <= now)).scalars())
+
+
+def read_mails(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredMail]:
+    """Return mails by intent key; unknown keys are left out."""
+    if not keys:
+        return {}
+    return {row.key: _stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
+
+
+def read_open(tx: Transaction, lane: str) -> list[StoredMail]:
+    """Return the drafts of a lane that a rep may still send, and sends whose answer was lost."""
+    condition = or_(
+        text("state = 'present'"),
+        mails.c.state.in_([MailState.IN_FLIGHT.value, MailState.UNKNOWN.value, MailState.DISCARDED.value]),
+    )
+    return [_stored(row) for row in tx.execute(select(mails).where(mails.c.lane == lane, condition))]
+
+
+def read_sent_about(
+    tx: Transaction, *, message_ids: Sequence[str], thread_ids: Sequence[str], persons: Sequence[str]
+) -> list[StoredMail]:
+    """Return sent mails that an incoming mail may answer: by Message-ID, by thread, or to these people."""
+    conditions = []
+    if message_ids:
+        conditions.append(mails.c.internet_message_id.in_(list(message_ids)))
+    if thread_ids:
+        conditions.append(mails.c.thread_id.in_(list(thread_ids)))
+    if persons:
+        conditions.append(mails.c.person.in_(list(persons)))
+    if not conditions:
+        return []
+    query = select(mails).where(or_(*conditions), mails.c.state == MailState.SENT.value).order_by(mails.c.sent)
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def count_waiting(tx: Transaction, now: datetime) -> dict[tuple[str, str], tuple[int, datetime]]:
+    """Return (lane, action) -> how many wait at `now`, and the oldest due instant."""
+    query = (
+        select(mails.c.lane, mails.c.action, func.count(), func.min(mails.c.due))
+        .where(text("state IN ('wanted', 'in_flight', 'unwanted')"), mails.c.due <= now)
+        .group_by(mails.c.lane, mails.c.action)
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in tx.execute(query)}
+
+
+def _row(mail: StoredMail) -> dict[str, Any]:
+    row = {name: getattr(mail, name) for name in _FIELDS}
+    return row | {
+        "action": mail.action.value,
+        "state": mail.state.value,
+        "references": list(mail.references) or None,
+        "edited": int(mail.edited),
+    }
+
+
+def _stored(row: Row[Any]) -> StoredMail:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    values["action"] = MailAction(values["action"])
+    values["state"] = MailState(values["state"])
+    values["references"] = tuple(values["references"] or ())
+    values["edited"] = bool(values["edited"])
+    return StoredMail(**values)

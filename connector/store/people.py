@@ -1,0 +1,93 @@
+"""People as stored: what files and the CRM say of them, and whether they may be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select, update
+
+from connector.people import Person
+from connector.store.database import Transaction
+from connector.store.dialects import insert_or_ignore, insert_or_update
+from connector.store.schema import people
+
+_OWN = ("first_name", "last_name", "title", "company", "phone", "time_zone", "salesforce_id", "linkedin_url")
+_BY_EMAIL = select(people).where(people.c.email.in_(bindparam("emails", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPerson:
+    """A person and what is known about writing to them."""
+
+    person: Person
+    account: str | None = None
+    crm_fields: Mapping[str, Any] = field(default_factory=dict)
+    crm_asked: datetime | None = None
+    #: Record ids, when several CRM records match.
+    crm_ambiguous: tuple[str, ...] = ()
+    opted_out: datetime | None = None
+    bounced: datetime | None = None
+    held: datetime | None = None
+
+
+def save_people(tx: Transaction, persons: Iterable[Person], *, overwrite: bool = True) -> None:
+    """Insert people, or overwrite what files say of them; opt-out, bounce and CRM facts stay."""
+    rows = [
+        {"email": person.email, **{name: getattr(person, name) for name in _OWN}, "custom": dict(person.custom) or None}
+        for person in persons
+    ]
+    if rows:
+        statement = insert_or_update(tx, people, (*_OWN, "custom")) if overwrite else insert_or_ignore(tx, people)
+        tx.execute(statement, rows)
+
+
+def read_people(tx: Transaction, emails: Sequence[str]) -> dict[str, StoredPerson]:
+    """Return people by lower-case address; unknown ones are left out."""
+    if not emails:
+        return {}
+    return {row.email: _stored(row) for row in tx.execute(_BY_EMAIL, {"emails": list(emails)})}
+
+
+def list_people(tx: Transaction, *, account: str | None = None) -> list[StoredPerson]:
+    """Return all people, or those of one CRM account, by address."""
+    query = select(people).order_by(people.c.email)
+    if account is not None:
+        query = query.where(people.c.account == account)
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def mark_person(tx: Transaction, email: str, **marks: Any) -> None:
+    """Set what happened to a person: `opted_out`, `bounced`, `held` (instants or None)."""
+    tx.execute(update(people).where(people.c.email == email).values(**marks))
+
+
+def save_crm_facts(tx: Transaction, facts: Sequence[Mapping[str, Any]]) -> None:
+    """Write what the CRM said: mappings with `email` and columns of the CRM, the same in each."""
+    if not facts:
+        return
+    names = [name for name in facts[0] if name != "email"]
+    statement = (
+        update(people)
+        .where(people.c.email == bindparam("of_email"))
+        .values({name: bindparam(f"new_{name}") for name in names})
+    )
+    tx.execute(
+        statement, [{"of_email": fact["email"], **{f"new_{name}": fact[name] for name in names}} for fact in facts]
+    )
+
+
+def _stored(row: Row[Any]) -> StoredPerson:
+    person = Person(email=row.email, **{name: getattr(row, name) for name in _OWN}, custom=row.custom or {})
+    return StoredPerson(
+        person=person,
+        account=row.account,
+        crm_fields=row.crm_fields or {},
+        crm_asked=row.crm_asked,
+        crm_ambiguous=tuple(row.crm_ambiguous or ()),
+        opted_out=row.opted_out,
+        bounced=row.bounced,
+        held=row.held,
+    )

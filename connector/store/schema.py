@@ -1,0 +1,300 @@
+"""The tables. SQLite and PostgreSQL by one code path; changed only together with a migration.
+
+Lives here: tables, their indexes and the column types. Does not live here: statements (beside their subject in this
+room), migrations (`migrations/`).
+
+Why integers for instants: SQLite compares a DATETIME column as text, a bound number as a number, and finds nothing.
+Why literal states in partial indexes: SQLite ignores such an index when the query binds them.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant, kept as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - interface
+        """Turn an aware instant into microseconds."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Turn microseconds into an aware instant."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Day(TypeDecorator[date]):
+    """A local date, kept as ISO text."""
+
+    impl = String(10)
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Turn a date into text."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:  # noqa: ARG002
+        """Turn text into a date."""
+        return None if value is None else date.fromisoformat(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value, kept as text; None stays NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Turn a value into JSON text."""
+        return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Turn JSON text into a value."""
+        return None if value is None else json.loads(value)
+
+
+metadata = MetaData()
+
+#: SQLite numbers rows by itself only for a column of the exact type INTEGER.
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+campaign_versions = Table(
+    "campaign_versions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", String(32), primary_key=True),
+    Column("document", Json, nullable=False),
+    Column("created", Instant, nullable=False),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("company", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("salesforce_id", Text, nullable=False),
+    Column("linkedin_url", Text, nullable=False),
+    Column("custom", Json),
+    # What the CRM said of the person: its account, the fields templates read, and when it was asked.
+    Column("account", Text),
+    Column("crm_fields", Json),
+    Column("crm_asked", Instant),
+    # JSON list of record ids when several match: never guessed.
+    Column("crm_ambiguous", Json),
+    Column("opted_out", Instant),
+    Column("bounced", Instant),
+    # An incoming mail that nobody could classify holds the next automatic send until somebody decides.
+    Column("held", Instant),
+)
+Index(
+    "people_account",
+    people.c.account,
+    sqlite_where=text("account IS NOT NULL"),
+    postgresql_where=text("account IS NOT NULL"),
+)
+
+enrollments = Table(
+    "enrollments",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("campaign", Text, nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("person", Text, nullable=False),
+    Column("rep", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("launched", Instant, nullable=False),
+    Column("start", Instant, nullable=False),
+    Column("overrides", Json),
+    Column("state", String(12), nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("due", Instant),
+    Column("due_date", Day),
+    Column("reason", Text, nullable=False),
+    Column("intent", String(32)),
+    Column("anchor_day", SmallInteger),
+    Column("anchor_date", Day),
+    Column("email_clocks", Json),
+    # When the sequencer must look again; NULL while there is nothing to look at.
+    Column("next_due", Instant),
+)
+Index(
+    "enrollments_due",
+    enrollments.c.next_due,
+    sqlite_where=text("next_due IS NOT NULL"),
+    postgresql_where=text("next_due IS NOT NULL"),
+)
+#: The same person can be in one campaign only once at a time (spec sequencing 3).
+Index(
+    "enrollments_live",
+    enrollments.c.person,
+    enrollments.c.campaign,
+    unique=True,
+    sqlite_where=text("state IN ('active', 'paused')"),
+    postgresql_where=text("state IN ('active', 'paused')"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("enrollment", String(32)),
+    Column("person", Text),
+    Column("rep", Text),
+    Column("campaign", Text),
+    Column("intent", String(32)),
+    Column("reason", Text, nullable=False),
+    Column("data", Json),
+)
+Index("ledger_person", ledger.c.person, ledger.c.seq)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("enrollment", String(32), nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("person", Text, nullable=False),
+    Column("rep", Text, nullable=False),
+    Column("day", SmallInteger, nullable=False),
+    Column("step", SmallInteger, nullable=False),
+    Column("type", String(8), nullable=False),
+    Column("mode", String(4), nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("due_date", Day, nullable=False),
+    Column("state", String(12), nullable=False),
+    # 0 until it has been rendered and put into an outbox (`mails`, `tasks`).
+    Column("prepared", SmallInteger, nullable=False),
+    # As rendered when prepared; NULL before.
+    Column("subject", Text),
+    # Why it is blocked, held, cancelled, failed or unknown.
+    Column("problem", Text),
+)
+Index(
+    "intents_unprepared",
+    intents.c.due,
+    sqlite_where=text("state = 'due' AND prepared = 0"),
+    postgresql_where=text("state = 'due' AND prepared = 0"),
+)
+Index(
+    "intents_with_people",
+    intents.c.rep,
+    sqlite_where=text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"),
+    postgresql_where=text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"),
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    # Mailbox, e.g. gmail:ana@acme.example.
+    Column("lane", Text, nullable=False),
+    # draft: the rep sends it; send: the connector does.
+    Column("action", String(5), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    # Fencing token of the lease under which it was last claimed, and when that was.
+    Column("token", BigInteger),
+    Column("claimed", Instant),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("draft_id", Text),
+    Column("provider_id", Text),
+    Column("thread_id", Text),
+    Column("internet_message_id", Text),
+    Column("references", Json),
+    Column("edited", SmallInteger, nullable=False),
+    Column("sent", Instant),
+)
+Index(
+    "mails_waiting",
+    mails.c.lane,
+    mails.c.due,
+    sqlite_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
+    postgresql_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
+)
+Index("mails_open", mails.c.lane, sqlite_where=text("state = 'present'"), postgresql_where=text("state = 'present'"))
+Index("mails_message", mails.c.internet_message_id)
+Index("mails_thread", mails.c.thread_id)
+Index("mails_person", mails.c.person)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    # Intent it mirrors; NULL for a logged reply.
+    Column("intent", String(32)),
+    Column("person", Text, nullable=False),
+    Column("rep", Text, nullable=False),
+    Column("remote_id", Text),
+    # Fields as we want them, and as last seen on both sides (NULL before the first write).
+    Column("wanted", Json, nullable=False),
+    Column("synced", Json),
+    # The CRM's own status word, shown as it is.
+    Column("status", Text),
+    # 1 while `wanted` differs from `synced`; 2 while it is to be deleted.
+    Column("dirty", SmallInteger, nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("problem", Text),
+)
+Index("tasks_dirty", tasks.c.due, sqlite_where=text("dirty > 0"), postgresql_where=text("dirty > 0"))
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("key", Text, primary_key=True),
+    # Lease, in seconds of the database's own clock.
+    Column("token", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("until", Float(53), nullable=False),
+    # Pacing: when the next effect may happen, how many happened on `day`, and a service's own wish to wait.
+    Column("next_at", Instant),
+    Column("day", Day),
+    Column("day_count", Integer, nullable=False),
+    Column("blocked_until", Instant),
+    # Why it stands still, for `status`; "reconnect" accounts wait for a person.
+    Column("problem", Text),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("moved", Instant, nullable=False),
+)

@@ -1,0 +1,131 @@
+"""CRM tasks: what we want there, what is there, and which must be written.
+
+Lives here: `StoredTask`. Does not live here: writing to the CRM (`sync.crm`), merging both sides (`tasks.merge`).
+
+A task is dirty while `wanted` differs from `synced`; writing makes `synced` what was written. There is no queue of
+operations, so a crash between a write and its note only writes the same values again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import Row, bindparam, case, func, select, text, update
+
+from connector.store.database import Transaction
+from connector.store.dialects import insert_or_update
+from connector.store.schema import tasks
+
+
+class Dirty(IntEnum):
+    """Whether the CRM must hear of a task."""
+
+    CLEAN = 0
+    WRITE = 1
+    DELETE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTask:
+    """One CRM task. `wanted` and `synced` hold the neutral fields of `ports.TaskWrite`, dates as ISO text."""
+
+    key: str
+    person: str
+    rep: str
+    wanted: Mapping[str, Any]
+    due: datetime
+    intent: str | None = None
+    remote_id: str | None = None
+    synced: Mapping[str, Any] | None = None
+    status: str | None = None
+    dirty: Dirty = Dirty.WRITE
+    problem: str | None = None
+
+
+_COLUMNS = ("intent", "person", "rep", "remote_id", "wanted", "synced", "status", "dirty", "due", "problem")
+_DIRTY = (
+    select(tasks)
+    .where(text("dirty > 0"), tasks.c.due <= bindparam("now"))
+    .order_by(tasks.c.due, tasks.c.key)
+    .limit(bindparam("most"))
+)
+_BY_KEY = select(tasks).where(tasks.c.key.in_(bindparam("keys", expanding=True)))
+#: What was wanted may have changed while it was written: then the task stays dirty.
+_WRITTEN = (
+    update(tasks)
+    .where(tasks.c.key == bindparam("of_key"))
+    .values(
+        synced=bindparam("new_synced", type_=tasks.c.synced.type),
+        remote_id=func.coalesce(bindparam("new_remote_id"), tasks.c.remote_id),
+        problem=None,
+        dirty=case((tasks.c.wanted == bindparam("new_synced", type_=tasks.c.wanted.type), 0), else_=tasks.c.dirty),
+    )
+)
+
+
+def save_tasks(tx: Transaction, changed: Iterable[StoredTask]) -> None:
+    """Insert or overwrite tasks, in bulk."""
+    rows = [
+        {
+            "key": task.key,
+            "intent": task.intent,
+            "person": task.person,
+            "rep": task.rep,
+            "remote_id": task.remote_id,
+            "wanted": dict(task.wanted),
+            "synced": None if task.synced is None else dict(task.synced),
+            "status": task.status,
+            "dirty": int(task.dirty),
+            "due": task.due,
+            "problem": task.problem,
+        }
+        for task in changed
+    ]
+    if rows:
+        tx.execute(insert_or_update(tx, tasks, _COLUMNS), rows)
+
+
+def read_dirty(tx: Transaction, now: datetime, most: int) -> list[StoredTask]:
+    """Return at most `most` tasks the CRM must hear of, earliest due first."""
+    return [_stored(row) for row in tx.execute(_DIRTY, {"now": now, "most": most})]
+
+
+def read_tasks(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredTask]:
+    """Return tasks by key; unknown keys are left out."""
+    if not keys:
+        return {}
+    return {row.key: _stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
+
+
+def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> None:
+    """Note writes as (key, what was written, remote id), in bulk."""
+    if written:
+        rows = [{"of_key": key, "new_synced": dict(synced), "new_remote_id": remote} for key, synced, remote in written]
+        tx.execute(_WRITTEN, rows)
+
+
+def count_dirty(tx: Transaction, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many tasks the CRM must hear of at `now`, and the oldest due instant."""
+    query = select(func.count(), func.min(tasks.c.due)).where(text("dirty > 0"), tasks.c.due <= now)
+    row = tx.execute(query).one()
+    return row[0], row[1]
+
+
+def _stored(row: Row[Any]) -> StoredTask:
+    return StoredTask(
+        key=row.key,
+        intent=row.intent,
+        person=row.person,
+        rep=row.rep,
+        remote_id=row.remote_id,
+        wanted=row.wanted,
+        synced=row.synced,
+        status=row.status,
+        dirty=Dirty(row.dirty),
+        due=row.due,
+        problem=row.problem,
+    )
