@@ -1,0 +1,103 @@
+"""The Salesforce adapter: tasks, people and opt-out of one org, behind the ports.
+
+Lives here: `adapter`, the entry point, and `SalesforceCrm`, which joins the parts. Does not live here: the parts
+(`session`, `tasks`, `people`, `errors`, `account`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from adapters.salesforce.account import ACCOUNT, SalesforceAccount, SalesforceOptions
+from adapters.salesforce.people import People
+from adapters.salesforce.session import Org
+from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
+from connector.accounts import AccountModel
+from connector.capabilities import CrmCapabilities
+from connector.ports import Clock, CrmAdapter, CrmPerson, PeopleSource, TaskPull, TaskWrite, TaskWritten
+
+CAPABILITIES = CrmCapabilities(
+    name=ACCOUNT,
+    title="Salesforce",
+    tasks_per_call=TASKS_PER_CALL,
+    subject_length=SUBJECT_LENGTH,
+    description_length=DESCRIPTION_LENGTH,
+    idempotent_writes=True,
+    opt_out=True,
+)
+
+
+class SalesforceCrm:
+    """One Salesforce org, as `connector.ports.Crm`. Used by one thread at a time."""
+
+    capabilities: ClassVar[CrmCapabilities] = CAPABILITIES
+
+    def __init__(self, account: SalesforceAccount, options: SalesforceOptions, *, clock: Clock) -> None:
+        """Take what the configuration says; nothing is called."""
+        self._org = Org(account, clock=clock)
+        self._tasks = Tasks(self._org, options.intent_field)
+        self._people = People(self._org)
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls made, sign-in not counted."""
+        return self._org.calls
+
+    @property
+    def budget(self) -> tuple[int, int] | None:
+        """Calls used and allowed per day, as last said."""
+        return self._org.budget
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._org.close()
+
+    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[TaskWritten]:
+        """Write tasks by the intent key, 200 a call."""
+        return self._tasks.push(writes)
+
+    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[TaskWritten]:
+        """Delete tasks, 200 a call."""
+        return self._tasks.delete(remote_ids)
+
+    def pull_tasks(self, cursor: str | None) -> TaskPull:
+        """Return our tasks changed since the cursor; the first pull starts now."""
+        return self._tasks.pull(cursor)
+
+    def find_people(
+        self, *, ids: Sequence[str] = (), emails: Sequence[str] = (), fields: Sequence[str] = ()
+    ) -> Mapping[str, tuple[CrmPerson, ...]]:
+        """Return every asked id and lower-case email -> its matches, contacts first; none gives an empty tuple."""
+        return self._people.find(ids=ids, emails=emails, fields=fields)
+
+    def list_people(self, source: PeopleSource) -> Sequence[CrmPerson]:
+        """Return the people of a query, list view, report or campaign."""
+        return self._people.list_from(source)
+
+    def find_users(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return user name or id -> id of the active user."""
+        return self._people.find_users(names)
+
+    def push_opt_out(self, person_ids: Sequence[str]) -> Sequence[TaskWritten]:
+        """Mark leads and contacts as opted out of email."""
+        return self._people.push_opt_out(person_ids)
+
+
+class SalesforceAdapter:
+    """How a Salesforce org is opened."""
+
+    capabilities: ClassVar[CrmCapabilities] = CAPABILITIES
+    account_name: ClassVar[str] = ACCOUNT
+    account_model: ClassVar[type[AccountModel]] = SalesforceAccount
+    options_model: ClassVar[type[AccountModel]] = SalesforceOptions
+
+    def open_crm(self, account: AccountModel, options: AccountModel, *, clock: Clock) -> SalesforceCrm:
+        """Open the org; nothing is called until it is used."""
+        if not isinstance(account, SalesforceAccount) or not isinstance(options, SalesforceOptions):
+            raise TypeError("the Salesforce adapter takes a SalesforceAccount and SalesforceOptions")
+        return SalesforceCrm(account, options, clock=clock)
+
+
+#: The entry point of the group `connector.adapters`.
+adapter: CrmAdapter = SalesforceAdapter()

@@ -1,0 +1,151 @@
+"""What `accounts.salesforce` and the section `salesforce` of `connector.yaml` may say.
+
+Lives here: the keys, which of them a way to sign in needs, and the refusals in words. Does not live here: signing in
+(`session`), what the sync options mean (the core reads them by name).
+Source: spec interfaces 1, reference apis 1.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from connector.accounts import AccountModel, Secret, ServiceAddress
+
+#: Name of the section under `accounts:`, and of the account in `Reconnect`.
+ACCOUNT = "salesforce"
+
+#: Way to sign in -> the keys it cannot do without.
+REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
+    "client_credentials": ("client_id", "client_secret"),
+    "access_token": ("token", "instance_url"),
+}
+
+#: Hosts that serve pages, not the API: a token is refused there as if it were wrong (simple-salesforce #406, #272).
+_PAGE_HOSTS = (".lightning.force.com", ".my.salesforce-setup.com")
+
+_DOMAIN = re.compile(r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")
+_VERSION = re.compile(r"^\d{2,3}\.0$")
+
+#: The name of a field, or of one reached over relations: `Industry`, `Account.Industry`, `Tier__c`.
+FIELD_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){0,5}$")
+
+
+def _version_text(value: Any) -> Any:
+    # YAML reads 66.0 as a number.
+    return f"{float(value):.1f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+class SalesforceAccount(AccountModel):
+    """`accounts.salesforce`: which org, and how to sign in to it."""
+
+    auth: Literal["client_credentials", "access_token", "jwt", "refresh_token", "password"]
+    #: The part before `.salesforce.com`: `acme.my`, `acme--box.sandbox.my`, `login`, `test`.
+    domain: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    username: str | None = None
+    password: Secret | None = None
+    security_token: Secret | None = None
+    key_file: str | None = None
+    token: Secret | None = None
+    #: Where the API is; without it, the address the sign-in answers.
+    instance_url: ServiceAddress | None = None
+    #: Where to sign in; without it, `https://<domain>.salesforce.com`.
+    login_url: ServiceAddress | None = None
+    #: Version of the REST API; every org serves every version that is not retired.
+    api_version: Annotated[str, BeforeValidator(_version_text)] = "66.0"
+
+    @field_validator("domain")
+    @classmethod
+    def _check_domain(cls, domain: str | None) -> str | None:
+        if domain is not None and (domain.endswith(".salesforce.com") or not _DOMAIN.match(domain)):
+            raise ValueError(
+                "write only the part before '.salesforce.com', such as 'acme.my' or 'acme--box.sandbox.my'"
+            )
+        return domain
+
+    @field_validator("api_version")
+    @classmethod
+    def _check_version(cls, version: str) -> str:
+        if not _VERSION.match(version) or float(version) < 46:
+            raise ValueError("write a version such as 66.0; the connector needs 46.0 or later")
+        return version
+
+    @field_validator("instance_url")
+    @classmethod
+    def _check_instance(cls, address: str | None) -> str | None:
+        if address is not None and address.endswith(_PAGE_HOSTS):
+            raise ValueError(f"'{address}' serves pages, not the API: use the address that ends in .my.salesforce.com")
+        return address
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        needed = REQUIRED_KEYS.get(self.auth)
+        if needed is None:
+            raise ValueError(
+                f"auth: {self.auth} comes with a later release; use client_credentials or access_token until then"
+            )
+        missing = [key for key in needed if not getattr(self, key)]
+        if missing:
+            raise ValueError(f"auth: {self.auth} also needs {_listed(missing)}")
+        if self.auth == "client_credentials" and self.login_url is None:
+            if self.domain is None:
+                raise ValueError("auth: client_credentials also needs domain (the org's My Domain) or login_url")
+            if self.domain in ("login", "test"):
+                raise ValueError(
+                    f"auth: client_credentials does not work at '{self.domain}': set domain to the org's My Domain, "
+                    "such as 'acme.my'"
+                )
+        return self
+
+    @property
+    def sign_in_url(self) -> str:
+        """Address of the org's sign-in, without a trailing slash."""
+        return self.login_url or f"https://{self.domain}.salesforce.com"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names)
+
+
+#: Whose value wins when both sides changed a field: Salesforce's, ours, or the one changed last.
+Winner = Literal["salesforce", "connector", "latest"]
+
+
+class ConflictRules(BaseModel):
+    """`salesforce.conflict`: who wins, field by field, when a task was changed on both sides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: `closed_wins`: a task closed on either side is closed.
+    status: Literal["closed_wins"] | Winner = "closed_wins"
+    due_date: Winner = "salesforce"
+    priority: Winner = "salesforce"
+    comments: Winner = "latest"
+
+
+class SalesforceOptions(AccountModel):
+    """Section `salesforce`: what is kept in step, and how."""
+
+    #: `off`: no tasks; `push`: ours go there; `both`: what reps do there comes back.
+    tasks: Literal["off", "push", "both"] = "both"
+    #: A completed Email task for a sent mail and for a reply.
+    log_email: bool = True
+    #: Pattern of a task's subject.
+    subject: str = "{{activity_type}}: {{activity_subject}}"
+    #: The external-id field on Activity that carries the intent key.
+    intent_field: str = "Connector_Intent_Id__c"
+    #: What becomes of open tasks when a campaign ends.
+    on_end: Literal["complete", "delete", "leave"] = "complete"
+    conflict: ConflictRules = Field(default_factory=ConflictRules)
+
+    @field_validator("intent_field")
+    @classmethod
+    def _check_field(cls, name: str) -> str:
+        if "." in name or not FIELD_PATH.match(name) or not name.endswith("__c"):
+            raise ValueError("write the API name of a custom field of Activity, such as Connector_Intent_Id__c")
+        return name

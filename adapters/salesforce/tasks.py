@@ -1,0 +1,417 @@
+"""Tasks in Salesforce: our fields in theirs, written in bulk by the intent key, and read back when they change.
+
+Lives here: the field mapping, the collection upsert with each item's result, the cursor of the pull. Does not live
+here: which fields are written and who wins (the core), what a code means (`errors`).
+
+- A task is found by the external-id field alone, so a write can be repeated. A creation carries create-only fields;
+  an update never does, and goes out with `updateOnly=true`, so that a task a user deleted is not made again.
+- A collection answers 200 even when every item failed: each item is read.
+- Only the closed values of `TaskStatus` say what closed is; every org may rename them.
+Source: spec delivery 2 and 3, reference apis 1.3 to 1.5 and 1.8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from simple_salesforce.format import format_soql
+
+from adapters.salesforce.errors import from_item, is_gone
+from adapters.salesforce.session import Org, chunks
+from connector.errors import AdapterError, Refused, Retry
+from connector.intents import Priority, StepType
+from connector.ports import RemoteTask, TaskPull, TaskWrite, TaskWritten
+
+TASKS_PER_CALL = 200
+SUBJECT_LENGTH = 255
+#: Salesforce takes 32,000; the margin is for line ends, which some clients count twice.
+DESCRIPTION_LENGTH = 31_000
+CUT = "\n[...] (cut: too long for Salesforce)"
+
+#: A change becomes visible when its transaction ends, which may be minutes after its stamp (reference apis 1.8).
+OVERLAP = timedelta(minutes=5)
+
+_ID = re.compile(r"^[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?$")
+_LEAD = "00Q"
+
+_SUBTYPES = {StepType.EMAIL: "Email", StepType.CALL: "Call", StepType.INMAIL: "LinkedIn", StepType.CUSTOM: "Task"}
+_PRIORITIES = {Priority.HIGH: "High", Priority.NORMAL: "Normal"}
+
+#: Fields that may only be given when a record is made.
+_CREATE_ONLY = frozenset({"TaskSubtype"})
+
+#: Codes of an item that is worth another try at once: the row was locked, or another writer made the same task.
+_AT_ONCE = frozenset({"UNABLE_TO_LOCK_ROW", "DUPLICATE_VALUE"})
+#: Tries of one item within one push.
+_TRIES = 4
+
+_PULLED = (
+    "Id", "Subject", "Status", "IsClosed", "Priority", "ActivityDate", "Description", "OwnerId", "WhoId", "IsDeleted",
+    "IsArchived", "SystemModstamp", "CompletedDateTime",
+)  # fmt: skip
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of a Salesforce id."""
+    return _ID.match(text) is not None
+
+
+def long_id(text: str) -> str:
+    """Return the 18-character form of an id; the last three spell the case of the first fifteen."""
+    if len(text) != 15:
+        return text
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+    parts = (text[0:5], text[5:10], text[10:15])
+    return text + "".join(letters[sum(1 << i for i, char in enumerate(part) if char.isupper())] for part in parts)
+
+
+def cut(text: str, length: int, mark: str = "") -> str:
+    """Return the text, shortened to `length` UTF-16 units (as Salesforce counts) with a mark at its end."""
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * length:
+        return text
+    return units[: 2 * (length - len(mark))].decode("utf-16-le", errors="ignore") + mark
+
+
+def stamp(instant: datetime) -> str:
+    """Return an instant as Salesforce writes it."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def read_instant(text: str) -> datetime:
+    """Return the aware instant of `2026-11-24T14:30:00.000+0000`."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statuses:
+    """The values of `Task.Status` we write: one open, one closed."""
+
+    open: str
+    closed: str
+
+
+def choose_statuses(rows: Iterable[Mapping[str, Any]]) -> Statuses:
+    """Choose among the org's values: the customary names where they mean what they say, else the org's first."""
+    rows = sorted(rows, key=lambda row: row.get("SortOrder") or 0)
+    closed = [str(row["ApiName"]) for row in rows if row["IsClosed"]]
+    still_open = [str(row["ApiName"]) for row in rows if not row["IsClosed"]]
+    default = [str(row["ApiName"]) for row in rows if row.get("IsDefault") and not row["IsClosed"]]
+    if not closed or not still_open:
+        raise Refused("the Salesforce org has no open or no closed task status; ask the administrator", code="status")
+    return Statuses(
+        open="Not Started" if "Not Started" in still_open else (default or still_open)[0],
+        closed="Completed" if "Completed" in closed else closed[0],
+    )
+
+
+def to_record(write: TaskWrite, intent_field: str, statuses: Statuses | None) -> dict[str, Any]:
+    """Return the Salesforce record of one write; raise `Refused` for a value Salesforce cannot hold."""
+    record: dict[str, Any] = {"attributes": {"type": "Task"}, intent_field: write.key}
+    for name, value in write.fields.items():
+        if name == "closed" and statuses is not None:
+            record["Status"] = statuses.closed if value else statuses.open
+        elif name in _FIELDS:
+            record |= _FIELDS[name](value)
+        else:
+            raise Refused(f"a task in Salesforce has no field for '{name}'", code="unknown_field")
+    if not write.create:
+        record = {name: value for name, value in record.items() if name not in _CREATE_ONLY}
+    if str(record.get("WhoId") or "").startswith(_LEAD):
+        # A task of a lead cannot also belong to an account: FIELD_INTEGRITY_EXCEPTION.
+        record.pop("WhatId", None)
+    return record
+
+
+def _checked_id(value: Any, what: str) -> str | None:
+    if not value:
+        return None
+    if not is_id(str(value)):
+        raise Refused(f"the {what} is not a Salesforce id: 15 or 18 letters and digits", code="MALFORMED_ID")
+    return str(value)
+
+
+#: Our field -> theirs. `closed` is not here: its value is the org's own.
+_FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "subject": lambda text: {"Subject": cut(" ".join((text or "").split()), SUBJECT_LENGTH)},
+    "priority": lambda priority: {"Priority": _PRIORITIES[Priority(priority)]},
+    "due_date": lambda day: {"ActivityDate": day.isoformat() if day else None},
+    "reminder_at": lambda at: {"ReminderDateTime": stamp(at) if at else None, "IsReminderSet": at is not None},
+    "description": lambda text: {"Description": cut(text, DESCRIPTION_LENGTH, CUT) if text else None},
+    "who": lambda one: {"WhoId": _checked_id(one, "person")},
+    "what": lambda one: {"WhatId": _checked_id(one, "account")},
+    "owner": lambda one: {"OwnerId": _checked_id(one, "owner")},
+    "subtype": lambda step: {"TaskSubtype": _SUBTYPES[StepType(step)]},
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    """One write on its way."""
+
+    place: int
+    write: TaskWrite
+    record: dict[str, Any]
+
+
+class Tasks:
+    """Tasks of one org."""
+
+    def __init__(self, org: Org, intent_field: str) -> None:
+        """Take the field that carries the intent key; its name was checked with the options."""
+        self._org = org
+        self._intent_field = intent_field
+        self._statuses: Statuses | None = None
+
+    # -------------------------------------------------------------------------------------------- push
+
+    def push(self, writes: Sequence[TaskWrite]) -> list[TaskWritten]:
+        """Write tasks, 200 a call, creations apart from updates, rows of one account and person side by side."""
+        done: dict[int, TaskWritten] = {}
+        rows: list[_Row] = []
+        statuses = self._read_statuses() if any("closed" in write.fields for write in writes) else None
+        for place, write in enumerate(writes):
+            try:
+                rows.append(_Row(place=place, write=write, record=to_record(write, self._intent_field, statuses)))
+            except Refused as error:
+                done[place] = TaskWritten(key=write.key, error=error)
+        rows.sort(key=lambda row: (not row.write.create, row.write.account or "", row.record.get("WhoId") or ""))
+        stopped: AdapterError | None = None
+        tried = bool(done)
+        for create in (True, False):
+            for chunk in _without_twins([row for row in rows if row.write.create is create]):
+                try:
+                    done |= self._push_chunk(chunk, create=create) if stopped is None else _failed(chunk, stopped)
+                    tried = True
+                except AdapterError as error:
+                    if not tried:
+                        raise
+                    done |= _failed(chunk, error)
+                    # Trouble with the org stops the rest too; a refusal speaks of this call only.
+                    stopped = None if isinstance(error, Refused) else error
+        return [done[place] for place in range(len(writes))]
+
+    def _push_chunk(self, rows: Sequence[_Row], *, create: bool) -> dict[int, TaskWritten]:
+        """Write up to 200 rows; try those again that another writer held."""
+        done: dict[int, TaskWritten] = {}
+        for attempt in range(_TRIES):
+            try:
+                results = self._upsert(rows, create=create)
+            except AdapterError:
+                if not done:
+                    raise
+                break
+            again: list[_Row] = []
+            for row, result in zip(rows, results, strict=True):
+                done[row.place], redo = self._read_result(row, result)
+                if redo is not None:
+                    again.append(redo)
+            if not again:
+                break
+            self._org.wait(0.1 * 2**attempt)
+            rows = again
+        return done
+
+    def _upsert(self, rows: Sequence[_Row], *, create: bool) -> Sequence[Mapping[str, Any]]:
+        results = self._org.call(
+            "PATCH",
+            f"composite/sobjects/Task/{self._intent_field}",
+            params={} if create else {"updateOnly": "true"},
+            json={"allOrNone": False, "records": [row.record for row in rows]},
+        )
+        if not isinstance(results, list) or len(results) != len(rows):
+            raise Retry("Salesforce did not answer for every task; it will be tried again", code="answer")
+        return results
+
+    def _read_result(self, row: _Row, result: Mapping[str, Any]) -> tuple[TaskWritten, _Row | None]:
+        """Return the outcome of one item, and the row to try again if that is right."""
+        key = row.write.key
+        if result.get("success"):
+            remote_id = long_id(str(result["id"]))
+            if result.get("created") and not row.write.create:
+                # `updateOnly` is documented for single upserts only. Where a collection ignores it, a task the user
+                # deleted comes back: take it away again.
+                self.delete([remote_id])
+                return TaskWritten(key=key, error=_gone()), None
+            return TaskWritten(key=key, remote_id=remote_id), None
+        error = from_item(result)
+        if not row.write.create and is_gone(error):
+            return TaskWritten(key=key, error=_gone()), None
+        redo: _Row | None = None
+        if error.code in _AT_ONCE:
+            redo = row
+        elif (
+            error.code == "INVALID_FIELD_FOR_INSERT_UPDATE"
+            and _names_create_only(result)
+            and row.record.keys() & _CREATE_ONLY
+        ):
+            # An earlier creation got through although its answer was lost, so this one is an update; or the field is
+            # hidden. Either way the task is right without it.
+            kept = {name: value for name, value in row.record.items() if name not in _CREATE_ONLY}
+            redo = _Row(place=row.place, write=row.write, record=kept)
+        return TaskWritten(key=key, error=error), redo
+
+    def _read_statuses(self) -> Statuses:
+        if self._statuses is None:
+            soql = "SELECT ApiName, IsClosed, IsDefault, SortOrder FROM TaskStatus"
+            self._statuses = choose_statuses(self._org.query(soql))
+        return self._statuses
+
+    # ------------------------------------------------------------------------------------------ delete
+
+    def delete(self, remote_ids: Sequence[str]) -> list[TaskWritten]:
+        """Delete tasks by id, 200 a call."""
+        done: dict[str, TaskWritten] = {}
+        good = [remote_id for remote_id in dict.fromkeys(remote_ids) if is_id(remote_id)]
+        for chunk in chunks(good, TASKS_PER_CALL):
+            try:
+                results = self._org.call(
+                    "DELETE", "composite/sobjects", params={"ids": ",".join(chunk), "allOrNone": "false"}
+                )
+            except AdapterError as error:
+                if not done:
+                    raise
+                done |= {remote_id: TaskWritten(key=remote_id, error=error) for remote_id in chunk}
+                continue
+            for remote_id, result in zip(chunk, results or (), strict=True):
+                trouble = None if result.get("success") else from_item(result)
+                if trouble is not None and (is_gone(trouble) or trouble.code == "INVALID_CROSS_REFERENCE_KEY"):
+                    trouble = None
+                done[remote_id] = TaskWritten(key=remote_id, remote_id=long_id(remote_id), error=trouble)
+        for remote_id in remote_ids:
+            wrong = Refused("that is not a Salesforce id: 15 or 18 letters and digits", code="MALFORMED_ID")
+            done.setdefault(remote_id, TaskWritten(key=remote_id, error=wrong))
+        return [done[remote_id] for remote_id in remote_ids]
+
+    # -------------------------------------------------------------------------------------------- pull
+
+    def pull(self, cursor: str | None) -> TaskPull:
+        """Return our tasks changed since the cursor; the first pull starts now."""
+        asked_at = self._org.now()
+        since = _Cursor.read(cursor) if cursor is not None else None
+        rows = list(self._org.query(self._changed_since(since.start if since else asked_at), deleted_too=True))
+        seen = dict(since.seen) if since else {}
+        fresh = [row for row in rows if seen.get(long_id(row["Id"])) != _mark(row)]
+        return TaskPull(
+            tasks=tuple(to_task(row, self._intent_field) for row in _live_first(fresh, self._intent_field)),
+            cursor=_Cursor.after(rows, since, asked_at=asked_at, answered_at=self._org.answered_at).text(),
+        )
+
+    def _changed_since(self, start: datetime) -> str:
+        return format_soql(
+            "SELECT {fields:literal} FROM Task WHERE {field:literal} != null AND SystemModstamp >= {start:literal} "
+            "ORDER BY SystemModstamp, Id",
+            fields=", ".join((*_PULLED, self._intent_field)),
+            field=self._intent_field,
+            start=stamp(start),
+        )
+
+
+def _gone() -> Refused:
+    return Refused("the task was deleted in Salesforce", code="gone")
+
+
+def _failed(rows: Sequence[_Row], error: AdapterError) -> dict[int, TaskWritten]:
+    return {row.place: TaskWritten(key=row.write.key, error=error) for row in rows}
+
+
+def _names_create_only(result: Mapping[str, Any]) -> bool:
+    told = json.dumps(result.get("errors"))
+    return any(name in told for name in _CREATE_ONLY)
+
+
+def _without_twins(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Cut into calls; a key comes once in a call, because Salesforce fails both rows otherwise."""
+    found: list[list[_Row]] = []
+    keys: set[str] = set()
+    for row in rows:
+        if not found or len(found[-1]) == TASKS_PER_CALL or row.write.key in keys:
+            found.append([])
+            keys = set()
+        found[-1].append(row)
+        keys.add(row.write.key)
+    return found
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """Return a short digest of a row: stamps have whole seconds, so two changes may carry the same one."""
+    values = json.dumps({name: row[name] for name in row if name != "attributes"}, sort_keys=True, default=str)
+    return hashlib.blake2b(values.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cursor:
+    """How far the pull has come: everything before `start` is known; `seen` is what was delivered after it."""
+
+    at: datetime
+    #: id -> mark of the row, for tasks that changed within the overlap.
+    seen: Mapping[str, str]
+
+    @property
+    def start(self) -> datetime:
+        return self.at - OVERLAP
+
+    @classmethod
+    def read(cls, text: str) -> _Cursor:
+        try:
+            kept = json.loads(text)
+            return cls(at=read_instant(kept["stamp"]), seen=dict(kept["seen"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused("the stored Salesforce cursor cannot be read; it must be reset", code="cursor") from error
+
+    def text(self) -> str:
+        return json.dumps({"stamp": stamp(self.at), "seen": dict(self.seen)}, separators=(",", ":"))
+
+    @classmethod
+    def after(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        before: _Cursor | None,
+        *,
+        asked_at: datetime,
+        answered_at: datetime | None,
+    ) -> _Cursor:
+        """Move to the newest row, or on with the clocks when nothing changes, so that the overlap empties.
+
+        Of the two clocks the one that is behind counts: a clock that is ahead must not hide a change.
+        """
+        clocks = min(asked_at, answered_at or asked_at)
+        newest = max((read_instant(row["SystemModstamp"]) for row in rows), default=clocks)
+        cursor = cls(at=max(clocks, newest, before.at if before else newest), seen={})
+        kept = {
+            long_id(row["Id"]): _mark(row)
+            for row in rows
+            if read_instant(row["SystemModstamp"]) >= cursor.start - timedelta(seconds=1)
+        }
+        return replace(cursor, seen=kept)
+
+
+def _live_first(rows: Sequence[Mapping[str, Any]], intent_field: str) -> list[Mapping[str, Any]]:
+    """Leave out a deleted task when a live one with the same key changed too: the live one is the task."""
+    live = {row[intent_field] for row in rows if not row["IsDeleted"]}
+    return [row for row in rows if not row["IsDeleted"] or row[intent_field] not in live]
+
+
+def to_task(row: Mapping[str, Any], intent_field: str) -> RemoteTask:
+    """Return a row of the pull as a value."""
+    return RemoteTask(
+        key=row[intent_field],
+        remote_id=long_id(row["Id"]),
+        subject=row["Subject"] or "",
+        status=row["Status"] or "",
+        closed=bool(row["IsClosed"]),
+        priority=row["Priority"] or "",
+        due_date=date.fromisoformat(row["ActivityDate"]) if row["ActivityDate"] else None,
+        description=row["Description"] or "",
+        owner=long_id(row["OwnerId"]) if row["OwnerId"] else None,
+        who=long_id(row["WhoId"]) if row["WhoId"] else None,
+        deleted=bool(row["IsDeleted"]),
+        modified_at=read_instant(row["SystemModstamp"]),
+        completed_at=read_instant(row["CompletedDateTime"]) if row["CompletedDateTime"] else None,
+    )
