@@ -1,0 +1,479 @@
+"""One rep's Outlook mailbox: drafts, sending, looking up, seeing what changed.
+
+Lives here: `OutlookMailbox`, in the order things are asked of Graph. Does not live here: JSON (`messages`), HTTP and
+errors (`session`), what a change means for a campaign (the core).
+
+What to know of the service: a send is answered 202 without a body, so the mail is looked up afterwards; an id may
+change on send whatever is asked, so several keys are tried; a draft that left Drafts may have been sent or discarded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from adapters.outlook.messages import (
+    EXPAND_STAMP,
+    OURS,
+    RECEIVED,
+    attachment_body,
+    draft_ref,
+    editable_body,
+    instant,
+    looks_like_report,
+    message_body,
+    quoted,
+    received_mail,
+    recipients,
+    saved_at,
+    sent_mail,
+    stamp_of,
+    stamped_with,
+)
+from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
+from connector.capabilities import MailboxCapabilities
+from connector.errors import AdapterError, OutcomeUnknown, Refused, Unsupported
+from connector.ports import (
+    Clock,
+    DraftGone,
+    DraftRef,
+    DraftSaved,
+    Found,
+    Mail,
+    MailChange,
+    MailIdentity,
+    MailPull,
+    MailReceived,
+    MailSent,
+    SentMail,
+    Trace,
+    Whereabouts,
+)
+
+#: Sum of attachments that fits into one request: with base64 and the body it stays below Graph's 4 MB.
+ATTACHMENT_BYTES = 3_000_000
+
+CAPABILITIES = MailboxCapabilities(
+    name="outlook",
+    title="Outlook",
+    drafts=True,
+    sends=True,
+    incoming=True,
+    threads=True,
+    html=True,
+    # List-Unsubscribe-Post has no extended property, and Graph drops it from MIME (RFC 8058 needs it).
+    one_click_unsubscribe=False,
+    attachment_bytes=ATTACHMENT_BYTES,
+)
+
+#: Folders that are watched, by their well-known names.
+_WATCHED = ("drafts", "sentitems", "inbox")
+
+#: Folders whose ids tell where a message lies.
+_TELLING = ("drafts", "deleteditems", "outbox")
+
+#: How far two clocks may differ: the beginning of a watch is set back by it.
+_OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sighting:
+    """A message that may be the one looked for."""
+
+    where: Whereabouts
+    message: Mapping[str, Any]
+    matched_by: str
+
+
+class OutlookMailbox:
+    """One rep's mailbox in Microsoft 365."""
+
+    capabilities: ClassVar[MailboxCapabilities] = CAPABILITIES
+
+    def __init__(self, *, rep: MailIdentity, session: GraphSession, clock: Clock) -> None:
+        """Open; nothing is called."""
+        self._rep = rep
+        self._session = session
+        self._clock = clock
+        self._folders: dict[str, str] = {}
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls made to Graph (a batch is one; token calls not counted)."""
+        return self._session.calls
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    # -------------------------------------------------------------------------------------------- drafts
+
+    def create_draft(self, mail: Mail) -> DraftRef:
+        """Place a draft, stamped as it is made.
+
+        A follow-up is begun with createReply on the mail it answers, because JSON cannot carry In-Reply-To; if that
+        mail is no longer in this mailbox the follow-up is a new mail. Source: apis 3.1.
+        """
+        size = sum(len(attachment.content) for attachment in mail.attachments)
+        if size > ATTACHMENT_BYTES:
+            raise Unsupported(
+                f"the attachments of '{mail.subject}' to {mail.to.email} come to {size:,} bytes; "
+                f"Outlook takes {ATTACHMENT_BYTES:,} in one request: send a link instead",
+                code="attachments_too_large",
+            )
+        for previous in self._previous(mail):
+            try:
+                return self._reply(previous, mail)
+            except ItemGone:
+                continue
+        body = message_body(mail, mailbox=self._rep.email)
+        if mail.attachments:
+            body["attachments"] = [attachment_body(attachment) for attachment in mail.attachments]
+        return draft_ref(self._session.post_once("/messages", body, key=mail.key))
+
+    def delete_draft(self, draft: DraftRef) -> None:
+        """Delete a draft (it goes to Deleted Items). One that is gone, or was sent under the same id, is left."""
+        path = _message(draft.draft_id)
+        try:
+            if self._session.get(address(path, select="id,isDraft"))["isDraft"]:
+                self._session.delete(path)
+        except ItemGone:
+            return
+
+    def draft_address(self, draft: DraftRef) -> str:
+        """Return the draft's webLink as it is now: it dies when the id changes."""
+        gone = Refused(f"the draft is no longer in the Drafts of {self._rep.email}", code="draft_gone")
+        try:
+            message = self._session.get(address(_message(draft.draft_id), select=OURS))
+        except ItemGone as error:
+            raise gone from error
+        if self._where(message) is not Whereabouts.DRAFT:
+            raise gone
+        return str(message["webLink"])
+
+    def _previous(self, mail: Mail) -> Iterable[str]:
+        """Give ids of the mail that is answered, as long as they are asked for: the stored one, then by Message-ID."""
+        thread = mail.thread
+        if thread is None:
+            return
+        own = {self._rep.email.lower(), *self._rep.aliases}
+        if thread.provider_id and (thread.mailbox or "").lower() in own:
+            yield thread.provider_id
+        if thread.internet_message_id:
+            same = f"internetMessageId eq {quoted(thread.internet_message_id)}"
+            answer = self._session.get(address("/messages", filter=same, select="id,isDraft"))
+            yield from (message["id"] for message in answer["value"] if not message["isDraft"])
+
+    def _reply(self, previous: str, mail: Mail) -> DraftRef:
+        """Begin a reply and make it ours. All of it is given at once, so that hardly a half-made draft can be left.
+
+        The second request is still needed: Graph addresses the reply to the sender, who is the rep, and puts the old
+        mail below the body.
+        """
+        body = {"message": message_body(mail, mailbox=self._rep.email)}
+        draft = self._session.post_once(f"{_message(previous)}/createReply", body, key=mail.key)
+        path = _message(draft["id"])
+        try:
+            mended = self._session.patch(path, editable_body(mail, mailbox=self._rep.email))
+            for attachment in mail.attachments:
+                self._session.post_once(f"{path}/attachments", attachment_body(attachment), key=mail.key)
+        except AdapterError as error:
+            self._unmake(path, mail.key, error)
+            raise
+        return draft_ref({**draft, **mended})
+
+    def _unmake(self, path: str, key: str, cause: AdapterError) -> None:
+        """Remove a draft that could not be finished, for good: in Deleted Items it would look discarded by the rep."""
+        try:
+            self._session.post_once(f"{path}/permanentDelete", None, key=key)
+        except ItemGone:
+            return
+        except AdapterError:
+            raise OutcomeUnknown(
+                f"a draft in the mailbox of {self._rep.email} was begun and could not be finished or removed",
+                key=key,
+                code=cause.code,
+            ) from cause
+
+    # -------------------------------------------------------------------------------------------- outgoing
+
+    def send_draft(self, draft: DraftRef, key: str) -> SentMail:
+        """Send a draft, once, and say where it lies now.
+
+        202 is Graph's whole answer, with or without Retry-After: the mail is accepted. If its copy is not in Sent Items
+        yet, what the draft told is returned.
+        """
+        try:
+            self._session.post_once(f"{_message(draft.draft_id)}/send", None, key=key)
+        except ItemGone as error:
+            raise Refused(
+                f"the draft is no longer in the Drafts of {self._rep.email}: it was sent, moved or discarded",
+                code="draft_gone",
+            ) from error
+        return self._sent_copy(draft, key) or SentMail(
+            provider_id=draft.draft_id,
+            at=self._clock.now(),
+            thread_id=draft.thread_id,
+            internet_message_id=draft.internet_message_id,
+            key=key,
+        )
+
+    def _sent_copy(self, draft: DraftRef, key: str) -> SentMail | None:
+        wanted = {"stored id": _stored(draft), "stamp": _stamped("sentitems", key)}
+        try:
+            answers = self._session.read_batch(wanted)
+        except AdapterError:
+            # The mail is accepted; that it cannot be looked at now changes nothing.
+            return None
+        found = [message for name in wanted for message in _messages(answers[name]) if not message["isDraft"]]
+        return sent_mail(found[0]) if found else None
+
+    def find(self, trace: Trace) -> Found:
+        """Look a mail up: by stored id and stamp in one call, and only if that fails by weaker keys in another.
+
+        Source: apis 3.2, the order of keys.
+        """
+        strong = {
+            "stamp in Drafts": _stamped("drafts", trace.key),
+            "stamp in Sent Items": _stamped("sentitems", trace.key),
+            "stamp in Deleted Items": _stamped("deleteditems", trace.key),
+        }
+        if trace.draft is not None:
+            strong = {"stored id": _stored(trace.draft), **strong}
+        answers = self._session.read_batch(strong)
+        seen = self._sightings(answers, strong)
+        if found := _judged(seen, trace):
+            return found
+        weak = self._weak(trace)
+        answers |= self._session.read_batch(weak)
+        seen += [sighting for sighting in self._sightings(answers, weak) if _may_be(sighting, trace)]
+        if found := _judged(seen, trace):
+            return found
+        unread = [name for name, answer in answers.items() if _unread(answer)]
+        if unread or any(sighting.where is Whereabouts.UNCLEAR for sighting in seen):
+            return Found(where=Whereabouts.UNCLEAR, matched_by=", ".join(unread))
+        return Found(where=Whereabouts.ABSENT if trace.draft is None else Whereabouts.DISCARDED)
+
+    def _weak(self, trace: Trace) -> dict[str, str]:
+        """Return look-ups for a mail that lost its id and place, or its stamp; these filters bear no `$orderby`."""
+        since = f"receivedDateTime ge {instant(trace.since)}"
+        weak = {"stamp anywhere": _list("/messages", stamped_with(trace.key))}
+        if trace.draft and trace.draft.internet_message_id:
+            same = f"internetMessageId eq {quoted(trace.draft.internet_message_id)}"
+            weak["Message-ID"] = _list("/messages", same)
+        if trace.draft and trace.draft.thread_id:
+            same = f"conversationId eq {quoted(trace.draft.thread_id)}"
+            weak["conversation, recipient and time"] = _list(_folder("sentitems"), same)
+        same = f"{since} and subject eq {quoted(trace.subject)}"
+        weak["recipient, subject and time"] = _list(_folder("sentitems"), same)
+        return weak
+
+    def _sightings(self, answers: Mapping[str, Any], names: Iterable[str]) -> list[_Sighting]:
+        return [
+            _Sighting(where=self._where(message), message=message, matched_by=name)
+            for name in names
+            for message in sorted(_messages(answers[name]), key=lambda message: str(message.get("sentDateTime")))
+        ]
+
+    def _where(self, message: Mapping[str, Any]) -> Whereabouts:
+        """Tell by its folder where a message is: to Graph one in the bin or in Outbox is still a draft."""
+        if not message["isDraft"]:
+            return Whereabouts.SENT
+        if not self._folders:
+            answers = self._session.read_batch(
+                {name: address(f"/mailFolders/{name}", select="id") for name in _TELLING}
+            )
+            self._folders = {answer["id"]: name for name, answer in answers.items() if "id" in _body(answer)}
+        match self._folders.get(message["parentFolderId"]):
+            case "deleteditems":
+                return Whereabouts.DISCARDED
+            case "outbox":
+                return Whereabouts.UNCLEAR
+            case _:
+                return Whereabouts.DRAFT
+
+    # -------------------------------------------------------------------------------------------- incoming
+
+    def pull_mail(self, cursor: str | None) -> MailPull:
+        """Return what changed: the three folders' deltas in one batch, hence one call when nothing did.
+
+        The cursor is JSON: the instant it was taken and a delta link per folder. A delta tells only which messages to
+        look at; they are read `BATCH` to a call, because a delta gives no headers and may leave the stamp out.
+        """
+        now = self._clock.now()
+        if cursor is None:
+            _, links = self._round({folder: self._beginning(folder, now) for folder in _WATCHED})
+            return MailPull(changes=(), cursor=_cursor(now, links))
+        kept = json.loads(cursor)
+        since = datetime.fromisoformat(kept["at"])
+        entries, links = self._round(kept["links"])
+        expired = [folder for folder in _WATCHED if folder not in links]
+        if expired:
+            # A new watch lists everything since its beginning, and so is the full look as well.
+            fresh, new_links = self._round({folder: self._beginning(folder, since) for folder in expired})
+            entries |= fresh
+            links |= new_links
+        return MailPull(changes=self._changes(entries), cursor=_cursor(now, links), resynced=bool(expired))
+
+    def _beginning(self, folder: str, since: datetime) -> str:
+        """Return the address that begins a watch of a folder.
+
+        `$deltatoken=latest` does not work for messages (it is said to be flaky, and answers with pages of old mail), so
+        the documented filter by time keeps the first round short. Drafts are watched whole: an old draft can be sent
+        any day, and the folder is small. Only new mail counts elsewhere: reading a mail changes it too.
+        """
+        path = f"{_folder(folder)}/delta"
+        if folder == "drafts":
+            return self._session.mailbox + address(path, select="id")
+        filtered = address(path, select="id", filter=f"receivedDateTime ge {instant(since - _OVERLAP)}")
+        return f"{self._session.mailbox}{filtered}&changeType=created"
+
+    def _round(self, links: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Follow each folder's link to its end.
+
+        Returns folder -> id -> last entry for it, and folder -> link for the next round; a folder whose link has
+        expired is in neither.
+        """
+        entries: dict[str, dict[str, Any]] = {}
+        ends: dict[str, str] = {}
+        pending = dict(links)
+        while pending:
+            answers = self._session.read_links(pending)
+            pending = {}
+            for folder, answer in answers.items():
+                if isinstance(answer, CursorExpired):
+                    entries.pop(folder, None)
+                    continue
+                if isinstance(answer, AdapterError):
+                    raise answer
+                entries.setdefault(folder, {}).update({entry["id"]: entry for entry in answer["value"]})
+                if "@odata.nextLink" in answer:
+                    pending[folder] = self._session.relative(answer["@odata.nextLink"])
+                else:
+                    ends[folder] = self._session.relative(answer["@odata.deltaLink"])
+        return entries, ends
+
+    def _changes(self, entries: Mapping[str, Mapping[str, Any]]) -> tuple[MailChange, ...]:
+        """Read what changed and put it in order; what left Drafts comes last, when what was sent is known."""
+        paths = {
+            f"{folder} {id_}": address(_message(id_), select=RECEIVED)
+            if folder == "inbox"
+            else address(_message(id_), select=OURS, expand=EXPAND_STAMP)
+            for folder, found in entries.items()
+            for id_, entry in found.items()
+            if "@removed" not in entry
+        }
+        answers = self._session.read_batch(paths) if paths else {}
+        timed: list[tuple[datetime, MailChange]] = []
+        for name, message in answers.items():
+            if isinstance(message, ItemGone):
+                continue
+            if isinstance(message, AdapterError):
+                raise message
+            timed.append(self._change(name.partition(" ")[0], message))
+        timed.sort(key=lambda pair: pair[0])
+        gone = tuple(
+            DraftGone(provider_id=id_, thread_id=entry.get("conversationId"))
+            for id_, entry in entries.get("drafts", {}).items()
+            if "@removed" in entry
+        )
+        return (*(change for _, change in timed), *gone)
+
+    def _change(self, folder: str, message: Mapping[str, Any]) -> tuple[datetime, MailChange]:
+        if folder == "inbox":
+            raw = self._session.get_bytes(f"{_message(message['id'])}/$value") if looks_like_report(message) else None
+            received: MailReceived = received_mail(message, raw)
+            return received.at, received
+        if message["isDraft"]:
+            return saved_at(message), DraftSaved(draft=draft_ref(message), key=stamp_of(message))
+        sent = sent_mail(message)
+        return sent.at, MailSent(mail=sent)
+
+
+def _message(id_: str) -> str:
+    return f"/messages/{quote(id_, safe='')}"
+
+
+def _folder(name: str) -> str:
+    return f"/mailFolders/{name}/messages"
+
+
+def _list(path: str, filter_: str) -> str:
+    return address(path, filter=filter_, select=OURS, expand=EXPAND_STAMP)
+
+
+def _stored(draft: DraftRef) -> str:
+    return address(_message(draft.draft_id), select=OURS, expand=EXPAND_STAMP)
+
+
+def _stamped(folder: str, key: str) -> str:
+    return _list(_folder(folder), stamped_with(key))
+
+
+def _body(answer: Any) -> Mapping[str, Any]:
+    """Return an answer of a batch, or nothing for an error."""
+    return {} if isinstance(answer, AdapterError) else answer
+
+
+def _messages(answer: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the messages of an answer: of a list, the one message itself, none for an error."""
+    body = _body(answer)
+    if "value" in body:
+        messages: Sequence[Mapping[str, Any]] = body["value"]
+        return messages
+    return (body,) if "id" in body else ()
+
+
+def _unread(answer: Any) -> bool:
+    """Tell whether a look-up could not be made; that there is no such item is an answer."""
+    return isinstance(answer, AdapterError) and not isinstance(answer, ItemGone)
+
+
+def _is_to(message: Mapping[str, Any], trace: Trace) -> bool:
+    return trace.to.lower() in recipients(message)
+
+
+def _may_be(sighting: _Sighting, trace: Trace) -> bool:
+    """Tell whether a weak key found the mail itself, not another of the same conversation or subject."""
+    stamp = stamp_of(sighting.message)
+    if stamp is not None:
+        return stamp == trace.key
+    if sighting.matched_by == "Message-ID":
+        return True
+    return sent_mail(sighting.message).at >= trace.since and _is_to(sighting.message, trace)
+
+
+def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
+    """Choose among sightings, in the order of keys: sent, draft, sent to somebody else, discarded.
+
+    A forward copies the stamp: so a sent mail to somebody else counts only if there is no draft, and only a draft with
+    this recipient and subject is left over from a lost answer.
+    """
+    sent = [s for s in seen if s.where is Whereabouts.SENT]
+    sent_here = [s for s in sent if s.matched_by == "stored id" or _is_to(s.message, trace)]
+    drafts = [s for s in seen if s.where is Whereabouts.DRAFT]
+    discarded = [s for s in seen if s.where is Whereabouts.DISCARDED]
+    chosen = next(iter((*sent_here, *drafts, *sent, *discarded)), None)
+    if chosen is None:
+        return None
+    others = {s.message["id"]: s.message for s in drafts if s.message["id"] != chosen.message["id"]}
+    extra = tuple(
+        draft_ref(message)
+        for message in others.values()
+        if _is_to(message, trace) and message.get("subject") == trace.subject
+    )
+    return Found(
+        where=chosen.where,
+        draft=draft_ref(chosen.message) if chosen.where is Whereabouts.DRAFT else None,
+        sent=sent_mail(chosen.message) if chosen.where is Whereabouts.SENT else None,
+        matched_by=chosen.matched_by,
+        extra=extra,
+    )
+
+
+def _cursor(at: datetime, links: Mapping[str, str]) -> str:
+    return json.dumps({"at": instant(at), "links": dict(links)}, sort_keys=True)
