@@ -86,7 +86,7 @@ class _Missing(FalsyStrictUndefined):
 
     __slots__ = ("noted", "stand_in")
 
-    allowed_properties = FalsyStrictUndefined.allowed_properties | {"__str__", "noted", "stand_in"}
+    allowed_properties = FalsyStrictUndefined.allowed_properties | {"__str__", "poke", "noted", "stand_in"}
     force_liquid_default = True
 
     def __init__(self, name: str, *, token: Token | None, noted: list[str]) -> None:
