@@ -58,7 +58,9 @@ def read(text: str) -> ReadCampaign:
 
 def campaign(*, settings: str = "{}", days: str) -> str:
     """Return a campaign of four lines and then its days, so that rows can count lines from 5."""
-    return f"name: C\ncategory: x\nsettings: {settings}\ndays:\n{textwrap.indent(textwrap.dedent(days).strip(), '  ')}\n"
+    return (
+        f"name: C\ncategory: x\nsettings: {settings}\ndays:\n{textwrap.indent(textwrap.dedent(days).strip(), '  ')}\n"
+    )
 
 
 def step(line: str, *, settings: str = "{}") -> str:
@@ -203,7 +205,11 @@ def test_all_faults_of_a_file_are_told_together_in_the_order_of_their_lines() ->
 def test_what_could_not_be_read_does_not_make_its_neighbours_wrong() -> None:
     result = read(two_days("fax: {}", "email: {template: nudge, send: same_time_as_previous, follow_up: true}"))
     assert [fault.line for fault in result.faults] == [7]
-    result = read(campaign(days="- 1\n- day: 2\n  steps:\n    - email: {template: nudge, send: same_time_as_previous, follow_up: true}"))
+    result = read(
+        campaign(
+            days="- 1\n- day: 2\n  steps:\n    - email: {template: nudge, send: same_time_as_previous, follow_up: true}"
+        )
+    )
     assert [fault.line for fault in result.faults] == [5]
 
 
@@ -261,7 +267,11 @@ def test_follow_up_goes_with_every_send_option(before: str, send: str) -> None:
 
 
 def test_same_time_as_previous_on_day_1_is_warned_of_and_allowed() -> None:
-    result = read(campaign(days=f"- day: 1\n  steps:\n    - {CALL}\n    - email: {{template: intro, send: same_time_as_previous}}"))
+    result = read(
+        campaign(
+            days=f"- day: 1\n  steps:\n    - {CALL}\n    - email: {{template: intro, send: same_time_as_previous}}"
+        )
+    )
     assert result.campaign is not None
     (warning,) = result.warnings
     assert (warning.line, warning.where) == (8, "campaign 'C', day 1, step 2")
@@ -282,7 +292,9 @@ def test_every_worked_case_is_read_from_json() -> None:
         result = read(json.dumps(case["campaign"]))
         assert result.faults == ()
         assert result.campaign is not None
-        assert [s.day for s in result.campaign.steps] == [d["day"] for d in case["campaign"]["days"] for _ in d["steps"]]
+        assert [s.day for s in result.campaign.steps] == [
+            d["day"] for d in case["campaign"]["days"] for _ in d["steps"]
+        ]
 
 
 def test_a_folder_is_read_whole(tmp_path: Path) -> None:
