@@ -254,7 +254,7 @@ class OutlookMailbox:
         if found := _judged(seen, trace):
             return found
         unread = [name for name, answer in answers.items() if _unread(answer)]
-        if unread or any(sighting.where is Whereabouts.UNCLEAR for sighting in seen):
+        if unread:
             return Found(where=Whereabouts.UNCLEAR, matched_by=", ".join(unread))
         return Found(where=Whereabouts.ABSENT if trace.draft is None else Whereabouts.DISCARDED)
 
@@ -292,7 +292,7 @@ class OutlookMailbox:
             case "deleteditems":
                 return Whereabouts.DISCARDED
             case "outbox":
-                return Whereabouts.UNCLEAR
+                return Whereabouts.SCHEDULED
             case _:
                 return Whereabouts.DRAFT
 
@@ -448,7 +448,7 @@ def _may_be(sighting: _Sighting, trace: Trace) -> bool:
 
 
 def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
-    """Choose among sightings, in the order of keys: sent, draft, sent to somebody else, discarded.
+    """Choose among sightings: sent, draft, waiting to go, sent to somebody else, discarded; each in the order of keys.
 
     A forward copies the stamp: so a sent mail to somebody else counts only if there is no draft, and only a draft with
     this recipient and subject is left over from a lost answer.
@@ -456,8 +456,9 @@ def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
     sent = [s for s in seen if s.where is Whereabouts.SENT]
     sent_here = [s for s in sent if s.matched_by == "stored id" or _is_to(s.message, trace)]
     drafts = [s for s in seen if s.where is Whereabouts.DRAFT]
+    waiting = [s for s in seen if s.where is Whereabouts.SCHEDULED]
     discarded = [s for s in seen if s.where is Whereabouts.DISCARDED]
-    chosen = next(iter((*sent_here, *drafts, *sent, *discarded)), None)
+    chosen = next(iter((*sent_here, *drafts, *waiting, *sent, *discarded)), None)
     if chosen is None:
         return None
     others = {s.message["id"]: s.message for s in drafts if s.message["id"] != chosen.message["id"]}

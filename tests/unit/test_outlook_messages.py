@@ -1,0 +1,228 @@
+"""Graph's JSON and our values, both ways; every body is held against the published mail OpenAPI."""
+
+import json
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from adapters.outlook import messages
+from adapters.outlook.account import MicrosoftAccount
+from adapters.outlook.session import CursorExpired, ItemGone, address, translate
+from connector.errors import Reconnect, Refused, Retry
+from connector.ports import Address, Attachment, Mail
+
+OPENAPI = json.loads((Path(__file__).parents[1] / "data" / "graph-mail-openapi.json").read_text())
+EXTENDED = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "value": {"type": "string"}},
+        "required": ["id", "value"],
+        "additionalProperties": False,
+    },
+}
+
+
+def _schema(name: str) -> dict:
+    """The schema of a request, with `nullable` said the JSON Schema way and extended properties, which the trimmed
+    document leaves out."""
+    document = deepcopy(OPENAPI)
+    document["components"]["schemas"][f"microsoft.graph.{name}"]["properties"]["singleValueExtendedProperties"] = (
+        EXTENDED
+    )
+    return {"$ref": f"#/components/schemas/microsoft.graph.{name}", "components": document["components"]}
+
+
+def conforms(body: object, name: str) -> None:
+    jsonschema.Draft202012Validator(_schema(name)).validate(body)
+
+
+def mail(**changes: object) -> Mail:
+    values = {
+        "key": "0" * 31 + "1",
+        "sender": Address(email="max@acme.example", name="Max"),
+        "to": Address(email="ann@north.example", name="Ann O'Hara"),
+        "subject": "Hello",
+        "html": "<p>Hello</p>",
+        "text": "Hello",
+        "attachments": (Attachment(name="a.pdf", media_type="application/pdf", content=b"%PDF"),),
+        "unsubscribe": "https://acme.example/u/1",
+    } | changes
+    return Mail(**values)
+
+
+def test_bodies_conform():
+    body = messages.message_body(mail(), mailbox="max@acme.example")
+    attachment = messages.attachment_body(mail().attachments[0])
+    conforms(body | {"attachments": [attachment]}, "message-create")
+    conforms(messages.editable_body(mail(), mailbox="max@acme.example"), "message-update")
+    conforms(attachment, "attachment-create")
+
+
+def test_the_judge_refuses_what_graph_refuses():
+    for wrong in ({"toRecipient": []}, {"toRecipients": [{"address": "a@b.example"}]}, {"subject": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            conforms(wrong, "message-create")
+
+
+def test_a_draft_is_stamped_and_carries_the_unsubscribe_address():
+    properties = messages.message_body(mail(), mailbox="max@acme.example")["singleValueExtendedProperties"]
+    assert properties == [
+        {"id": "String {f16ba6a9-2c07-453e-a761-9535c45ec249} Name ConnectorIntentId", "value": "0" * 31 + "1"},
+        {"id": "String 0x1045", "value": "<https://acme.example/u/1>"},
+    ]
+
+
+def test_another_sender_is_named_only_for_an_alias():
+    assert "from" not in messages.message_body(mail(), mailbox="MAX@acme.example")
+    body = messages.message_body(mail(sender=Address(email="m@acme.example")), mailbox="max@acme.example")
+    assert body["from"] == {"emailAddress": {"address": "m@acme.example"}}
+
+
+@given(st.text())
+def test_a_quoted_text_cannot_end_early(text):
+    inside = messages.quoted(text)[1:-1]
+    assert inside.replace("''", "").count("'") == 0
+    assert inside.replace("''", "'") == text
+
+
+def test_an_address_keeps_dollar_signs_and_escapes_the_rest():
+    assert address("/messages", filter="subject eq 'a&b''c'", select="id,subject") == (
+        "/messages?$filter=subject%20eq%20%27a%26b%27%27c%27&$select=id,subject"
+    )
+
+
+RECEIVED = {
+    "id": "AAk=",
+    "subject": None,
+    "from": {"emailAddress": {"address": "Ann@North.example", "name": "Ann"}},
+    "toRecipients": [{"emailAddress": {"address": "Max@Acme.example"}}],
+    "internetMessageId": "<r@north.example>",
+    "conversationId": "c",
+    "receivedDateTime": "2026-11-24T09:00:00.1234567Z",
+    "bodyPreview": "Yes",
+    "internetMessageHeaders": [
+        {"name": "In-Reply-To", "value": "<2@acme.example>"},
+        {"name": "References", "value": "<1@acme.example>\r\n <2@acme.example>"},
+        {"name": "Received", "value": "one"},
+        {"name": "received", "value": "two"},
+    ],
+}
+
+
+def test_a_received_mail_is_read():
+    got = messages.received_mail(RECEIVED)
+    assert got.at == datetime(2026, 11, 24, 9, 0, 0, 123456, UTC)
+    assert got.sender == Address(email="Ann@North.example", name="Ann")
+    assert (got.to, got.subject, got.text) == (("max@acme.example",), "", "Yes")
+    assert (got.in_reply_to, got.references) == ("<2@acme.example>", ("<1@acme.example>", "<2@acme.example>"))
+    assert got.headers["received"] == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("sender", "headers", "expected"),
+    [
+        ("ann@north.example", [], False),
+        ("ann@north.example", [{"name": "Content-Type", "value": "multipart/Report; report-type=x"}], True),
+        ("ann@north.example", [{"name": "Return-Path", "value": "<>"}], True),
+        ("ann@north.example", [{"name": "Return-Path", "value": "<ann@north.example>"}], False),
+        ("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@acme.example", [], True),
+        ("postmaster@north.example", [], True),
+    ],
+)
+def test_what_looks_like_a_delivery_report(sender, headers, expected):
+    message = {"from": {"emailAddress": {"address": sender}}, "internetMessageHeaders": headers}
+    assert messages.looks_like_report(message) is expected
+
+
+def test_a_stamp_is_read_whatever_the_case_of_the_guid():
+    held = messages.STAMP.replace("f16ba6a9", "F16BA6A9")
+    assert messages.stamp_of({"singleValueExtendedProperties": [{"id": held, "value": "k"}]}) == "k"
+    assert messages.stamp_of({"singleValueExtendedProperties": [{"id": "String 0x1045", "value": "k"}]}) is None
+    assert messages.stamp_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "inner", "kind"),
+    [
+        (401, "InvalidAuthenticationToken", None, Reconnect),
+        (403, "ErrorAccessDenied", None, Reconnect),
+        (404, "MailboxNotEnabledForRESTAPI", None, Reconnect),
+        (404, "ErrorItemNotFound", None, ItemGone),
+        (400, "ErrorInvalidIdMalformed", None, ItemGone),
+        (410, "SyncStateNotFound", None, CursorExpired),
+        (400, "BadRequest", "resyncRequired", CursorExpired),
+        (400, "ErrorInvalidRecipients", None, Refused),
+        (409, "ErrorIrresolvableConflict", None, Refused),
+        (412, "ErrorIrresolvableConflict", None, Refused),
+        (413, "ErrorMessageSizeExceeded", None, Refused),
+        (418, "Unheard", None, Refused),
+        (429, "ApplicationThrottled", None, Retry),
+        (429, "UnknownError", "MailboxConcurrency", Retry),
+        (400, "UnknownError", "TooManyRequests", Retry),
+        (503, "ResourceUnhealthy", None, Retry),
+        (504, "UnheardOf", None, Retry),
+        (507, "ErrorQuotaExceeded", None, Retry),
+        (403, "ErrorExceededMessageLimit", None, Retry),
+    ],
+)
+def test_errors_by_what_they_ask_of_us(status, code, inner, kind):
+    error = {"code": code, "message": "Sorry.", "innerError": {"request-id": "r-1"}}
+    if inner:
+        error["innerError"]["code"] = inner
+    translated = translate(status, {"error": error}, account="outlook:max@acme.example")
+    assert type(translated) is kind
+    assert translated.code == (inner or code)
+    assert str(translated) == (
+        f"Outlook answered {status} {inner or code} for outlook:max@acme.example: Sorry. (request r-1)"
+    )
+
+
+@pytest.mark.parametrize("body", [None, [], "<html>", {"error": "no"}, {}])
+def test_an_error_without_json_is_judged_by_status(body):
+    assert isinstance(translate(502, body, account="a"), Retry)
+    assert isinstance(translate(401, body, account="a"), Reconnect)
+
+
+def test_a_full_mailbox_rests_an_hour_unless_told():
+    full = {"error": {"code": "ErrorQuotaExceeded"}}
+    assert translate(507, full, account="a").after == timedelta(hours=1)
+    assert translate(507, full, account="a", after=timedelta(seconds=9)).after == timedelta(seconds=9)
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"auth": "device_code"}, "auth: device_code comes with a later release"),
+        ({"auth": "auth_code", "tenant": "t"}, "auth: auth_code comes with a later release"),
+        ({"auth": "access_token"}, "auth: access_token needs token"),
+        ({"auth": "client_credentials", "tenant": "t"}, "needs client_id, client_secret as well"),
+        (
+            {"auth": "client_credentials", "tenant": "common", "client_id": "c", "client_secret": "${env:S}"},
+            "names no organisation",
+        ),
+        ({"auth": "access_token", "token": "eyJ0"}, "use ${env:NAME}"),
+        ({"auth": "access_token", "token": "${env:T}", "tenent": "t"}, "Extra inputs are not permitted"),
+        ({"auth": "access_token", "token": "${env:T}", "endpoint": "http://graph.example"}, "loopback only"),
+        ({"auth": "password"}, "Input should be 'client_credentials'"),
+    ],
+)
+def test_an_account_says_what_it_lacks(section, sentence):
+    with pytest.raises(ValidationError) as raised:
+        MicrosoftAccount.model_validate(section)
+    assert sentence in str(raised.value)
+
+
+def test_an_account_never_shows_its_secrets(monkeypatch):
+    monkeypatch.setenv("T", "eyJ0-very-secret")
+    account = MicrosoftAccount.model_validate(
+        {"auth": "access_token", "token": "${env:T}", "tokens": {"Max@Acme.example": "${env:T}"}}
+    )
+    assert "eyJ0" not in repr(account)
+    assert account.tokens["max@acme.example"].reveal() == "eyJ0-very-secret"
