@@ -62,7 +62,7 @@ class SalesforceAccount(AccountModel):
     @field_validator("domain")
     @classmethod
     def _check_domain(cls, domain: str | None) -> str | None:
-        if domain is not None and (domain.endswith(".salesforce.com") or not _DOMAIN.match(domain)):
+        if domain is not None and (domain.endswith(".salesforce.com") or not _DOMAIN.fullmatch(domain)):
             raise ValueError(
                 "write only the part before '.salesforce.com', such as 'acme.my' or 'acme--box.sandbox.my'"
             )
@@ -71,7 +71,7 @@ class SalesforceAccount(AccountModel):
     @field_validator("api_version")
     @classmethod
     def _check_version(cls, version: str) -> str:
-        if not _VERSION.match(version) or float(version) < 46:
+        if not _VERSION.fullmatch(version) or float(version) < 46:
             raise ValueError("write a version such as 66.0; the connector needs 46.0 or later")
         return version
 
@@ -146,6 +146,6 @@ class SalesforceOptions(AccountModel):
     @field_validator("intent_field")
     @classmethod
     def _check_field(cls, name: str) -> str:
-        if "." in name or not FIELD_PATH.match(name) or not name.endswith("__c"):
+        if "." in name or not FIELD_PATH.fullmatch(name) or not name.endswith("__c"):
             raise ValueError("write the API name of a custom field of Activity, such as Connector_Intent_Id__c")
         return name

@@ -11,7 +11,6 @@ Source: spec delivery 3 and 6, reference apis 1.9 and 1.10.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +70,7 @@ class People:
     ) -> dict[str, tuple[CrmPerson, ...]]:
         """Return every asked id and lower-case email -> its matches, contacts first; none gives an empty tuple."""
         for name in fields:
-            if not FIELD_PATH.match(name):
+            if not FIELD_PATH.fullmatch(name):
                 raise Refused(f"'sfdc.{name}' is not the name of a Salesforce field", code="field_name")
         fields = tuple(dict.fromkeys(fields))
         found: dict[str, list[CrmPerson]] = {one: [] for one in (*ids, *(email.lower() for email in emails))}
@@ -302,7 +301,7 @@ def _short_lists(values: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _check_id(text: str, prefix: str, what: str) -> None:
-    if not (is_id(text) and re.match(prefix, text)):
+    if not (is_id(text) and text.startswith(prefix)):
         raise Refused(
             f"that is not the id of a {what}: it starts with {prefix} and has 15 or 18 characters", code="source"
         )

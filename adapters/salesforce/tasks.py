@@ -59,7 +59,7 @@ _PULLED = (
 
 def is_id(text: str) -> bool:
     """Tell whether a text has the form of a Salesforce id."""
-    return _ID.match(text) is not None
+    return _ID.fullmatch(text) is not None
 
 
 def long_id(text: str) -> str:

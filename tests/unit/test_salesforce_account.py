@@ -1,0 +1,88 @@
+"""The Salesforce account section: which keys are needed, and what is refused in words."""
+
+import pytest
+from pydantic import ValidationError
+
+from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
+
+GOOD = {"auth": "client_credentials", "domain": "acme.my", "client_id": "id", "client_secret": "${env:SF_SECRET}"}
+
+
+def refusal(section, model=SalesforceAccount):
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(section)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["jwt", "refresh_token", "password"])
+def test_a_mode_of_a_later_release_is_refused_with_the_way_out(mode):
+    assert f"auth: {mode} comes with a later release; use client_credentials or access_token" in refusal({"auth": mode})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"client_id": None}, "also needs client_id"),
+        ({"client_id": None, "client_secret": None}, "also needs client_id and client_secret"),
+        ({"domain": None}, "also needs domain"),
+        ({"domain": "login"}, "does not work at 'login'"),
+        ({"domain": "test"}, "does not work at 'test'"),
+        ({"domain": "acme.my.salesforce.com"}, "only the part before '.salesforce.com'"),
+        ({"domain": "evil.example/x"}, "only the part before"),
+        ({"client_secret": "hunter2"}, "a secret is never written in this file"),
+        ({"auth": "access_token"}, "also needs token and instance_url"),
+        ({"instance_url": "http://acme.example"}, "plain http is accepted for loopback only"),
+        ({"instance_url": "https://acme.lightning.force.com"}, "serves pages, not the API"),
+        ({"api_version": "v66"}, "write a version such as 66.0"),
+        ({"api_version": "45.0"}, "46.0 or later"),
+        ({"nonsense": 1}, "Extra inputs"),
+        ({"auth": "guess"}, "Input should be"),
+    ],
+)
+def test_a_wrong_section_is_refused(change, sentence):
+    told = refusal({**GOOD, **change})
+    assert sentence in told
+    assert sentence == "a secret is never written in this file" or "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"domain": "acme--box.sandbox.my"}, {"domain": None, "login_url": "http://127.0.0.1:8080"}]
+)
+def test_a_good_section_is_accepted(change):
+    assert SalesforceAccount.model_validate({**GOOD, **change}).auth == "client_credentials"
+
+
+def test_an_access_token_needs_no_domain():
+    section = {"auth": "access_token", "token": "${env:SF_TOKEN}", "instance_url": "https://acme.my.salesforce.com/"}
+    assert SalesforceAccount.model_validate(section).instance_url == "https://acme.my.salesforce.com"
+
+
+@pytest.mark.parametrize("given", [66.0, 66, "66.0"])
+def test_the_version_may_be_a_number_as_yaml_reads_it(given):
+    assert SalesforceAccount.model_validate({**GOOD, "api_version": given}).api_version == "66.0"
+
+
+def test_the_options_default_to_the_specification():
+    options = SalesforceOptions()
+    assert options.model_dump() == {
+        "tasks": "both",
+        "log_email": True,
+        "subject": "{{activity_type}}: {{activity_subject}}",
+        "intent_field": "Connector_Intent_Id__c",
+        "on_end": "complete",
+        "conflict": {
+            "status": "closed_wins",
+            "due_date": "salesforce",
+            "priority": "salesforce",
+            "comments": "latest",
+        },
+    }
+
+
+@pytest.mark.parametrize("name", ["Subject", "Intent Id__c", "Account.Intent__c", "x' OR ''='__c"])
+def test_the_intent_field_must_be_a_custom_field(name):
+    assert "write the API name of a custom field" in refusal({"intent_field": name}, SalesforceOptions)
+
+
+def test_an_unknown_conflict_rule_is_refused():
+    assert "Input should be" in refusal({"conflict": {"due_date": "coin"}}, SalesforceOptions)
