@@ -12,12 +12,18 @@ from typing import Any
 from connector.errors import BadInput
 from connector.people import Person, Rep
 
-#: What stands in for a field that has no value. Every other field without a value blocks the intent.
-STAND_INS: Mapping[str, str] = {"first_name": "", "last_name": "", "title": "", "company": "your company"}
-
 #: Fields that mark a place in the body rather than hold a text.
 SIGNATURE = "my.signature"
 UNSUBSCRIBE = "unsubscribe"
+
+#: What stands in for a field that has no value. Every other field without a value blocks the intent.
+STAND_INS: Mapping[str, str] = {
+    "first_name": "",
+    "last_name": "",
+    "title": "",
+    "company": "your company",
+    UNSUBSCRIBE: "",
+}
 
 
 class Unresolved(BadInput):

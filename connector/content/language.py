@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -77,8 +77,7 @@ def escaped(value: object, escaping: Escaping) -> str:
         return str(text) if escaping is Escaping.HTML else _MARKDOWN_ONLY.sub(_reference, str(text))
     if escaping is Escaping.HTML:
         return html.escape(text)
-    # Single spaces between words mean nothing, and references for them would only be in the way of reading.
-    return re.sub(r"(?<=\S)&#32;(?=\S)", " ", _MARKDOWN_MEANING.sub(_reference, text))
+    return _MARKDOWN_MEANING.sub(_reference, text)
 
 
 class _Missing(FalsyStrictUndefined):
@@ -264,13 +263,24 @@ def compile_source(source: str, escaping: Escaping) -> tuple[Compiled | None, tu
 
 def evaluate(compiled: Compiled, fields: Mapping[str, Any], name: str) -> str:
     """Return the rendered text; raise `Unresolved` naming every field that has no value."""
-    context = _Context(compiled.bound, globals=fields)
-    buffer = context.get_buffer()
-    try:
-        compiled.bound.render_with_context(context, buffer)
-    except LiquidError as error:
-        sentence = f"{name} cannot be rendered: {error.message or 'a limit was reached'}"
-        raise BadInput(Fault(sentence=sentence)) from error
-    if context.noted:
-        raise Unresolved(name, context.noted)
-    return buffer.getvalue()
+    (text,) = evaluate_all((compiled,), fields, name)
+    return text
+
+
+def evaluate_all(parts: Sequence[Compiled], fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the rendered parts of one template; raise `Unresolved` naming the fields of all parts together."""
+    texts: list[str] = []
+    noted: list[str] = []
+    for part in parts:
+        context = _Context(part.bound, globals=fields)
+        buffer = context.get_buffer()
+        try:
+            part.bound.render_with_context(context, buffer)
+        except LiquidError as error:
+            sentence = f"{name} cannot be rendered: {error.message or 'a limit was reached'}"
+            raise BadInput(Fault(sentence=sentence)) from error
+        texts.append(buffer.getvalue())
+        noted += context.noted
+    if noted:
+        raise Unresolved(name, noted)
+    return tuple(texts)
