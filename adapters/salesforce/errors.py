@@ -64,6 +64,7 @@ CODES: Mapping[str, Rule] = {
     "SERVER_UNAVAILABLE": _rule(_T.RETRY, "Salesforce is not available; it will be tried again"),
     "FAILED_WRITE": _rule(_T.RETRY, "Salesforce could not write; it will be tried again"),
     "QUERY_TIMEOUT": _rule(_T.RETRY, "Salesforce took too long over a query; it will be tried again"),
+    "INVALID_QUERY_LOCATOR": _rule(_T.RETRY, "the pages of a Salesforce query expired; it will be tried again"),
     "REQUEST_RUNNING_TOO_LONG": _rule(_T.RETRY, "Salesforce took too long; it will be tried again"),
     "UNKNOWN_EXCEPTION": _rule(_T.RETRY, "Salesforce had an error of its own; it will be tried again"),
     "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": _rule(
@@ -85,9 +86,6 @@ CODES: Mapping[str, Rule] = {
     ),
     "API_CURRENTLY_DISABLED": _rule(
         _T.RECONNECT, "the API is off for this Salesforce org or user; ask the administrator"
-    ),
-    "TXN_SECURITY_NO_ACCESS": _rule(
-        _T.RECONNECT, "a transaction security policy of the Salesforce org stops the connector; ask the administrator"
     ),
     # The task itself is no more.
     "ENTITY_IS_DELETED": _rule(_T.GONE, "the record was deleted in Salesforce"),
@@ -124,6 +122,9 @@ CODES: Mapping[str, Rule] = {
     ),
     "INSUFFICIENT_ACCESS_OR_READONLY": _rule(
         _T.REFUSED, "the Salesforce user may not write this record; ask the administrator"
+    ),
+    "TXN_SECURITY_NO_ACCESS": _rule(
+        _T.REFUSED, "a transaction security policy of the Salesforce org stops it; ask the administrator"
     ),
     "INSUFFICIENT_ACCESS": _rule(_T.REFUSED, "the Salesforce user may not do this; ask the administrator"),
     "INACTIVE_OWNER_OR_USER": _rule(_T.REFUSED, "the owner is not an active Salesforce user; check salesforce_user"),

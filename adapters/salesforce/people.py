@@ -252,12 +252,13 @@ class People:
 
     def _opt_out(self, kind: _Kind, ids: Sequence[str]) -> dict[str, TaskWritten]:
         records = [{"attributes": {"type": kind.name}, "id": one, OPT_OUT: True} for one in ids]
-        results = self._org.call("PATCH", "composite/sobjects", json={"allOrNone": False, "records": records})
+        body = {"allOrNone": False, "records": records}
+        results = self._org.call_each("PATCH", "composite/sobjects", len(ids), json=body)
         return {
             one: TaskWritten(
                 key=one, remote_id=long_id(one), error=None if result.get("success") else from_item(result)
             )
-            for one, result in zip(ids, results or (), strict=True)
+            for one, result in zip(ids, results, strict=True)
         }
 
 

@@ -25,7 +25,7 @@ from adapters.http import ServiceSession, retrying
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount
 from adapters.salesforce.errors import from_requests, from_sign_in, from_vendor
 from connector.accounts import is_loopback
-from connector.errors import Reconnect
+from connector.errors import Reconnect, Retry
 from connector.ports import Clock
 
 T = TypeVar("T")
@@ -76,6 +76,21 @@ class Org:
         """Call a REST resource below `/services/data/vXX.0/` and return its JSON, or None when it has none."""
         arguments: dict[str, Any] = {} if json is None else {"json": json}
         return self._repeated(lambda sf: sf.restful(path, params=dict(params or {}), method=method, **arguments))
+
+    def call_each(
+        self,
+        method: str,
+        path: str,
+        count: int,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Call a collection resource and return the result of each of `count` records, in order."""
+        results = self.call(method, path, params=params, json=json)
+        if not isinstance(results, list) or len(results) != count:
+            raise Retry("Salesforce did not answer for every record; it will be tried again", code="answer")
+        return results
 
     def query(self, soql: str, *, deleted_too: bool = False) -> Iterator[Mapping[str, Any]]:
         """Yield the records of a query, page by page; with `deleted_too` the deleted and archived ones as well."""

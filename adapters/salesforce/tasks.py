@@ -24,7 +24,7 @@ from simple_salesforce.format import format_soql
 
 from adapters.salesforce.errors import from_item, is_gone
 from adapters.salesforce.session import Org, chunks
-from connector.errors import AdapterError, Refused, Retry
+from connector.errors import AdapterError, Refused
 from connector.intents import Priority, StepType
 from connector.ports import RemoteTask, TaskPull, TaskWrite, TaskWritten
 
@@ -201,6 +201,8 @@ class Tasks:
         """Write up to 200 rows; try those again that another writer held."""
         done: dict[int, TaskWritten] = {}
         for attempt in range(_TRIES):
+            if attempt:
+                self._org.wait(0.1 * 2**attempt)
             try:
                 results = self._upsert(rows, create=create)
             except AdapterError:
@@ -214,20 +216,17 @@ class Tasks:
                     again.append(redo)
             if not again:
                 break
-            self._org.wait(0.1 * 2**attempt)
             rows = again
         return done
 
     def _upsert(self, rows: Sequence[_Row], *, create: bool) -> Sequence[Mapping[str, Any]]:
-        results = self._org.call(
+        return self._org.call_each(
             "PATCH",
             f"composite/sobjects/Task/{self._intent_field}",
+            len(rows),
             params={} if create else {"updateOnly": "true"},
             json={"allOrNone": False, "records": [row.record for row in rows]},
         )
-        if not isinstance(results, list) or len(results) != len(rows):
-            raise Retry("Salesforce did not answer for every task; it will be tried again", code="answer")
-        return results
 
     def _read_result(self, row: _Row, result: Mapping[str, Any]) -> tuple[TaskWritten, _Row | None]:
         """Return the outcome of one item, and the row to try again if that is right."""
@@ -271,15 +270,14 @@ class Tasks:
         good = [remote_id for remote_id in dict.fromkeys(remote_ids) if is_id(remote_id)]
         for chunk in chunks(good, TASKS_PER_CALL):
             try:
-                results = self._org.call(
-                    "DELETE", "composite/sobjects", params={"ids": ",".join(chunk), "allOrNone": "false"}
-                )
+                params = {"ids": ",".join(chunk), "allOrNone": "false"}
+                results = self._org.call_each("DELETE", "composite/sobjects", len(chunk), params=params)
             except AdapterError as error:
                 if not done:
                     raise
                 done |= {remote_id: TaskWritten(key=remote_id, error=error) for remote_id in chunk}
                 continue
-            for remote_id, result in zip(chunk, results or (), strict=True):
+            for remote_id, result in zip(chunk, results, strict=True):
                 trouble = None if result.get("success") else from_item(result)
                 if trouble is not None and (is_gone(trouble) or trouble.code == "INVALID_CROSS_REFERENCE_KEY"):
                     trouble = None

@@ -338,6 +338,12 @@ def test_a_field_that_may_not_be_written_is_refused(wire, crm):
     assert crm.calls == 1
 
 
+def test_an_answer_that_leaves_records_out_is_not_believed(wire, crm):
+    wire.patch(UPSERT, json=[right()])
+    with pytest.raises(Retry, match="did not answer for every record"):
+        crm.push_tasks([write(1), write(2)])
+
+
 def test_a_lost_answer_is_retry_and_not_asked_again_at_once(wire, crm):
     wire.patch(UPSERT, body=requests.exceptions.ReadTimeout())
     with pytest.raises(Retry):
