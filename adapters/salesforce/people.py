@@ -117,17 +117,20 @@ class People:
     ) -> Sequence[Mapping[str, Any]]:
         """Query, leaving out one by one the fields the org does not show."""
         while True:
-            columns = (*kind.needed, *self._shown(kind, (*kind.wanted, *fields)))
+            # Salesforce does not tell upper from lower case, and refuses a column named twice.
+            once = {name.lower(): name for name in (*self._shown(kind, fields), *self._shown(kind, kind.wanted))}
+            columns = tuple({**once, **{name.lower(): name for name in kind.needed}}.values())
             head = format_soql(
                 "SELECT {columns:literal} FROM {object:literal} WHERE ",
-                columns=", ".join(dict.fromkeys(columns)),
+                columns=", ".join(columns),
                 object=kind.name,
             )
             try:
                 return list(self._org.query(head + format_soql(where, values=values)))
             except MissingField as error:
-                lost = {name for name in columns if error.field in name.split(".") and name not in kind.needed}
-                if not lost:
+                one = error.field.lower()
+                lost = {name for name in (*kind.wanted, *fields) if one in name.lower().split(".")}
+                if not lost or lost <= self._missing[kind.name]:
                     raise
                 self._missing[kind.name] |= lost
 
@@ -283,7 +286,9 @@ def to_person(row: Mapping[str, Any], kind: _Kind, fields: Sequence[str]) -> Crm
 def _walk(row: Mapping[str, Any], path: str) -> Any:
     value: Any = row
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping):
+            return None
+        value = next((inner for key, inner in value.items() if key.lower() == name.lower()), None)
     return value
 
 

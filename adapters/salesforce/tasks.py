@@ -240,15 +240,13 @@ class Tasks:
                 return TaskWritten(key=key, error=_gone()), None
             return TaskWritten(key=key, remote_id=remote_id), None
         error = from_item(result)
-        if not row.write.create and is_gone(error):
+        if not row.write.create and is_gone(error) and not _fields_named(result):
             return TaskWritten(key=key, error=_gone()), None
         redo: _Row | None = None
         if error.code in _AT_ONCE:
             redo = row
         elif (
-            error.code == "INVALID_FIELD_FOR_INSERT_UPDATE"
-            and _names_create_only(result)
-            and row.record.keys() & _CREATE_ONLY
+            error.code == "INVALID_FIELD_FOR_INSERT_UPDATE" and _fields_named(result) & _CREATE_ONLY & row.record.keys()
         ):
             # An earlier creation got through although its answer was lost, so this one is an update; or the field is
             # hidden. Either way the task is right without it.
@@ -319,9 +317,9 @@ def _failed(rows: Sequence[_Row], error: AdapterError) -> dict[int, TaskWritten]
     return {row.place: TaskWritten(key=row.write.key, error=error) for row in rows}
 
 
-def _names_create_only(result: Mapping[str, Any]) -> bool:
-    told = json.dumps(result.get("errors"))
-    return any(name in told for name in _CREATE_ONLY)
+def _fields_named(result: Mapping[str, Any]) -> set[str]:
+    """Return the fields an item's errors name; a deleted record that a field points at is not the task itself."""
+    return {str(name) for error in result.get("errors") or () for name in error.get("fields") or ()}
 
 
 def _without_twins(rows: Sequence[_Row]) -> list[list[_Row]]:

@@ -306,6 +306,13 @@ def test_a_task_the_user_deleted_is_gone_on_update(wire, crm, code):
     assert result.error.code == "gone"
 
 
+def test_a_deleted_person_is_not_a_deleted_task(wire, crm):
+    wire.patch(UPSERT, json=[wrong("ENTITY_IS_DELETED", "entity is deleted", "WhoId")])
+    (result,) = crm.push_tasks([write(create=False, who="003000000000001AAA")])
+    assert result.error.code == "ENTITY_IS_DELETED"
+    assert "WhoId" in result.error.sentence
+
+
 def test_on_creation_a_deleted_record_is_what_the_task_points_at(wire, crm):
     wire.patch(UPSERT, json=[wrong("ENTITY_IS_DELETED")])
     (result,) = crm.push_tasks([write()])
@@ -574,12 +581,14 @@ def answer_people(wire, contacts=(), leads=(), hidden=()):
                 told = f"\n{soql[:40]}\nERROR at Row:1:Column:8\nNo such column '{name}' on entity '{kind}'."
                 return 400, {}, json.dumps([{"errorCode": "INVALID_FIELD", "message": told}])
         rows = {"Contact": contacts, "Lead": leads}[kind]
-        columns = soql.removeprefix("SELECT ").split(" FROM ")[0].replace(",", " ").split()
+        columns = soql.lower().removeprefix("select ").split(" from ")[0].replace(",", " ").split()
         return (
             200,
             {},
             json.dumps(
-                page(*({name: row[name] for name in row if name == "Account" or name in columns} for row in rows))
+                page(
+                    *({name: row[name] for name in row if name == "Account" or name.lower() in columns} for row in rows)
+                )
             ),
         )
 
@@ -630,6 +639,16 @@ def test_extra_fields_are_read_and_one_the_org_lacks_is_lost_alone(wire, crm):
     calls = crm.calls
     crm.find_people(emails=["ann@acme.example"], fields=["Tier__c", "Score__c"])
     assert crm.calls == calls + 2  # what is missing is not asked for again
+
+
+def test_a_field_in_other_letters_is_asked_for_once_and_read(wire, crm):
+    answer_people(wire, [person_row("Contact", 1)])
+    (contact,) = crm.find_people(emails=["ann@acme.example"], fields=["FIRSTNAME", "account.industry"])[
+        "ann@acme.example"
+    ]
+    assert contact.fields == {"FIRSTNAME": "Ann", "account.industry": "Steel"}
+    columns = soql_of(wire.calls[0]).split(" FROM ")[0].lower().replace("select ", "").split(", ")
+    assert len(columns) == len(set(columns))
 
 
 def test_a_hidden_opt_out_is_not_known_rather_than_no(wire, crm):
