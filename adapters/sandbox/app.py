@@ -318,6 +318,12 @@ class Sandbox:
         return made
 
 
+def _object(body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise BadInput("the body must be a JSON object")
+    return body
+
+
 def _only(body: Mapping[str, Any], *known: str) -> None:
     unknown = sorted(set(body) - set(known))
     if unknown:
@@ -347,9 +353,7 @@ def _control(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callabl
         raw = await request.body()
         try:
             body = json.loads(raw) if raw else {}
-            if not isinstance(body, dict):
-                raise BadInput("the body must be a JSON object")
-            return JSONResponse(await run_in_threadpool(function, body))
+            return JSONResponse(await run_in_threadpool(function, _object(body)))
         except json.JSONDecodeError as wrong:
             return JSONResponse({"error": f"the body is not JSON: {wrong}"}, status_code=400)
         except (BadInput, ValueError, LookupError, TypeError) as wrong:

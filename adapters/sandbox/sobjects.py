@@ -1,0 +1,481 @@
+"""What the simulated Salesforce org consists of: objects, their fields, ids, and how `describe` tells it.
+
+Lives here: the tables of objects and fields, 15 and 18 character ids, `describe`. Does not live here: records and
+the rules for writing them (`org`), queries (`soql`), HTTP (`salesforce`).
+Source: reference apis 1.3 and 1.4; `describe` has the shape of the recordings in tests/data/salesforce-recordings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+_ID = re.compile(r"^[a-zA-Z0-9]{15}([a-zA-Z0-9]{3})?$")
+_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+#: The external-id field this project asks an org to have (spec interfaces 1, `intent_field`).
+INTENT_FIELD = "Connector_Intent_Id__c"
+
+#: Text longer than this can neither be filtered nor sorted by.
+LONGEST_FILTERABLE = 255
+
+TEXT_TYPES = frozenset({"string", "textarea", "picklist", "combobox", "email", "phone", "url"})
+ID_TYPES = frozenset({"id", "reference"})
+
+
+def full_id(text: str) -> str | None:
+    """Return the 18 character form of an id, or None when it is not one (a wrong check suffix included)."""
+    if not _ID.match(text):
+        return None
+    short = text[:15]
+    suffix = "".join(
+        _SUFFIX[sum(1 << place for place, char in enumerate(short[start : start + 5]) if char.isupper())]
+        for start in (0, 5, 10)
+    )
+    return short + suffix if text[15:].upper() in ("", suffix) else None
+
+
+def new_id(prefix: str, number: int) -> str:
+    """Make the 18 character id of the number-th record of an object."""
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return full_id(f"{prefix}5g00000{digits:0>5}") or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of an object."""
+
+    name: str
+    type: str
+    label: str
+    length: int = 0
+    createable: bool = True
+    updateable: bool = True
+    nillable: bool = True
+    #: Values of a picklist; enforced when `restricted`.
+    values: tuple[str, ...] = ()
+    restricted: bool = False
+    default: Any = None
+    refers_to: tuple[str, ...] = ()
+    relationship: str | None = None
+    external_id: bool = False
+    unique: bool = False
+    case_sensitive: bool = False
+
+    @property
+    def filterable(self) -> bool:
+        """Whether a WHERE or ORDER BY may name it."""
+        return not (self.type == "textarea" and self.length > LONGEST_FILTERABLE)
+
+    @property
+    def custom(self) -> bool:
+        """Whether an administrator made it."""
+        return self.name.endswith("__c")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SObject:
+    """An object of the org."""
+
+    name: str
+    prefix: str
+    fields: Mapping[str, Field]
+    required: tuple[str, ...] = ()
+    #: Records can be made and changed through the API.
+    writable: bool = True
+    _by_lower: dict[str, Field] = field(default_factory=dict, repr=False)
+
+    def field(self, name: str) -> Field | None:
+        """Find a field; names do not tell upper from lower case."""
+        if not self._by_lower:
+            self._by_lower.update({each.lower(): found for each, found in self.fields.items()})
+        return self._by_lower.get(name.lower())
+
+    def relationship(self, name: str) -> Field | None:
+        """Find the reference field behind a relationship name such as `Who`."""
+        return next((f for f in self.fields.values() if (f.relationship or "").lower() == name.lower()), None)
+
+    def with_field(self, extra: Field) -> SObject:
+        """Return it with one field more."""
+        return replace(self, fields={**self.fields, extra.name: extra}, _by_lower={})
+
+    def without_field(self, name: str) -> SObject:
+        """Return it without a field."""
+        return replace(self, fields={each: f for each, f in self.fields.items() if each != name}, _by_lower={})
+
+
+def _f(name: str, kind: str, length: int = 0, access: str = "cu", *, label: str = "", **more: Any) -> Field:
+    """Make a field; `access` holds c (createable) and u (updateable)."""
+    words = label or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("__c")).replace("_", " ")
+    if kind in ID_TYPES:
+        length = 18
+        words = label or re.sub(r" ?Id$", " ID", words).strip()
+    return Field(
+        name=name, type=kind, label=words, length=length, createable="c" in access, updateable="u" in access, **more
+    )
+
+
+def _ref(name: str, *refers_to: str, access: str = "cu", label: str = "", nillable: bool = True) -> Field:
+    return _f(
+        name,
+        "reference",
+        access=access,
+        label=label,
+        refers_to=refers_to,
+        relationship=name.removesuffix("Id"),
+        nillable=nillable,
+    )
+
+
+_SYSTEM: tuple[Field, ...] = (
+    _f("Id", "id", access="", nillable=False),
+    _f("IsDeleted", "boolean", access="", nillable=False, default=False),
+    _f("CreatedDate", "datetime", access="", nillable=False),
+    _ref("CreatedById", "User", access="", nillable=False),
+    _f("LastModifiedDate", "datetime", access="", nillable=False),
+    _ref("LastModifiedById", "User", access="", nillable=False),
+    _f("SystemModstamp", "datetime", access="", nillable=False),
+)
+
+_PERSON: tuple[Field, ...] = (
+    _ref("MasterRecordId", "Lead", "Contact", access=""),
+    _f("LastName", "string", 80, nillable=False),
+    _f("FirstName", "string", 40),
+    _f("Salutation", "picklist", 40, values=("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.")),
+    _f("Name", "string", 121, ""),
+    _f("Title", "string", 128),
+    _f("Phone", "phone", 40),
+    _f("MobilePhone", "phone", 40),
+    _f("Email", "email", 80),
+    _f("HasOptedOutOfEmail", "boolean", nillable=False, default=False, label="Email Opt Out"),
+    _f("EmailBouncedReason", "string", 255),
+    _f("EmailBouncedDate", "datetime"),
+    _f("LeadSource", "picklist", 255, values=("Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other")),
+    _f("Description", "textarea", 32000),
+)
+
+
+def _sobject(name: str, prefix: str, *fields: Field, required: tuple[str, ...] = (), writable: bool = True) -> SObject:
+    return SObject(
+        name=name,
+        prefix=prefix,
+        fields={each.name: each for each in (*_SYSTEM, *fields)},
+        required=required,
+        writable=writable,
+    )
+
+
+_LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
+_SUBTYPES = ("Task", "Email", "ListEmail", "Call", "Cadence", "LinkedIn")
+
+#: As a new org has them: API name, is default, is closed.
+TASK_STATUSES: Sequence[tuple[str, bool, bool]] = (
+    ("Not Started", True, False),
+    ("In Progress", False, False),
+    ("Completed", False, True),
+    ("Waiting on someone else", False, False),
+    ("Deferred", False, False),
+)
+#: API name, is default, is high priority.
+TASK_PRIORITIES: Sequence[tuple[str, bool, bool]] = (
+    ("High", False, True),
+    ("Normal", True, False),
+    ("Low", False, False),
+)
+
+INTENT = _f(INTENT_FIELD, "string", 64, external_id=True, unique=True, case_sensitive=True)
+
+
+def standard_objects() -> dict[str, SObject]:
+    """Return the objects of a new org, with the intent field on Task."""
+    objects = (
+        _sobject(
+            "Account",
+            "001",
+            _f("Name", "string", 255, nillable=False),
+            _f("AccountNumber", "string", 40),
+            _f("Website", "url", 255),
+            _f("Phone", "phone", 40),
+            _f("Description", "textarea", 32000),
+            _f("NumberOfEmployees", "int"),
+            _ref("OwnerId", "User", nillable=False),
+            required=("Name",),
+        ),
+        _sobject(
+            "Contact",
+            "003",
+            *_PERSON,
+            _ref("AccountId", "Account"),
+            _ref("OwnerId", "User", nillable=False),
+            _f("Department", "string", 80),
+            _f("IsEmailBounced", "boolean", access="", nillable=False, default=False),
+            required=("LastName",),
+        ),
+        _sobject(
+            "Lead",
+            "00Q",
+            *_PERSON,
+            _f("Company", "string", 255, nillable=False),
+            _f("Website", "url", 255),
+            _f("Status", "picklist", 255, nillable=False, values=_LEAD_STATUSES, default=_LEAD_STATUSES[0]),
+            _ref("OwnerId", "User", "Group", nillable=False),
+            _f("IsConverted", "boolean", access="c", nillable=False, default=False),
+            _f("ConvertedDate", "date", access=""),
+            _ref("ConvertedAccountId", "Account", access=""),
+            _ref("ConvertedContactId", "Contact", access=""),
+            required=("LastName", "Company"),
+        ),
+        _sobject(
+            "User",
+            "005",
+            _f("Username", "string", 80, nillable=False, unique=True),
+            _f("LastName", "string", 80, nillable=False),
+            _f("FirstName", "string", 40),
+            _f("Name", "string", 121, ""),
+            _f("Email", "email", 128, nillable=False),
+            _f("Title", "string", 80),
+            _f("IsActive", "boolean", nillable=False, default=True),
+            _f("TimeZoneSidKey", "picklist", 40, default="GMT"),
+            required=("Username", "LastName", "Email"),
+        ),
+        _sobject(
+            "Task",
+            "00T",
+            _ref("WhoId", "Contact", "Lead", label="Name ID"),
+            _ref("WhatId", "Account", "Campaign", label="Related To ID"),
+            _f("Subject", "combobox", 255, values=("Call", "Email", "Send Letter", "Send Quote", "Other")),
+            _f("ActivityDate", "date", label="Due Date Only"),
+            _f("Status", "picklist", 40, nillable=False, restricted=True),
+            _f("Priority", "picklist", 40, nillable=False, restricted=True),
+            _f("IsHighPriority", "boolean", access="", nillable=False, default=False),
+            _ref("OwnerId", "User", "Group", label="Assigned To ID", nillable=False),
+            _f("Description", "textarea", 32000),
+            _f("Type", "picklist", 40, values=("Call", "Email", "Meeting", "Other")),
+            _ref("AccountId", "Account", access=""),
+            _f("IsClosed", "boolean", access="", nillable=False, default=False),
+            _f("IsArchived", "boolean", access="", nillable=False, default=False),
+            _f("IsRecurrence", "boolean", access="c", nillable=False, default=False),
+            _f("ReminderDateTime", "datetime", label="Reminder Date/Time"),
+            _f("IsReminderSet", "boolean", nillable=False, default=False),
+            _f("TaskSubtype", "picklist", 40, "c", values=_SUBTYPES, restricted=True, default="Task"),
+            _f("CompletedDateTime", "datetime", access=""),
+            INTENT,
+        ),
+        _sobject(
+            "Campaign",
+            "701",
+            _f("Name", "string", 80, nillable=False),
+            _f("IsActive", "boolean", nillable=False, default=False),
+            _ref("OwnerId", "User", nillable=False),
+            required=("Name",),
+        ),
+        _sobject(
+            "CampaignMember",
+            "00v",
+            _ref("CampaignId", "Campaign", access="c", nillable=False),
+            _ref("LeadId", "Lead", access="c"),
+            _ref("ContactId", "Contact", access="c"),
+            _f("Status", "picklist", 40, values=("Sent", "Responded"), default="Sent"),
+            required=("CampaignId",),
+        ),
+        _sobject(
+            "TaskStatus",
+            "01W",
+            _f("ApiName", "string", 255, ""),
+            _f("MasterLabel", "string", 255, ""),
+            _f("SortOrder", "int", access=""),
+            _f("IsDefault", "boolean", access="", default=False),
+            _f("IsClosed", "boolean", access="", default=False),
+            writable=False,
+        ),
+        _sobject(
+            "TaskPriority",
+            "01V",
+            _f("ApiName", "string", 255, ""),
+            _f("MasterLabel", "string", 255, ""),
+            _f("SortOrder", "int", access=""),
+            _f("IsDefault", "boolean", access="", default=False),
+            _f("IsHighPriority", "boolean", access="", default=False),
+            writable=False,
+        ),
+    )
+    return {each.name: each for each in objects}
+
+
+#: What every record behind a reference to several objects can be asked for (`Who.Name`).
+NAME = _sobject(
+    "Name",
+    "",
+    _f("Name", "string", 255, ""),
+    _f("FirstName", "string", 40, ""),
+    _f("LastName", "string", 80, ""),
+    _f("Title", "string", 128, ""),
+    _f("Phone", "phone", 40, ""),
+    _f("Email", "email", 80, ""),
+    _f("Username", "string", 80, ""),
+    _f("IsActive", "boolean", access=""),
+    _f("Type", "string", 40, ""),
+    writable=False,
+)
+
+_SOAP = {
+    "id": "tns:ID",
+    "reference": "tns:ID",
+    "boolean": "xsd:boolean",
+    "date": "xsd:date",
+    "datetime": "xsd:dateTime",
+    "int": "xsd:int",
+}
+
+#: What the describe of a field says when the table above says nothing.
+_FIELD_DEFAULTS: Mapping[str, Any] = {
+    "aggregatable": True,
+    "aiPredictionField": False,
+    "autoNumber": False,
+    "calculated": False,
+    "calculatedFormula": None,
+    "cascadeDelete": False,
+    "compoundFieldName": None,
+    "controllerName": None,
+    "defaultValueFormula": None,
+    "dependentPicklist": False,
+    "deprecatedAndHidden": False,
+    "digits": 0,
+    "displayLocationInDecimal": False,
+    "encrypted": False,
+    "extraTypeInfo": None,
+    "filteredLookupInfo": None,
+    "formulaTreatNullNumberAsZero": False,
+    "highScaleNumber": False,
+    "htmlFormatted": False,
+    "inlineHelpText": None,
+    "mask": None,
+    "maskType": None,
+    "precision": 0,
+    "queryByDistance": False,
+    "referenceTargetField": None,
+    "relationshipOrder": None,
+    "restrictedDelete": False,
+    "scale": 0,
+    "searchPrefilterable": False,
+    "writeRequiresMasterRead": False,
+}
+
+_OBJECT_DEFAULTS: Mapping[str, Any] = {
+    "actionOverrides": [],
+    "activateable": False,
+    "associateEntityType": None,
+    "associateParentEntity": None,
+    "childRelationships": [],
+    "compactLayoutable": True,
+    "custom": False,
+    "customSetting": False,
+    "deepCloneable": False,
+    "defaultImplementation": None,
+    "deprecatedAndHidden": False,
+    "extendedBy": None,
+    "extendsInterfaces": None,
+    "feedEnabled": False,
+    "hasSubtypes": False,
+    "implementedBy": None,
+    "implementsInterfaces": None,
+    "isInterface": False,
+    "isSubtype": False,
+    "layoutable": True,
+    "listviewable": None,
+    "lookupLayoutable": None,
+    "mergeable": False,
+    "mruEnabled": True,
+    "namedLayoutInfos": [],
+    "networkScopeFieldName": None,
+    "queryable": True,
+    "recordTypeInfos": [],
+    "replicateable": True,
+    "retrieveable": True,
+    "searchLayoutable": True,
+    "searchable": True,
+    "sobjectDescribeOption": "FULL",
+    "supportedScopes": [],
+    "triggerable": True,
+    "undeletable": True,
+}
+
+
+def describe_field(each: Field) -> dict[str, Any]:
+    """Return a field as `describe` tells it."""
+    text = each.type in TEXT_TYPES
+    return {
+        **_FIELD_DEFAULTS,
+        "byteLength": each.length * 3 if text else each.length,
+        "caseSensitive": each.case_sensitive,
+        "createable": each.createable,
+        "custom": each.custom,
+        "defaultValue": each.default if each.type == "boolean" else None,
+        "defaultedOnCreate": each.default is not None or not each.nillable,
+        "externalId": each.external_id,
+        "filterable": each.filterable,
+        "groupable": each.filterable and each.type != "datetime",
+        "idLookup": each.type == "id" or each.external_id,
+        "label": each.label,
+        "length": each.length,
+        "name": each.name,
+        "nameField": each.name in ("Name", "Subject"),
+        "namePointing": len(each.refers_to) > 1,
+        "nillable": each.nillable,
+        "permissionable": each.nillable and each.type != "id",
+        "picklistValues": [
+            {"active": True, "defaultValue": value == each.default, "label": value, "validFor": None, "value": value}
+            for value in each.values
+        ],
+        "polymorphicForeignKey": len(each.refers_to) > 1,
+        "referenceTo": list(each.refers_to),
+        "relationshipName": each.relationship,
+        "restrictedPicklist": each.restricted,
+        "soapType": _SOAP.get(each.type, "xsd:string"),
+        "sortable": each.filterable,
+        "type": each.type,
+        "unique": each.unique,
+        "updateable": each.updateable,
+    }
+
+
+def describe_briefly(sobject: SObject, base: str) -> dict[str, Any]:
+    """Return an object as the list of all objects tells it; `base` is `/services/data/vXX.0`."""
+    at = f"{base}/sobjects/{sobject.name}"
+    return {
+        "name": sobject.name,
+        "label": sobject.name,
+        "labelPlural": f"{sobject.name}s",
+        "keyPrefix": sobject.prefix,
+        "createable": sobject.writable,
+        "updateable": sobject.writable,
+        "deletable": sobject.writable,
+        "queryable": True,
+        "urls": {"sobject": at, "describe": f"{at}/describe", "rowTemplate": f"{at}/{{ID}}"},
+    }
+
+
+def describe(sobject: SObject, base: str) -> dict[str, Any]:
+    """Return an object as `describe` tells it."""
+    return {
+        **_OBJECT_DEFAULTS,
+        **describe_briefly(sobject, base),
+        "fields": [describe_field(each) for each in sobject.fields.values()],
+    }
+
+
+@dataclass(slots=True)
+class Record:
+    """A record of the org: stored values by field name; what is not there is null."""
+
+    object: str
+    id: str
+    values: dict[str, Any]
+    #: When it went into the recycle bin, as seconds since 1970.
+    deleted_at: float | None = None
