@@ -715,8 +715,8 @@ def _thread_for(box: Mailbox, wanted: Any, raw: bytes) -> str | None:
     top = head(raw)
     known = {mail.head.message_id for mail in mails}
     subjects = {bare_subject(mail.head.subject) for mail in mails}
-    own_draft = any(mail.place is Place.DRAFTS and mail.thread == mail.id for mail in mails)
-    if bare_subject(top.subject) in subjects and (known & set(top.answers) or (own_draft and len(mails) == 1)):
+    unsent = all(mail.place is Place.DRAFTS for mail in mails)
+    if bare_subject(top.subject) in subjects and (unsent or known & set(top.answers)):
         return str(wanted)
     return None
 

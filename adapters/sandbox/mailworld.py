@@ -104,6 +104,8 @@ class StoredMail:
     #: Extended properties: id as given -> value. They stay with the mail and are not delivered.
     properties: dict[str, str] = field(default_factory=dict)
     unread: bool = False
+    #: What Outlook alone keeps with a mail: importance, categories, flag.
+    marks: dict[str, Any] = field(default_factory=dict)
     #: Where it lay before it was thrown away.
     was: Place | None = None
     #: Number of the last change.
@@ -284,7 +286,7 @@ class MailWorld:
                 raw = with_headers(raw, message_id=self.new_message_id(box))
             box.take_out(draft)
             sent = self._new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
-            sent.created = draft.created
+            sent.created, sent.marks = draft.created, draft.marks
             if not self.settings.outlook_immutable_ids_change:
                 sent.second_id = draft.second_id
             self._appear(box, sent)
@@ -568,19 +570,19 @@ class MailWorld:
         return _told(box, self.receive(box, letter.raw(self.clock.now())))
 
     def prospect_bounces(
-        self, *, person: str = "", key: str = "", rep: str = "", action: str = "failed", status: str = ""
+        self, *, person: str = "", key: str = "", rep: str = "", outcome: str = "failed", status: str = ""
     ) -> dict[str, Any]:
-        """Let the mail server report on the last mail to the person: action is failed or delayed (RFC 3464)."""
-        if action not in ("failed", "delayed"):
-            raise ValueError(f"action is failed or delayed, not '{action}'")
-        status = status or {"failed": "5.1.1", "delayed": "4.4.1"}[action]
+        """Let the mail server report on the last mail to the person: outcome is failed or delayed (RFC 3464)."""
+        if outcome not in ("failed", "delayed"):
+            raise ValueError(f"outcome is failed or delayed, not '{outcome}'")
+        status = status or {"failed": "5.1.1", "delayed": "4.4.1"}[outcome]
         box, sent = self._one(Place.SENT, key, rep, person)
         failed = person or sent.head.recipients[0]
         words = {"failed": "550 5.1.1 the address does not exist", "delayed": "the server does not answer; retrying"}
         gmail = box.kind is Kind.GMAIL
         domain = box.email.partition("@")[2]
-        outcome = "Failure" if action == "failed" else "Delay"
-        undelivered = "Undeliverable" if action == "failed" else "Delivery delayed"
+        kind = "Failure" if outcome == "failed" else "Delay"
+        undelivered = "Undeliverable" if outcome == "failed" else "Delivery delayed"
         report = delivery_report(
             original=sent.raw,
             failed=failed,
@@ -589,12 +591,12 @@ class MailWorld:
             else ("Microsoft Outlook", f"postmaster@{domain}"),
             # Graph names the failed recipient as the report's recipient (apis 3.10, 11).
             to=(box.name, box.email) if gmail else ("", failed),
-            subject=f"Delivery Status Notification ({outcome})" if gmail else f"{undelivered}: {sent.head.subject}",
+            subject=f"Delivery Status Notification ({kind})" if gmail else f"{undelivered}: {sent.head.subject}",
             message_id=_outside_id("mailer-daemon@googlemail.com" if gmail else f"postmaster@{domain}"),
             reporter="googlemail.com" if gmail else "AM0PR01MB0001.eurprd01.prod.outlook.com",
-            action=action,
+            action=outcome,
             status=status,
-            diagnostic=words[action].replace("5.1.1", status),
+            diagnostic=words[outcome].replace("5.1.1", status),
             at=self.clock.now(),
         )
         return _told(box, self.receive(box, report))
