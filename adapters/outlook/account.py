@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import requests
 from msal.application import ConfidentialClientApplication
-from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 from msal.exceptions import MsalServiceError
 from pydantic import AfterValidator, Field, model_validator
 
@@ -148,14 +147,14 @@ class Application:
     def _built(self) -> Any:
         account = self._account
         parts = urlsplit(account.authority)
-        known = parts.hostname in WELL_KNOWN_AUTHORITY_HOSTS
         secret = account.client_secret.reveal() if account.client_secret else None
         return ConfidentialClientApplication(  # type: ignore[no-untyped-call]
             account.client_id,
             client_credential=secret,
             authority=f"https://{parts.netloc}{parts.path}/{account.tenant}",
-            # Microsoft's directory of clouds knows nothing of other hosts.
-            instance_discovery=None if known else False,
+            # The authority is what the file says. Microsoft's directory of clouds knows no other host, and asking it
+            # would put a call into every renewal.
+            instance_discovery=False,
             http_client=_PlainRequests(account.authority),
             http_cache={},
         )

@@ -33,6 +33,7 @@ from adapters.outlook.messages import (
     sent_mail,
     stamp_of,
     stamped_with,
+    was_never_sent,
 )
 from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
 from connector.capabilities import MailboxCapabilities
@@ -73,8 +74,11 @@ CAPABILITIES = MailboxCapabilities(
 #: Folders that are watched, by their well-known names.
 _WATCHED = ("drafts", "sentitems", "inbox")
 
-#: Folders whose ids tell where a message lies.
-_TELLING = ("drafts", "deleteditems", "outbox")
+#: Folders whose ids tell that a message is neither draft nor sent.
+_TELLING = ("deleteditems", "outbox")
+
+#: Pages of Sent Items that are searched for a mail that lost its stamp.
+_PAGES = 5
 
 #: How far two clocks may differ: the beginning of a watch is set back by it.
 _OVERLAP = timedelta(minutes=5)
@@ -233,7 +237,7 @@ class OutlookMailbox:
         return sent_mail(found[0]) if found else None
 
     def find(self, trace: Trace) -> Found:
-        """Look a mail up: by stored id and stamp in one call, and only if that fails by weaker keys in another.
+        """Look a mail up: by stored id and stamp in one call; only if it is not there, by weaker keys in more.
 
         Source: apis 3.2, the order of keys.
         """
@@ -246,31 +250,49 @@ class OutlookMailbox:
             strong = {"stored id": _stored(trace.draft), **strong}
         answers = self._session.read_batch(strong)
         seen = self._sightings(answers, strong)
-        if found := _judged(seen, trace):
+        found = _judged(seen, trace)
+        if found and found.where is not Whereabouts.DISCARDED:
             return found
-        weak = self._weak(trace)
+        weak = {"stamp anywhere": _list("/messages", stamped_with(trace.key)), **self._weak(trace)}
         answers |= self._session.read_batch(weak)
-        seen += [sighting for sighting in self._sightings(answers, weak) if _may_be(sighting, trace)]
+        seen += self._sightings(answers, weak)
+        listed, whole = self._sent_since(trace)
+        seen += listed
         if found := _judged(seen, trace):
             return found
-        unread = [name for name, answer in answers.items() if _unread(answer)]
-        if unread:
-            return Found(where=Whereabouts.UNCLEAR, matched_by=", ".join(unread))
+        if not whole or any(_unread(answer) for answer in answers.values()):
+            return Found(where=Whereabouts.UNCLEAR)
         return Found(where=Whereabouts.ABSENT if trace.draft is None else Whereabouts.DISCARDED)
 
     def _weak(self, trace: Trace) -> dict[str, str]:
-        """Return look-ups for a mail that lost its id and place, or its stamp; these filters bear no `$orderby`."""
-        since = f"receivedDateTime ge {instant(trace.since)}"
-        weak = {"stamp anywhere": _list("/messages", stamped_with(trace.key))}
-        if trace.draft and trace.draft.internet_message_id:
-            same = f"internetMessageId eq {quoted(trace.draft.internet_message_id)}"
-            weak["Message-ID"] = _list("/messages", same)
-        if trace.draft and trace.draft.thread_id:
-            same = f"conversationId eq {quoted(trace.draft.thread_id)}"
-            weak["conversation, recipient and time"] = _list(_folder("sentitems"), same)
-        same = f"{since} and subject eq {quoted(trace.subject)}"
-        weak["recipient, subject and time"] = _list(_folder("sentitems"), same)
-        return weak
+        message_id = trace.draft.internet_message_id if trace.draft else None
+        return {"Message-ID": _list("/messages", f"internetMessageId eq {quoted(message_id)}")} if message_id else {}
+
+    def _sent_since(self, trace: Trace) -> tuple[list[_Sighting], bool]:
+        """Return what was sent to this person in the conversation or under this subject, without another's stamp.
+
+        It is compared here, because Graph cannot filter by recipient, and `conversationId` bears no order. The second
+        value is false when there was more than `_PAGES` pages.
+        """
+        path: str | None = self._session.mailbox + _list(
+            _folder("sentitems"), f"receivedDateTime ge {instant(trace.since)}"
+        )
+        messages: list[Mapping[str, Any]] = []
+        for _ in range(_PAGES):
+            if path is None:
+                break
+            (answer,) = self._session.read_links({"sent": path}).values()
+            if isinstance(answer, AdapterError):
+                return [], False
+            messages += answer["value"]
+            path = self._session.relative(answer["@odata.nextLink"]) if "@odata.nextLink" in answer else None
+        messages.sort(key=lambda message: sent_mail(message).at)
+        found = [
+            _Sighting(where=Whereabouts.SENT, message=message, matched_by=matched_by)
+            for message in messages
+            if (matched_by := _resembles(message, trace))
+        ]
+        return found, path is None
 
     def _sightings(self, answers: Mapping[str, Any], names: Iterable[str]) -> list[_Sighting]:
         return [
@@ -280,21 +302,21 @@ class OutlookMailbox:
         ]
 
     def _where(self, message: Mapping[str, Any]) -> Whereabouts:
-        """Tell by its folder where a message is: to Graph one in the bin or in Outbox is still a draft."""
-        if not message["isDraft"]:
-            return Whereabouts.SENT
+        """Tell by its folder where a message is: a draft in the bin or in Outbox may still call itself a draft.
+
+        A mail that was sent and then thrown away is sent.
+        """
         if not self._folders:
-            answers = self._session.read_batch(
-                {name: address(f"/mailFolders/{name}", select="id") for name in _TELLING}
-            )
+            paths = {name: address(f"/mailFolders/{name}", select="id") for name in _TELLING}
+            answers = self._session.read_batch(paths)
             self._folders = {answer["id"]: name for name, answer in answers.items() if "id" in _body(answer)}
         match self._folders.get(message["parentFolderId"]):
-            case "deleteditems":
-                return Whereabouts.DISCARDED
             case "outbox":
                 return Whereabouts.SCHEDULED
+            case "deleteditems" if was_never_sent(message):
+                return Whereabouts.DISCARDED
             case _:
-                return Whereabouts.DRAFT
+                return Whereabouts.DRAFT if message["isDraft"] else Whereabouts.SENT
 
     # -------------------------------------------------------------------------------------------- incoming
 
@@ -403,7 +425,7 @@ def _folder(name: str) -> str:
 
 
 def _list(path: str, filter_: str) -> str:
-    return address(path, filter=filter_, select=OURS, expand=EXPAND_STAMP)
+    return address(path, filter=filter_, select=OURS, expand=EXPAND_STAMP, top="200")
 
 
 def _stored(draft: DraftRef) -> str:
@@ -437,14 +459,17 @@ def _is_to(message: Mapping[str, Any], trace: Trace) -> bool:
     return trace.to.lower() in recipients(message)
 
 
-def _may_be(sighting: _Sighting, trace: Trace) -> bool:
-    """Tell whether a weak key found the mail itself, not another of the same conversation or subject."""
-    stamp = stamp_of(sighting.message)
-    if stamp is not None:
-        return stamp == trace.key
-    if sighting.matched_by == "Message-ID":
-        return True
-    return sent_mail(sighting.message).at >= trace.since and _is_to(sighting.message, trace)
+def _resembles(message: Mapping[str, Any], trace: Trace) -> str:
+    """Return the weak key by which a sent mail may be the one looked for, or "" if it is not."""
+    if stamp_of(message) not in (None, trace.key) or not _is_to(message, trace):
+        return ""
+    if trace.draft and trace.draft.thread_id and message.get("conversationId") == trace.draft.thread_id:
+        return "conversation, recipient and time"
+    return "recipient, subject and time" if _same_subject(message, trace) else ""
+
+
+def _same_subject(message: Mapping[str, Any], trace: Trace) -> bool:
+    return " ".join((message.get("subject") or "").split()).casefold() == " ".join(trace.subject.split()).casefold()
 
 
 def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
@@ -463,9 +488,7 @@ def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
         return None
     others = {s.message["id"]: s.message for s in drafts if s.message["id"] != chosen.message["id"]}
     extra = tuple(
-        draft_ref(message)
-        for message in others.values()
-        if _is_to(message, trace) and message.get("subject") == trace.subject
+        draft_ref(message) for message in others.values() if _is_to(message, trace) and _same_subject(message, trace)
     )
     return Found(
         where=chosen.where,

@@ -154,6 +154,11 @@ def saved_at(message: Mapping[str, Any]) -> datetime:
     return _when(message["lastModifiedDateTime"])
 
 
+def was_never_sent(message: Mapping[str, Any]) -> bool:
+    """Tell whether a thrown-away message was a draft: `isDraft` says so, or its sent time is that of its making."""
+    return bool(message["isDraft"]) or sent_mail(message).at <= _when(message["createdDateTime"])
+
+
 def recipients(message: Mapping[str, Any], field: str = "toRecipients") -> tuple[str, ...]:
     """Return the addresses of a message, lower case."""
     return tuple(_address(entry).email.lower() for entry in message.get(field) or ())

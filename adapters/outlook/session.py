@@ -223,11 +223,11 @@ class GraphSession:
         return answers
 
     def relative(self, link: str) -> str:
-        """Return a next or delta link without the endpoint: batches want it so, and the endpoint may move."""
+        """Return a next or delta link without its host: it is asked of our own endpoint, wherever the link points."""
         path = urlsplit(self._endpoint).path
         parts = urlsplit(link)
-        if parts.netloc != urlsplit(self._endpoint).netloc or not parts.path.startswith(f"{path}/"):
-            raise Refused(f"Outlook gave {self._account} a link to another service; it is not followed", code="link")
+        if not parts.path.startswith(f"{path}/"):
+            raise Refused(f"Outlook gave {self._account} a link that is not one of its own: {parts.path}", code="link")
         return parts.path.removeprefix(path) + (f"?{parts.query}" if parts.query else "")
 
     def _read_batch_once(self, wanted: Mapping[str, str], answers: dict[str, Any]) -> None:
