@@ -11,7 +11,7 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import css_inline
@@ -128,8 +128,9 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def quote_header(at: datetime, name: str) -> str:
-    """Return "On Mon, 23 Nov 2026 at 09:00, Ana Diaz wrote:"; `at` is in the zone it shall be shown in."""
+def quote_header(at: datetime, zone: tzinfo, name: str) -> str:
+    """Return "On Mon, 23 Nov 2026 at 09:00, Ana Diaz wrote:", the instant shown in `zone`."""
+    at = at.astimezone(zone)
     day = f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year}"
     return _one_line(f"On {day} at {at:%H:%M}, {name} wrote:")
 

@@ -24,6 +24,12 @@ class ComposeLink:
     #: Text that had to be left out: "" when all of it is there.
     left_out: str = field(default="", repr=False)
 
+    @property
+    def note(self) -> str:
+        """What to tell the rep about what is missing; "" when nothing is."""
+        words = self.left_out.split()
+        return f"the last {len(words)} words did not fit, from: {' '.join(words[:8])} ..." if words else ""
+
 
 def compose_link(
     client: Literal["gmail", "outlook"],

@@ -1,0 +1,1 @@
+"""What reps do, and how it agrees with the CRM: merging, subjects, matching people. All pure."""
