@@ -6,8 +6,6 @@ Does not live here: what a service answers (`salesforce`, `gmail`, `graph`), wha
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -28,16 +26,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from adapters.sandbox.gmail import GmailService
+from adapters.sandbox.graph import GraphService
+from adapters.sandbox.mailworld import Kind, MailWorld
 from adapters.sandbox.salesforce import SalesforceService
 from adapters.sandbox.service import SandboxClock, SandboxLog, Service, Tokens
 from connector.errors import BadInput
+from connector.people import Person, Rep
 
 #: What a token may do when nobody says otherwise.
 DEFAULT_SCOPES: Mapping[str, Sequence[str]] = {
     "salesforce": ("api", "refresh_token"),
-    "gmail": ("https://www.googleapis.com/auth/gmail.modify",),
-    "graph": ("Mail.ReadWrite", "Mail.Send", "User.Read"),
+    "gmail": ("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.compose"),
+    "graph": ("Mail.ReadWrite", "Mail.Send"),
 }
+
+#: The application every service knows; its secrets open nothing outside this process.
+CLIENT = "sandbox-connector"
+_SALESFORCE_SECRET = "sandbox-salesforce-secret"  # noqa: S105 - of the simulated org
+_MICROSOFT_SECRET = "sandbox-microsoft-secret"  # noqa: S105 - of the simulated tenant
+_GOOGLE_ACCOUNT = "connector@sandbox.iam.gserviceaccount.com"
 
 #: Tenant of the simulated Microsoft organisation.
 TENANT = "sandbox"
@@ -76,23 +84,16 @@ class Sandbox:
         self.tokens = Tokens(self.clock)
         self.log = SandboxLog(self.clock)
         self.salesforce = SalesforceService(self.clock, self.tokens, self.log)
-        self.world: Any = None
-        self.gmail: Any = None
-        self.graph: Any = None
-        self._open_mail()
+        self.world = MailWorld(self.clock, self.log)
+        self.gmail = GmailService(self.clock, self.tokens, self.log, self.world)
+        self.graph = GraphService(self.clock, self.tokens, self.log, self.world)
+        self.salesforce.register_client(CLIENT, _SALESFORCE_SECRET)
+        self.graph.register_client(TENANT, CLIENT, _MICROSOFT_SECRET)
+        self._google_key = ""
         self.url = ""
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
-
-    def _open_mail(self) -> None:
-        if not all(importlib.util.find_spec(f"adapters.sandbox.{name}") for name in ("mailworld", "gmail", "graph")):
-            return
-        names = ("mailworld", "gmail", "graph")
-        mailworld, gmail, graph = (importlib.import_module(f"adapters.sandbox.{name}") for name in names)
-        self.world = mailworld.MailWorld(self.clock, self.log)
-        self.gmail = gmail.GmailService(self.clock, self.tokens, self.log, self.world)
-        self.graph = graph.GraphService(self.clock, self.tokens, self.log, self.world)
 
     # -------------------------------------------------------------------------------------------- life
 
@@ -140,10 +141,7 @@ class Sandbox:
 
     def services(self) -> Mapping[str, Service]:
         """Return the services by the name their tokens and log lines carry."""
-        services: dict[str, Service] = {"salesforce": self.salesforce}
-        if self.gmail is not None:
-            services |= {"gmail": self.gmail, "graph": self.graph}
-        return services
+        return {"salesforce": self.salesforce, "gmail": self.gmail, "graph": self.graph}
 
     def app(self) -> Starlette:
         """Return the one application that answers for all services."""
@@ -168,8 +166,7 @@ class Sandbox:
         found: dict[str, Callable[..., dict[str, Any]]] = {}
         for service in self.services().values():
             found.update(service.actions())
-        if self.world is not None:
-            found.update(self.world.actions())
+        found.update(self.world.actions())
         return found
 
     def act(self, action: str, **arguments: Any) -> dict[str, Any]:
@@ -192,6 +189,13 @@ class Sandbox:
         services = {name: service.state() for name, service in self.services().items()}
         return {"clock": self.clock.now().isoformat(), **services}
 
+    def seed(self, people: Sequence[Person], reps: Sequence[Rep] = ()) -> dict[str, str]:
+        """Make the reps' users and mailboxes, and a lead or contact of each person; return email -> record id."""
+        for rep in reps:
+            if rep.mailbox in set(Kind):
+                self.world.add_mailbox(rep.mailbox, rep.email, rep.name)
+        return self.salesforce.seed(people, reps)
+
     def token(
         self, service: str, subject: str = "", *, scopes: Sequence[str] | None = None, hours: float = 24 * 366
     ) -> str:
@@ -206,49 +210,45 @@ class Sandbox:
 
         `accounts` goes into the file, `environment` into the environment; key files are written to `folder`.
         """
-        secret = self.salesforce.register_client("sandbox-connector", "sandbox-salesforce-secret")
         return {
             "accounts": {
                 "salesforce": {
                     "auth": "client_credentials",
-                    "client_id": "sandbox-connector",
+                    "client_id": CLIENT,
                     "client_secret": "${env:SANDBOX_SALESFORCE_SECRET}",
                     "instance_url": self.url,
                     "login_url": self.url,
                 },
                 "google": {
                     "auth": "service_account",
-                    "key_file": str(self._google_key(folder)),
+                    "key_file": str(self._write_google_key(folder)),
                     "endpoint": self.url,
                     "token_url": f"{self.url}/google/token",
                 },
                 "microsoft": {
                     "auth": "client_credentials",
                     "tenant": TENANT,
-                    "client_id": "sandbox-connector",
+                    "client_id": CLIENT,
                     "client_secret": "${env:SANDBOX_MICROSOFT_SECRET}",
                     "endpoint": f"{self.url}/v1.0",
                     "authority": self.url,
                 },
             },
             "environment": {
-                "SANDBOX_SALESFORCE_SECRET": secret,
-                "SANDBOX_MICROSOFT_SECRET": "sandbox-microsoft-secret",
+                "SANDBOX_SALESFORCE_SECRET": _SALESFORCE_SECRET,
+                "SANDBOX_MICROSOFT_SECRET": _MICROSOFT_SECRET,
             },
         }
 
-    def _google_key(self, folder: Path) -> Path:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        email = "connector@sandbox.iam.gserviceaccount.com"
+    def _write_google_key(self, folder: Path) -> Path:
+        if not self._google_key:
+            self._google_key = self._make_google_key()
         account = {
             "type": "service_account",
             "project_id": "sandbox",
             "private_key_id": "sandbox-key",
-            "private_key": private.decode(),
-            "client_email": email,
+            "private_key": self._google_key,
+            "client_email": _GOOGLE_ACCOUNT,
             "client_id": "100000000000000000001",
             "token_uri": f"{self.url}/google/token",
         }
@@ -257,6 +257,18 @@ class Sandbox:
         path.write_text(json.dumps(account, indent=2), encoding="utf-8")
         path.chmod(0o600)
         return path
+
+    def _make_google_key(self) -> str:
+        """Make the service account's private key; the Gmail service learns the public half."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.gmail.register_service_account(_GOOGLE_ACCOUNT, public.decode())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return private.decode()
 
     # ------------------------------------------------------------------------------------- control API
 
