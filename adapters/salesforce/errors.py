@@ -101,7 +101,8 @@ CODES: Mapping[str, Rule] = {
         _T.RESOLVE, "several Salesforce records carry the same key; make the intent field unique and delete the others"
     ),
     # The org says no.
-    "STRING_TOO_LONG": _rule(_T.REFUSED, "a text is too long for its Salesforce field", quote=True),
+    # Not quoted: its message repeats the text.
+    "STRING_TOO_LONG": _rule(_T.REFUSED, "a text is too long for its Salesforce field"),
     "FIELD_CUSTOM_VALIDATION_EXCEPTION": _rule(
         _T.REFUSED, "a validation rule of the Salesforce org refuses it", quote=True
     ),
@@ -135,9 +136,11 @@ CODES: Mapping[str, Rule] = {
     "INVALID_FIELD_FOR_INSERT_UPDATE": _rule(
         _T.REFUSED, "the Salesforce user may not write a field; ask the administrator", quote=True
     ),
-    "INVALID_TYPE": _rule(_T.REFUSED, "the Salesforce user may not use this kind of record; ask the administrator"),
-    "INVALID_QUERY_FILTER_OPERATOR": _rule(_T.REFUSED, "the query is not one Salesforce can answer"),
-    "MALFORMED_QUERY": _rule(_T.REFUSED, "the query is not one Salesforce understands"),
+    "INVALID_TYPE": _rule(
+        _T.REFUSED, "the Salesforce org has no such kind of record, or hides it from its user", quote=True
+    ),
+    "INVALID_QUERY_FILTER_OPERATOR": _rule(_T.REFUSED, "the query is not one Salesforce can answer", quote=True),
+    "MALFORMED_QUERY": _rule(_T.REFUSED, "the query is not one Salesforce understands", quote=True),
     "MALFORMED_ID": _rule(_T.REFUSED, "an id is not a Salesforce id: 15 or 18 letters and digits"),
 }
 
@@ -151,6 +154,10 @@ _LOST_ANSWER = timedelta(seconds=10)
 _MISSING_FIELD = re.compile(
     r"No such column '([^']+)'|Didn't understand relationship '([^']+)'|external ID field does not exist.*?: (\w+)"
 )
+
+
+#: Before the sentence of a refused query stands the query itself, with the addresses in it.
+_QUERY = re.compile(r"^.*ERROR at Row:\d+:Column:\d+\s*", re.DOTALL)
 
 
 class MissingField(Refused):
@@ -181,7 +188,7 @@ def from_code(code: str, message: str = "", *, fields: Sequence[str] = ()) -> Ad
     rule = CODES.get(code, _rule(_T.REFUSED, "Salesforce refused it", quote=True))
     sentence = rule.sentence
     if rule.quote and message:
-        sentence = f"{sentence}: {' '.join(message.split())[:500]}"
+        sentence = f"{sentence}: {' '.join(_QUERY.sub('', message).split())[:500]}"
     if fields and not rule.quote:
         sentence = f"{sentence} ({', '.join(fields)})"
     match rule.treatment:

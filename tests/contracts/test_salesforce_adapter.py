@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import entry_points
 
 import pytest
+from mailbox_contract import Relay
 
 from adapters.salesforce import SalesforceCrm, adapter
 from adapters.sandbox import Sandbox
@@ -127,6 +128,21 @@ def test_pushing_twice_makes_one_task(world):
     assert first[0].remote_id == again[0].remote_id
     (task,) = world.tasks()
     assert task["Subject"] == "Call: Ann, today"
+
+
+def test_an_answer_lost_after_salesforce_acted_makes_one_task(world):
+    relay = Relay(world.sandbox.url)
+    try:
+        crm = world.open(instance_url=relay.url)
+        relay.lose_next = "PATCH"
+        (written,) = crm.push_tasks([creation(world)])
+        assert relay.lost
+        crm.close()
+    finally:
+        relay.close()
+    assert written.error is None
+    (task,) = world.tasks()
+    assert (task["Id"], task["TaskSubtype"]) == (written.remote_id, "Call")
 
 
 def test_a_deleted_task_is_gone_and_not_made_again(world):

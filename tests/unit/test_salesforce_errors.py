@@ -81,6 +81,21 @@ def test_the_words_of_a_validation_rule_reach_people():
     assert "Call before you write." in str(from_item(item))
 
 
+def test_a_text_that_is_too_long_is_named_by_its_field_and_not_repeated():
+    message = "Comments: data value too large: Dear Ann, ... (max length=32000)"
+    item = {"errors": [{"statusCode": "STRING_TOO_LONG", "message": message, "fields": ["Description"]}]}
+    told = str(from_item(item))
+    assert "Description" in told
+    assert "Dear Ann" not in told
+
+
+def test_a_query_that_is_not_understood_is_explained_without_the_query():
+    message = "\nSELECT Id FROM Contact WHER Email = 'ann@acme.example'\n ^\nERROR at Row:1:Column:24\nunexpected token: 'WHER'"
+    told = str(from_code("MALFORMED_QUERY", message))
+    assert told.endswith("unexpected token: 'WHER'")
+    assert "ann@acme.example" not in told
+
+
 def test_a_lock_inside_a_trigger_is_passing_trouble():
     message = "MyTrigger: System.DmlException: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"
     assert isinstance(from_code("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message), Retry)
