@@ -3,7 +3,7 @@
 Lives here: the order of the kinds and the marks of each (spec delivery 5). Does not live here: whom it is about
 (`match`), what follows from it (`sequencing`).
 
-    own -> delivery report -> automatic answer -> calendar or receipt -> written by a person
+    own -> delivery report -> automatic -> calendar or receipt -> written by a person
 
 A mail that bears no mark and no author is unknown: it is shown and asked about, never acted on. Some automatic
 answers carry no mark at all; nobody can tell those from a reply.
@@ -33,7 +33,9 @@ class MailKind(StrEnum):
     BOUNCE = "bounce"
     #: A delivery report that says anything else: late, delivered, relayed.
     DELAYED = "delayed"
-    #: Out of office, or any other answer that no person wrote.
+    #: An answer that the person's mailbox gave by itself.
+    OUT_OF_OFFICE = "out_of_office"
+    #: Any other mail that no person wrote: mailing lists, notices.
     AUTOMATIC = "automatic"
     #: An answer to an invitation, or a read receipt.
     CALENDAR_OR_RECEIPT = "calendar_or_receipt"
@@ -111,9 +113,9 @@ _AUTOMATIC_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 
-#: Headers that only an automatic answer or a mailing carries.
-_AUTOMATIC_HEADERS = ("x-autoreply", "x-autorespond", "x-autoresponder", "list-id")
-_AUTOMATIC_PRECEDENCE = frozenset({"auto_reply", "bulk", "junk", "list"})
+#: Headers that only an automatic answer carries, and what mailings say of themselves.
+_ANSWER_HEADERS = ("x-autoreply", "x-autorespond", "x-autoresponder")
+_MAILING_PRECEDENCE = frozenset({"bulk", "junk", "list"})
 # X-Auto-Response-Suppress is no mark: people's own mail carries it too (sisimai 491).
 
 _REPORTERS = frozenset({"mailer-daemon", "postmaster"})
@@ -161,7 +163,7 @@ def _report(mail: MailReceived) -> Classified | None:
     action = said.action
     if not action and message is not None:
         # Reports without the proper structure: the library knows the forms of many mail systems.
-        temporary, permanent = all_failures(message)
+        temporary, permanent = _guessed(message)
         found = permanent or temporary
         action = "failed" if permanent else "delayed" if temporary else ""
         recipients = recipients or tuple(sorted(address.decode("utf-8", "replace").lower() for address in found))
@@ -182,6 +184,14 @@ def _report(mail: MailReceived) -> Classified | None:
         failed_recipients=recipients,
         original_message_id=original,
     )
+
+
+def _guessed(message: Message) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    try:
+        temporary, permanent = all_failures(message)
+    except Exception:  # noqa: BLE001 - anyone can write such a mail, and it must not stop the mailbox
+        return frozenset(), frozenset()
+    return frozenset(temporary), frozenset(permanent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,26 +262,35 @@ def _first_id(text: str) -> str | None:
 
 
 def _automatic(mail: MailReceived) -> Classified | None:
-    reason = ""
     submitted = _header(mail, "auto-submitted").partition(";")[0].strip().lower()
     precedence = _header(mail, "precedence").lower()
-    if submitted and submitted != "no":
-        reason = f"its header Auto-Submitted says {submitted}"
-    elif marked := next((name for name in _AUTOMATIC_HEADERS if name in mail.headers), None):
-        reason = f"it carries the header {marked}"
-    elif precedence in _AUTOMATIC_PRECEDENCE:
-        reason = f"its header Precedence says {precedence}"
-    elif _AUTOMATIC_SUBJECT.match(mail.subject):
-        reason = "its subject is that of an automatic answer"
-    return Classified(kind=MailKind.AUTOMATIC, reason=reason) if reason else None
+    answered = next((name for name in _ANSWER_HEADERS if name in mail.headers), "")
+    for marked, kind, reason in (
+        (submitted.startswith("auto-replied"), MailKind.OUT_OF_OFFICE, "its header Auto-Submitted says auto-replied"),
+        (bool(answered), MailKind.OUT_OF_OFFICE, f"it carries the header {answered}"),
+        (precedence == "auto_reply", MailKind.OUT_OF_OFFICE, "its header Precedence says auto_reply"),
+        (
+            _AUTOMATIC_SUBJECT.match(mail.subject) is not None,
+            MailKind.OUT_OF_OFFICE,
+            "its subject is that of an automatic answer",
+        ),
+        (submitted not in ("", "no"), MailKind.AUTOMATIC, f"its header Auto-Submitted says {submitted}"),
+        (precedence in _MAILING_PRECEDENCE, MailKind.AUTOMATIC, f"its header Precedence says {precedence}"),
+        ("list-id" in mail.headers, MailKind.AUTOMATIC, "it carries the header list-id"),
+    ):
+        if marked:
+            return Classified(kind=kind, reason=reason)
+    return None
 
 
 def _calendar_or_receipt(mail: MailReceived) -> Classified | None:
     media_type, parameters = _content_type(mail)
     if media_type == "multipart/report" and parameters.get("report-type") == "disposition-notification":
         return Classified(kind=MailKind.CALENDAR_OR_RECEIPT, reason="it is a receipt")
-    content_class = _header(mail, "content-class").lower()
-    calendar = media_type == "text/calendar" or content_class.endswith("calendarmessage")
+    # An invitation (method=REQUEST) was written by a person and is no answer to one.
+    calendar = media_type == "text/calendar" and parameters.get("method") == "reply"
+    calendar = calendar or _header(mail, "content-class").lower() == "urn:content-classes:calendarmessage"
+    calendar = calendar or "calendar-notification@google.com" in _header(mail, "sender").lower()
     if not calendar and mail.raw and b"text/calendar" in mail.raw.lower():
         message = email.message_from_bytes(mail.raw, policy=email.policy.compat32)
         calendar = any(
