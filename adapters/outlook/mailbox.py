@@ -77,7 +77,11 @@ _WATCHED = ("drafts", "sentitems", "inbox")
 #: Folders whose ids tell that a message is neither draft nor sent.
 _TELLING = ("deleteditems", "outbox")
 
-#: Pages of Sent Items that are searched for a mail that lost its stamp.
+#: Where Outlook keeps what was deleted for good or from the bin, for some weeks.
+_PURGED = "/mailFolders/recoverableitemsdeletions/messages"
+
+#: The look-up that lists Sent Items, and how many further pages of it are read.
+_SENT_SINCE = "sent since"
 _PAGES = 5
 
 #: How far two clocks may differ: the beginning of a watch is set back by it.
@@ -253,59 +257,64 @@ class OutlookMailbox:
         found = _judged(seen, trace)
         if found and found.where is not Whereabouts.DISCARDED:
             return found
-        weak = {"stamp anywhere": _list("/messages", stamped_with(trace.key)), **self._weak(trace)}
-        answers |= self._session.read_batch(weak)
-        seen += self._sightings(answers, weak)
-        listed, whole = self._sent_since(trace)
-        seen += listed
+        weak = self._weak(trace)
+        answers = self._session.read_batch(weak)
+        listed, searched = self._resembling(answers.pop(_SENT_SINCE), trace)
+        seen += self._sightings(answers, weak) + listed
         if found := _judged(seen, trace):
             return found
-        if not whole or any(_unread(answer) for answer in answers.values()):
-            return Found(where=Whereabouts.UNCLEAR)
-        return Found(where=Whereabouts.ABSENT if trace.draft is None else Whereabouts.DISCARDED)
+        searched = searched and not any(_unread(answer) for answer in answers.values())
+        # A draft that was there leaves Drafts for Sent Items or for the bins. In neither it is most likely on its way
+        # to Sent Items, where it may take seconds to appear: that is no proof that it was discarded.
+        return Found(where=Whereabouts.ABSENT if searched and trace.draft is None else Whereabouts.UNCLEAR)
 
     def _weak(self, trace: Trace) -> dict[str, str]:
-        message_id = trace.draft.internet_message_id if trace.draft else None
-        return {"Message-ID": _list("/messages", f"internetMessageId eq {quoted(message_id)}")} if message_id else {}
+        stamped = stamped_with(trace.key)
+        weak = {
+            "stamp anywhere": _list("/messages", stamped),
+            "stamp in the second bin": _list(_PURGED, stamped),
+            _SENT_SINCE: _list(_folder("sentitems"), f"receivedDateTime ge {instant(trace.since)}"),
+        }
+        if trace.draft and trace.draft.internet_message_id:
+            same = f"internetMessageId eq {quoted(trace.draft.internet_message_id)}"
+            weak["Message-ID"] = _list("/messages", same)
+        return weak
 
-    def _sent_since(self, trace: Trace) -> tuple[list[_Sighting], bool]:
+    def _resembling(self, answer: Any, trace: Trace) -> tuple[list[_Sighting], bool]:
         """Return what was sent to this person in the conversation or under this subject, without another's stamp.
 
-        It is compared here, because Graph cannot filter by recipient, and `conversationId` bears no order. The second
-        value is false when there was more than `_PAGES` pages.
+        It is compared here, because Graph cannot filter by recipient, and a filter by conversation bears no order.
+        The second value is false when not all of it could be read.
         """
-        path: str | None = self._session.mailbox + _list(
-            _folder("sentitems"), f"receivedDateTime ge {instant(trace.since)}"
-        )
-        messages: list[Mapping[str, Any]] = []
+        messages = list(_messages(answer))
         for _ in range(_PAGES):
-            if path is None:
+            if "@odata.nextLink" not in _body(answer):
                 break
-            (answer,) = self._session.read_links({"sent": path}).values()
-            if isinstance(answer, AdapterError):
-                return [], False
-            messages += answer["value"]
-            path = self._session.relative(answer["@odata.nextLink"]) if "@odata.nextLink" in answer else None
+            (answer,) = self._session.read_links({"": self._session.relative(answer["@odata.nextLink"])}).values()
+            messages += _messages(answer)
         messages.sort(key=lambda message: sent_mail(message).at)
         found = [
             _Sighting(where=Whereabouts.SENT, message=message, matched_by=matched_by)
             for message in messages
             if (matched_by := _resembles(message, trace))
         ]
-        return found, path is None
+        return found, not isinstance(answer, AdapterError) and "@odata.nextLink" not in answer
 
-    def _sightings(self, answers: Mapping[str, Any], names: Iterable[str]) -> list[_Sighting]:
+    def _sightings(self, answers: Mapping[str, Any], asked: Mapping[str, str]) -> list[_Sighting]:
         return [
-            _Sighting(where=self._where(message), message=message, matched_by=name)
-            for name in names
+            _Sighting(where=self._where(message, purged=_PURGED in asked[name]), message=message, matched_by=name)
+            for name in asked
+            if name in answers
             for message in sorted(_messages(answers[name]), key=lambda message: str(message.get("sentDateTime")))
         ]
 
-    def _where(self, message: Mapping[str, Any]) -> Whereabouts:
+    def _where(self, message: Mapping[str, Any], *, purged: bool = False) -> Whereabouts:
         """Tell by its folder where a message is: a draft in the bin or in Outbox may still call itself a draft.
 
         A mail that was sent and then thrown away is sent.
         """
+        if purged:
+            return Whereabouts.DISCARDED if was_never_sent(message) else Whereabouts.SENT
         if not self._folders:
             paths = {name: address(f"/mailFolders/{name}", select="id") for name in _TELLING}
             answers = self._session.read_batch(paths)
@@ -337,7 +346,7 @@ class OutlookMailbox:
         if expired:
             # A new watch lists everything since its beginning, and so is the full look as well.
             fresh, new_links = self._round({folder: self._beginning(folder, since) for folder in expired})
-            entries |= fresh
+            entries |= {folder: _changed_since(since - _OVERLAP, found) for folder, found in fresh.items()}
             links |= new_links
         return MailPull(changes=self._changes(entries), cursor=_cursor(now, links), resynced=bool(expired))
 
@@ -350,8 +359,10 @@ class OutlookMailbox:
         """
         path = f"{_folder(folder)}/delta"
         if folder == "drafts":
-            return self._session.mailbox + address(path, select="id")
-        filtered = address(path, select="id", filter=f"receivedDateTime ge {instant(since - _OVERLAP)}")
+            return self._session.mailbox + address(path, select="id,lastModifiedDateTime")
+        filtered = address(
+            path, select="id,lastModifiedDateTime", filter=f"receivedDateTime ge {instant(since - _OVERLAP)}"
+        )
         return f"{self._session.mailbox}{filtered}&changeType=created"
 
     def _round(self, links: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -396,7 +407,11 @@ class OutlookMailbox:
                 continue
             if isinstance(message, AdapterError):
                 raise message
-            timed.append(self._change(name.partition(" ")[0], message))
+            folder = name.partition(" ")[0]
+            if folder == "drafts" and not message["isDraft"]:
+                # Sent since the delta was taken: the next one tells it.
+                continue
+            timed.append(self._change(folder, message))
         timed.sort(key=lambda pair: pair[0])
         gone = tuple(
             DraftGone(provider_id=id_, thread_id=entry.get("conversationId"))
@@ -410,10 +425,15 @@ class OutlookMailbox:
             raw = self._session.get_bytes(f"{_message(message['id'])}/$value") if looks_like_report(message) else None
             received: MailReceived = received_mail(message, raw)
             return received.at, received
-        if message["isDraft"]:
+        if folder == "drafts":
             return saved_at(message), DraftSaved(draft=draft_ref(message), key=stamp_of(message))
         sent = sent_mail(message)
         return sent.at, MailSent(mail=sent)
+
+
+def _changed_since(since: datetime, entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Leave out old drafts, which a new watch lists as well."""
+    return {id_: entry for id_, entry in entries.items() if saved_at(entry) >= since}
 
 
 def _message(id_: str) -> str:

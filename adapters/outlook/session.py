@@ -58,11 +58,13 @@ _CODES: dict[str, Means] = {
     "Authorization_RequestDenied": Means.SIGN_IN,
     "MailboxNotEnabledForRESTAPI": Means.SIGN_IN,
     "ErrorInvalidUser": Means.SIGN_IN,
+    "ResourceNotFound": Means.SIGN_IN,
     "Request_ResourceNotFound": Means.SIGN_IN,
     "ErrorItemNotFound": Means.GONE,
     # An id that is not one of this mailbox (any more).
     "ErrorInvalidIdMalformed": Means.GONE,
     "ErrorInvalidMailboxItemId": Means.GONE,
+    "ErrorFolderNotFound": Means.GONE,
     "syncStateNotFound": Means.EXPIRED,
     "SyncStateNotFound": Means.EXPIRED,
     "SyncStateInvalid": Means.EXPIRED,
@@ -85,13 +87,19 @@ _CODES: dict[str, Means] = {
     "ErrorMessageSizeExceeded": Means.REFUSED,
 }
 
-#: For codes the table does not list; any other 5xx waits, any other 4xx is refused.
+#: For codes the table does not list; any other 5xx waits, any other 4xx is refused. A bare 404 may come from anything
+#: on the way, so it does not tell that an item is gone.
 _STATUSES: dict[int, Means] = {
     401: Means.SIGN_IN,
     403: Means.SIGN_IN,
-    404: Means.GONE,
     410: Means.EXPIRED,
     429: Means.WAIT,
+}
+
+#: What a person can do about it.
+_ADVICE: dict[Means, str] = {
+    Means.SIGN_IN: "; connect it again, and check its licence and that Mail.ReadWrite and Mail.Send are granted",
+    Means.PAUSE: "; the mailbox rests for a while: its owner may have to make room, or its day's limit is reached",
 }
 
 #: How long a mailbox that is full, blocked or over its daily limit rests.
@@ -126,8 +134,10 @@ def translate(status: int, body: Any, *, account: str, after: timedelta | None =
     inner = error.get("innerError") or error.get("innererror") or {}
     request = inner.get("request-id") if isinstance(inner, Mapping) else None
     said = str(error.get("message", "")).strip() or "no reason was given"
+    means = meaning(status, codes)
     sentence = f"Outlook answered {status} {code} for {account}: {said}" + (f" (request {request})" if request else "")
-    match meaning(status, codes):
+    sentence += _ADVICE.get(means, "")
+    match means:
         case Means.WAIT:
             return Retry(sentence, code=code, after=after)
         case Means.PAUSE:

@@ -108,15 +108,17 @@ def test_errors_by_what_they_ask_of_us(status, code, inner, kind):
     translated = translate(status, {"error": error}, account="outlook:max@acme.example")
     assert type(translated) is kind
     assert translated.code == (inner or code)
-    assert str(translated) == (
+    assert str(translated).startswith(
         f"Outlook answered {status} {inner or code} for outlook:max@acme.example: Sorry. (request r-1)"
     )
+    assert ("connect it again" in str(translated)) is (kind is Reconnect)
 
 
 @pytest.mark.parametrize("body", [None, [], "<html>", {"error": "no"}, {}])
 def test_an_error_without_json_is_judged_by_status(body):
     assert isinstance(translate(502, body, account="a"), Retry)
     assert isinstance(translate(401, body, account="a"), Reconnect)
+    assert type(translate(404, body, account="a")) is Refused
 
 
 def test_a_full_mailbox_rests_an_hour_unless_told():
