@@ -33,9 +33,7 @@ class MailKind(StrEnum):
     BOUNCE = "bounce"
     #: A delivery report that says anything else: late, delivered, relayed.
     DELAYED = "delayed"
-    #: An answer that the person's mailbox gave by itself.
-    OUT_OF_OFFICE = "out_of_office"
-    #: Any other mail that no person wrote: mailing lists, notices.
+    #: No person wrote it: an out-of-office answer, a notice, a mailing.
     AUTOMATIC = "automatic"
     #: An answer to an invitation, or a read receipt.
     CALENDAR_OR_RECEIPT = "calendar_or_receipt"
@@ -57,6 +55,8 @@ class Classified:
     failed_recipients: tuple[str, ...] = ()
     #: Message-ID of the mail that a delivery report is about.
     original_message_id: str | None = None
+    #: Whether an automatic mail is an answer of the person's own mailbox, rather than a notice or a mailing.
+    out_of_office: bool = False
 
     @property
     def policy(self) -> bool:
@@ -265,21 +265,21 @@ def _automatic(mail: MailReceived) -> Classified | None:
     submitted = _header(mail, "auto-submitted").partition(";")[0].strip().lower()
     precedence = _header(mail, "precedence").lower()
     answered = next((name for name in _ANSWER_HEADERS if name in mail.headers), "")
-    for marked, kind, reason in (
-        (submitted.startswith("auto-replied"), MailKind.OUT_OF_OFFICE, "its header Auto-Submitted says auto-replied"),
-        (bool(answered), MailKind.OUT_OF_OFFICE, f"it carries the header {answered}"),
-        (precedence == "auto_reply", MailKind.OUT_OF_OFFICE, "its header Precedence says auto_reply"),
+    for marked, answer, reason in (
+        (submitted.startswith("auto-replied"), True, "its header Auto-Submitted says auto-replied"),
+        (bool(answered), True, f"it carries the header {answered}"),
+        (precedence == "auto_reply", True, "its header Precedence says auto_reply"),
         (
             _AUTOMATIC_SUBJECT.match(mail.subject) is not None,
-            MailKind.OUT_OF_OFFICE,
+            True,
             "its subject is that of an automatic answer",
         ),
-        (submitted not in ("", "no"), MailKind.AUTOMATIC, f"its header Auto-Submitted says {submitted}"),
-        (precedence in _MAILING_PRECEDENCE, MailKind.AUTOMATIC, f"its header Precedence says {precedence}"),
-        ("list-id" in mail.headers, MailKind.AUTOMATIC, "it carries the header list-id"),
+        (submitted not in ("", "no"), False, f"its header Auto-Submitted says {submitted}"),
+        (precedence in _MAILING_PRECEDENCE, False, f"its header Precedence says {precedence}"),
+        ("list-id" in mail.headers, False, "it carries the header list-id"),
     ):
         if marked:
-            return Classified(kind=kind, reason=reason)
+            return Classified(kind=MailKind.AUTOMATIC, reason=reason, out_of_office=answer)
     return None
 
 

@@ -152,30 +152,31 @@ def test_a_report_that_says_nothing_is_unknown():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"auto_submitted": "auto-replied"}, MailKind.OUT_OF_OFFICE),
-        ({"auto_submitted": "auto-replied; owner-email=x"}, MailKind.OUT_OF_OFFICE),
-        ({"auto_submitted": "auto-generated"}, MailKind.AUTOMATIC),
-        ({"auto_submitted": "no"}, MailKind.PERSONAL),
-        ({"x_autoreply": "yes"}, MailKind.OUT_OF_OFFICE),
-        ({"x_autorespond": "1"}, MailKind.OUT_OF_OFFICE),
-        ({"x_autoresponder": "1"}, MailKind.OUT_OF_OFFICE),
-        ({"precedence": "auto_reply"}, MailKind.OUT_OF_OFFICE),
-        ({"precedence": "Bulk"}, MailKind.AUTOMATIC),
-        ({"precedence": "junk"}, MailKind.AUTOMATIC),
-        ({"precedence": "list"}, MailKind.AUTOMATIC),
-        ({"list_id": "<news.globex.example>"}, MailKind.AUTOMATIC),
-        ({"x_auto_response_suppress": "All"}, MailKind.PERSONAL),
-        ({"precedence": "normal"}, MailKind.PERSONAL),
+        ({"auto_submitted": "auto-replied"}, (MailKind.AUTOMATIC, True)),
+        ({"auto_submitted": "auto-replied; owner-email=x"}, (MailKind.AUTOMATIC, True)),
+        ({"auto_submitted": "auto-generated"}, (MailKind.AUTOMATIC, False)),
+        ({"auto_submitted": "no"}, (MailKind.PERSONAL, False)),
+        ({"x_autoreply": "yes"}, (MailKind.AUTOMATIC, True)),
+        ({"x_autorespond": "1"}, (MailKind.AUTOMATIC, True)),
+        ({"x_autoresponder": "1"}, (MailKind.AUTOMATIC, True)),
+        ({"precedence": "auto_reply"}, (MailKind.AUTOMATIC, True)),
+        ({"precedence": "Bulk"}, (MailKind.AUTOMATIC, False)),
+        ({"precedence": "junk"}, (MailKind.AUTOMATIC, False)),
+        ({"precedence": "list"}, (MailKind.AUTOMATIC, False)),
+        ({"list_id": "<news.globex.example>"}, (MailKind.AUTOMATIC, False)),
+        ({"x_auto_response_suppress": "All"}, (MailKind.PERSONAL, False)),
+        ({"precedence": "normal"}, (MailKind.PERSONAL, False)),
     ],
 )
 def test_marks_of_automatic_mail(values, expected):
-    assert kind(**values) is expected
+    found = classify(mail(**values), own=OWN)
+    assert (found.kind, found.out_of_office) == expected
 
 
 @pytest.mark.parametrize("words", AUTOMATIC_SUBJECTS)
 def test_automatic_answers_are_known_by_their_subject_in_many_languages(words):
-    assert kind(subject=f"{words.capitalize()}: Hello") is MailKind.OUT_OF_OFFICE
-    assert kind(subject=words.upper() if words.isascii() else words) is MailKind.OUT_OF_OFFICE
+    assert kind(subject=f"{words.capitalize()}: Hello") is MailKind.AUTOMATIC
+    assert kind(subject=words.upper() if words.isascii() else words) is MailKind.AUTOMATIC
 
 
 @pytest.mark.parametrize(
