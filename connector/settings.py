@@ -1,0 +1,457 @@
+"""`connector.yaml`: reps, accounts, rules of the CRM, pacing.
+
+Lives here: the keys that belong to no service, the checks between sections, and pydantic's complaints put into
+sentences with file and line (spec interfaces 1). Does not live here: what an account section may say (each adapter's
+`account_model`), the rules of a CRM's own section (its `options_model`), $DATABASE_URL (`app`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeGuard, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+
+from connector.accounts import AccountModel
+from connector.documents import Document, Place, did_you_mean, read_document
+from connector.errors import BadInput, Fault
+from connector.people import Rep, is_address, time_zones
+from connector.ports import Adapter, CrmAdapter, MailboxAdapter
+
+DEFAULT_DATABASE = "sqlite:///connector.db"
+
+_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+_DURATION = re.compile(r"^([1-9][0-9]*)(s|m|h)$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_DOMAIN = re.compile(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
+
+
+def _database(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        raise ValueError("this is not a database address: write sqlite:///connector.db") from None
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(
+            "this is not a database address: write sqlite:///connector.db or postgresql+psycopg://host/name"
+        )
+    if password:
+        raise ValueError("a password is never written in this file: set the whole address as DATABASE_URL instead")
+    return url
+
+
+def _address(text: str) -> str:
+    address = text.strip().lower()
+    if not is_address(address):
+        raise ValueError(f"'{text}' is not a mail address: write one such as ana@acme.example")
+    return address
+
+
+def _zone(name: str) -> str:
+    if name not in time_zones():
+        hint = did_you_mean(name, sorted(time_zones()))
+        raise ValueError(f"there is no time zone '{name}': write a name such as Europe/Madrid{hint}")
+    return name
+
+
+def _duration(value: Any) -> Any:
+    found = _DURATION.match(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("this is not a duration: write it as 60s, 5m or 1h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _domain(text: str) -> str:
+    domain = text.strip().lower()
+    if not _DOMAIN.match(domain):
+        raise ValueError(f"'{text}' is not a domain: write one such as rival.example, without an @")
+    return domain
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("this is empty: fill it in")
+    return text.strip()
+
+
+class _Section(BaseModel):
+    """A part of the file: unknown keys are errors, nothing is coerced, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_Email = Annotated[str, AfterValidator(_address)]
+
+
+class _RepEntry(_Section):
+    """A sales rep."""
+
+    email: _Email = Field(description="The rep's own address; names the rep everywhere.")
+    name: Annotated[str, AfterValidator(_said)] = Field(description="As recipients see it.")
+    title: str = Field(default="", description="Job title, for {{my.title}}.")
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field(description="IANA name, such as Europe/Madrid.")
+    mailbox: str = Field(default="links", description="Kind of mailbox; links needs no account.")
+    salesforce_user: str = Field(default="", description="User name or id in Salesforce; owner of this rep's tasks.")
+    signature: str = Field(default="", description="HTML, for {{my.signature}}.")
+    aliases: list[_Email] = Field(default=[], description="Other addresses the rep sends from.")
+
+
+class Pacing(_Section):
+    """How fast mail leaves one mailbox of a kind; null means no limit."""
+
+    per_second: PositiveInt | None = Field(default=None, description="Most mails in a second.")
+    per_minute: PositiveInt | None = Field(default=None, description="Most mails in a minute.")
+    per_day: PositiveInt | None = Field(default=None, description="Most mails in a day.")
+
+
+class SyncRules(_Section):
+    """How the wheel turns by itself."""
+
+    every: Annotated[
+        timedelta, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": _DURATION.pattern})
+    ] = Field(default=timedelta(seconds=60), description="Time between two passes of `run`: 60s, 5m, 1h.")
+
+
+#: Pacing of the kinds of mailbox that have limits of their own (spec interfaces 1).
+DEFAULT_PACING: Mapping[str, Pacing] = {
+    "gmail": Pacing(per_second=1, per_day=1500),
+    "outlook": Pacing(per_minute=25, per_day=5000),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `connector.yaml` says, checked."""
+
+    file: Path
+    #: The folder that holds the file, campaigns and templates.
+    folder: Path
+    #: Database URL as written; a relative SQLite path counts from the working directory.
+    database: str
+    reps: tuple[Rep, ...]
+    #: Name of the section under `accounts:` -> the adapter's own model.
+    accounts: Mapping[str, AccountModel] = field(repr=False)
+    #: Name of the account that is a CRM, or None: then tasks live in the connector alone.
+    crm: str | None
+    #: The CRM's own section (its defaults when it is not in the file); None without a CRM adapter.
+    crm_options: AccountModel | None
+    #: Kind of mailbox -> pacing.
+    pacing: Mapping[str, Pacing]
+    sync: SyncRules
+    #: Lower case.
+    blocked_domains: frozenset[str]
+
+    @property
+    def crm_enabled(self) -> bool:
+        """Whether there is a CRM to give tasks to."""
+        return self.crm is not None
+
+    def rep(self, address: str) -> Rep | None:
+        """Return the rep with this address or alias, or None."""
+        wanted = address.strip().lower()
+        return next((rep for rep in self.reps if wanted == rep.email or wanted in rep.aliases), None)
+
+
+def load_settings(path: Path, adapters: Mapping[str, Adapter]) -> Settings:
+    """Read and check `connector.yaml`; raise `BadInput` with every fault, each with its line."""
+    document = read_document(path)
+    if not isinstance(document.data, dict):
+        raise BadInput(document.fault((), "the file says nothing: list at least one rep under 'reps'"))
+    model = _file_model(adapters)
+    data = _prepared(document.data, path.parent)
+    faults: list[Fault] = []
+    parsed: Any = None
+    try:
+        parsed = model.model_validate(data)
+    except ValidationError as error:
+        faults.extend(_translated(error, document, model))
+    faults.extend(_faults_between_sections(document, adapters))
+    if faults:
+        raise BadInput.of(sorted(faults, key=lambda fault: fault.line or 0))
+    return _settings(parsed, path, adapters)
+
+
+def config_schema(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
+    """Return the JSON Schema of `connector.yaml` for these adapters."""
+    schema = _file_model(adapters).model_json_schema()
+    kinds = sorted(adapter.capabilities.name for adapter in adapters.values() if _is_mailbox(adapter))
+    schema["$defs"]["_RepEntry"]["properties"]["mailbox"]["enum"] = kinds
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "connector.yaml"}
+
+
+def _is_crm(adapter: Adapter) -> TypeGuard[CrmAdapter]:
+    return hasattr(adapter, "open_crm")
+
+
+def _is_mailbox(adapter: Adapter) -> TypeGuard[MailboxAdapter]:
+    return hasattr(adapter, "open_mailbox")
+
+
+def _crms(adapters: Mapping[str, Adapter]) -> list[CrmAdapter]:
+    return [adapter for adapter in adapters.values() if _is_crm(adapter)]
+
+
+def _mailboxes(adapters: Mapping[str, Adapter]) -> dict[str, MailboxAdapter]:
+    return {adapter.capabilities.name: adapter for adapter in adapters.values() if _is_mailbox(adapter)}
+
+
+def _file_model(adapters: Mapping[str, Adapter]) -> type[BaseModel]:
+    """Build the model of the whole file from what the adapters accept."""
+    accounts: dict[str, Any] = {
+        adapter.account_name: (adapter.account_model, None)
+        for adapter in adapters.values()
+        if adapter.account_name is not None and adapter.account_model is not None
+    }
+    options: dict[str, Any] = {
+        crm.account_name: (crm.options_model, Field(default_factory=crm.options_model)) for crm in _crms(adapters)
+    }
+    pacing: dict[str, Any] = {name: (Pacing, _default_pacing(name)) for name in _mailboxes(adapters)}
+    accounts_model = create_model(
+        "Accounts", __base__=_Section, __doc__="How each service is signed in to.", **accounts
+    )
+    pacing_model = create_model("PacingByMailbox", __base__=_Section, __doc__="Pacing by kind of mailbox.", **pacing)
+    return create_model(
+        "ConnectorFile",
+        __base__=_Section,
+        __doc__="Settings of the sales campaign connector.",
+        database=(
+            Annotated[str, AfterValidator(_database)],
+            Field(default=DEFAULT_DATABASE, description="Database address; $DATABASE_URL wins."),
+        ),
+        reps=(list[_RepEntry], Field(min_length=1, description="Who campaigns are run for.")),
+        accounts=(accounts_model, Field(default_factory=accounts_model)),
+        pacing=(pacing_model, Field(default_factory=pacing_model)),
+        sync=(SyncRules, Field(default_factory=SyncRules)),
+        blocked_domains=(
+            list[Annotated[str, AfterValidator(_domain)]],
+            Field(default=[], description="Nothing is ever sent to these domains."),
+        ),
+        **options,
+    )
+
+
+def _default_pacing(mailbox: str) -> Pacing:
+    return DEFAULT_PACING.get(mailbox, Pacing())
+
+
+def _prepared(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the file's data ready for the model: empty keys left out, files found, default pacing filled in."""
+    prepared = {key: value for key, value in data.items() if value is not None}
+    if isinstance(reps := prepared.get("reps"), list):
+        prepared["reps"] = [_without_empty(rep) for rep in reps]
+    if isinstance(accounts := prepared.get("accounts"), dict):
+        prepared["accounts"] = {name: _with_files(section, folder) for name, section in accounts.items()}
+    if isinstance(pacing := prepared.get("pacing"), dict):
+        prepared["pacing"] = {
+            name: {**_default_pacing(name).model_dump(), **section} if isinstance(section, dict) else section
+            for name, section in _without_empty(pacing).items()
+        }
+    return prepared
+
+
+def _without_empty(section: Any) -> Any:
+    return {key: value for key, value in section.items() if value is not None} if isinstance(section, dict) else section
+
+
+def _with_files(section: Any, folder: Path) -> Any:
+    """Make the paths of an account section (its keys that end in `_file`) count from the folder of the file."""
+    if not isinstance(section, dict):
+        return section
+    return {
+        key: str(folder / Path(value).expanduser()) if key.endswith("_file") and isinstance(value, str) else value
+        for key, value in section.items()
+    }
+
+
+def _faults_between_sections(document: Document, adapters: Mapping[str, Adapter]) -> list[Fault]:
+    """Check what no single section can: reps against each other and against accounts."""
+    data = document.data
+    accounts = data.get("accounts") if isinstance(data.get("accounts"), dict) else {}
+    mailboxes = _mailboxes(adapters)
+    faults: list[Fault] = []
+    seen: dict[str, str] = {}
+    for position, entry in enumerate(data["reps"] if isinstance(data.get("reps"), list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        place: Place = ("reps", position)
+        where = _where(place, data)
+        for address, key in _addresses(entry):
+            if address in seen:
+                sentence = f"{address} is listed by {seen[address]} already: an address belongs to one rep"
+                faults.append(document.fault((*place, key), sentence, where=where))
+            else:
+                seen[address] = where or "another rep"
+        kind = entry.get("mailbox")
+        if not isinstance(kind, str):
+            continue
+        adapter = mailboxes.get(kind)
+        if adapter is None:
+            hint = did_you_mean(kind, mailboxes) or f"; there are {', '.join(sorted(mailboxes))}"
+            faults.append(document.fault((*place, "mailbox"), f"there is no mailbox kind '{kind}'{hint}", where=where))
+        elif adapter.account_name is not None and accounts.get(adapter.account_name) is None:
+            sentence = (
+                f"a {kind} mailbox needs the section accounts.{adapter.account_name}: "
+                "add it, or write 'mailbox: links' for this rep"
+            )
+            faults.append(document.fault((*place, "mailbox"), sentence, where=where))
+    crms = [crm.account_name for crm in _crms(adapters) if accounts.get(crm.account_name) is not None]
+    faults.extend(
+        document.fault(
+            ("accounts", name),
+            f"tasks go to one CRM, and {crms[0]} is set up already: remove one of the two",
+            where="accounts",
+        )
+        for name in crms[1:]
+    )
+    return faults
+
+
+def _addresses(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    aliases = entry.get("aliases")
+    for value in (entry.get("email"), *(aliases if isinstance(aliases, list) else ())):
+        if isinstance(value, str):
+            yield value.strip().lower(), "email" if value is entry.get("email") else "aliases"
+
+
+def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Settings:
+    named = {
+        adapter.account_name: getattr(parsed.accounts, adapter.account_name)
+        for adapter in adapters.values()
+        if adapter.account_name is not None and adapter.account_model is not None
+    }
+    accounts = {name: account for name, account in named.items() if account is not None}
+    crms = [crm.account_name for crm in _crms(adapters)]
+    crm = next((name for name in crms if name in accounts), None)
+    options_of = crm or next(iter(crms), None)
+    return Settings(
+        file=path,
+        folder=path.parent,
+        database=parsed.database,
+        reps=tuple(Rep(**{**entry.model_dump(), "aliases": tuple(entry.aliases)}) for entry in parsed.reps),
+        accounts=accounts,
+        crm=crm,
+        crm_options=getattr(parsed, options_of) if options_of else None,
+        pacing={name: getattr(parsed.pacing, name) for name in _mailboxes(adapters)},
+        sync=parsed.sync,
+        blocked_domains=frozenset(parsed.blocked_domains),
+    )
+
+
+# ------------------------------------------------------------------------ pydantic's complaints as sentences
+
+#: What a value should have been, by the type of pydantic's error.
+_SHOULD_BE = {
+    "string_type": "text: put it in quotes",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "list_type": "a list: begin each line with '- '",
+    "tuple_type": "a list: begin each line with '- '",
+    "dict_type": "a group of keys",
+    "mapping_type": "a group of keys",
+    "model_type": "a group of keys",
+    "model_attributes_type": "a group of keys",
+    "path_type": "the path of a file",
+}
+
+
+def _translated(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
+    """Return pydantic's errors as faults; what was given is never quoted, for it may be a secret."""
+    faults: dict[tuple[Place, str], Fault] = {}
+    words: dict[Place, list[str]] = {}
+    for detail in error.errors(include_url=False, include_input=False, include_context=True):
+        loc = tuple(detail["loc"])
+        place = _known_place(loc, document.data)
+        where = _where(place, document.data)
+        context = detail.get("ctx", {})
+        match detail["type"]:
+            case "extra_forbidden":
+                known = _keys_at(model, loc[:-1])
+                hint = did_you_mean(str(loc[-1]), known) or f"; there are {', '.join(known)}"
+                sentence = f"there is no key '{loc[-1]}' here{hint}"
+            case "missing":
+                sentence = f"the key '{loc[-1]}' is missing: add it"
+                where = _where((*place, ""), document.data)
+            case "literal_error" | "enum":
+                # A choice between groups of words is told once, with the words of all groups.
+                words.setdefault(place, []).extend(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
+                sentence = f"'{place[-1]}' must be one of {', '.join(words[place])}"
+                faults.pop((place, "words"), None)
+                faults[place, "words"] = document.fault(place, sentence, where=where)
+                continue
+            case "value_error":
+                sentence = f"{_named(place)}{context.get('error', detail['msg'])}"
+            case "too_short":
+                sentence = f"'{place[-1] if place else 'reps'}' is empty: list at least one"
+            case "greater_than":
+                sentence = f"'{place[-1]}' must be more than {context.get('gt')}"
+            case kind if kind in _SHOULD_BE:
+                sentence = f"{_named(place).removesuffix(': ')} must be {_SHOULD_BE[kind]}"
+            case _:
+                message = detail["msg"]
+                sentence = f"{_named(place)}{message[:1].lower()}{message[1:]}"
+        faults.setdefault((place, sentence), document.fault(place, sentence, where=where))
+    return list(faults.values())
+
+
+def _named(place: Place) -> str:
+    return f"'{place[-1]}': " if place and isinstance(place[-1], str) else "this entry: " if place else ""
+
+
+def _known_place(loc: Sequence[str | int], data: Any) -> Place:
+    """Return the part of pydantic's location that is in the file; it appends the names of types to it."""
+    place: list[str | int] = []
+    for part in loc:
+        inside = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        )
+        if not inside:
+            break
+        place.append(part)
+        data = data[part]
+    return tuple(place)
+
+
+def _where(place: Place, data: Mapping[str, Any]) -> str | None:
+    """Return the section a place is in, as people call it."""
+    if len(place) > 1 and place[0] == "reps" and isinstance(place[1], int):
+        entry = data["reps"][place[1]]
+        email = entry.get("email") if isinstance(entry, dict) else None
+        return f"rep {email}" if isinstance(email, str) else f"rep {place[1] + 1}"
+    parts = [str(part) for part in place[:-1] if isinstance(part, str)]
+    return ".".join(parts) or None
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Return the keys that may stand at a location."""
+    current: type[BaseModel] | None = model
+    for part in loc:
+        found = current.model_fields.get(part) if current is not None and isinstance(part, str) else None
+        if found is not None:
+            current = _model_in(found.annotation)
+    return list(current.model_fields) if current is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
