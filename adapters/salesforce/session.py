@@ -137,6 +137,8 @@ class Org:
         if self._http is None:
             self._http = ServiceSession(plain_base=instance if _is_plain(instance) else None)
             self._http.hooks["response"].append(self._read_headers)
+            # Otherwise requests puts the password of a ~/.netrc entry in place of our token.
+            self._http.auth = _as_it_is
         self._sf = Salesforce(
             session_id=token, instance_url=instance, version=self._account.api_version, session=self._http
         )
@@ -181,6 +183,10 @@ class Org:
 
 def _is_plain(address: str) -> bool:
     return address.startswith("http://") and is_loopback(address)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _rejected(error: SalesforceExpiredSession) -> Reconnect:

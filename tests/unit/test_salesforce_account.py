@@ -86,3 +86,10 @@ def test_the_intent_field_must_be_a_custom_field(name):
 
 def test_an_unknown_conflict_rule_is_refused():
     assert "Input should be" in refusal({"conflict": {"due_date": "coin"}}, SalesforceOptions)
+
+
+def test_both_sections_have_a_json_schema_for_editors():
+    account, options = SalesforceAccount.model_json_schema(), SalesforceOptions.model_json_schema()
+    assert account["required"] == ["auth"]
+    assert account["additionalProperties"] is options["additionalProperties"] is False
+    assert options["properties"]["tasks"]["enum"] == ["off", "push", "both"]

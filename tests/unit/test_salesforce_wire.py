@@ -173,6 +173,14 @@ def test_a_given_token_that_is_refused_asks_for_a_person_at_once(wire, crm, body
     assert crm.calls == 1
 
 
+def test_the_token_is_sent_even_where_netrc_has_a_password(wire, crm, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("default login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    wire.get(f"{BASE}/query/", json=page())
+    crm.find_users(["ana@acme.example"])
+    assert wire.calls[0].request.headers["Authorization"] == "Bearer given-token"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected", "words"),
     [
