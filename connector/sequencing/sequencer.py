@@ -156,9 +156,10 @@ def _advance(campaign: Campaign, enrollment: Enrollment, event: Event, calendar:
 
 
 def _migrate(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:
-    """Move to another version of the campaign at the position the event names; an intent already made stays."""
+    """Move to another version of the campaign at the position the event names; an intent carried out stays."""
     version, position = str(event.data["version"]), int(event.data["position"])
-    enrollment = replace(enrollment, version=version, position=position)
+    intent = enrollment.intent if event.data.get("carried_out") else None
+    enrollment = replace(enrollment, version=version, position=position, intent=intent)
     if enrollment.intent is not None or enrollment.state is EnrollmentState.PAUSED or position == len(campaign.steps):
         return enrollment
     return _plan(campaign, enrollment, event.at, calendar)

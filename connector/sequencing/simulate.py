@@ -1,6 +1,6 @@
 """The whole calendar of a campaign before launch, by the production sequencer on a virtual clock.
 
-Lives here: `simulate_person`. Does not live here: printing it (`cli`), due times (`due`).
+Lives here: `simulate_person`, `simulate_rest`. Does not live here: printing it (`cli`), due times (`due`).
 Source: interfaces 2 (`simulate`).
 """
 
@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from connector.campaigns.model import Campaign, Step
 from connector.events import Event, EventKind
 from connector.intents import Mode
+from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.sequencing.sequencer import apply, decide, launch
 
 
@@ -49,6 +50,23 @@ def simulate_person(
         start=start,
         overrides=overrides,
     ).enrollment
+    return _play(campaign, enrollment, complete_tasks_after)
+
+
+def simulate_rest(campaign: Campaign, enrollment: Enrollment, *, now: datetime) -> tuple[PlannedStep, ...]:
+    """Return the steps still ahead of an enrollment, if tasks are done at once; none for one paused or ended.
+
+    A step that waits for a person is taken as done at `now`; it is not repeated among the steps ahead.
+    """
+    if enrollment.state is not EnrollmentState.ACTIVE:
+        return ()
+    if enrollment.intent is not None:
+        done = Event(at=now, kind=EventKind.COMPLETED, intent=enrollment.intent)
+        enrollment = apply(campaign, enrollment, (done,)).enrollment
+    return _play(campaign, enrollment, timedelta())
+
+
+def _play(campaign: Campaign, enrollment: Enrollment, complete_tasks_after: timedelta) -> tuple[PlannedStep, ...]:
     planned: list[PlannedStep] = []
     while (now := enrollment.next_due) is not None:
         outcome = decide(campaign, enrollment, (), now)

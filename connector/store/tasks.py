@@ -108,6 +108,12 @@ def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any]
         tx.execute(_WRITTEN, rows)
 
 
+def read_problems(tx: Transaction) -> list[StoredTask]:
+    """Return tasks the CRM would not take, which are tried again later."""
+    query = select(tasks).where(text("dirty > 0"), tasks.c.problem.is_not(None)).order_by(tasks.c.key)
+    return [_stored(row) for row in tx.execute(query)]
+
+
 def count_dirty(tx: Transaction, now: datetime) -> tuple[int, datetime | None]:
     """Return how many tasks the CRM must hear of at `now`, and the oldest due instant."""
     query = select(func.count(), func.min(tasks.c.due)).where(text("dirty > 0"), tasks.c.due <= now)

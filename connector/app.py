@@ -1,0 +1,262 @@
+"""The composition root: the one place where core, adapters, clock, files and database meet.
+
+Lives here: finding the project folder, loading adapters from entry points, the clocks, `Project` (files only) and
+`open_app` (with database and services). Does not live here: any rule.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeGuard
+
+from connector.accounts import is_loopback
+from connector.campaigns.model import Campaign
+from connector.campaigns.reading import LoadedCampaigns, load_campaigns
+from connector.content.templates import Template, load_templates
+from connector.errors import BadInput, Fault, Severity
+from connector.people import Rep
+from connector.ports import ENTRY_POINT_GROUP, Adapter, Clock, Crm, CrmAdapter, Mailbox, MailboxAdapter, MailIdentity
+from connector.settings import Settings, load_settings
+from connector.store.database import Database
+from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
+from connector.tasks.merge import ConflictPolicy, Policy
+
+#: File that makes a folder a project.
+SETTINGS_FILE = "connector.yaml"
+
+#: Loopback address of a sandbox clock to run by, so that its time can be moved (see `connector sandbox`).
+CLOCK_VARIABLE = "CONNECTOR_CLOCK"
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class RemoteClock:
+    """The time of a running sandbox, asked over HTTP."""
+
+    def __init__(self, address: str) -> None:
+        """Take the clock's address; raise `BadInput` when it is not on this machine."""
+        if not address.startswith("http://") or not is_loopback(address):
+            raise BadInput(f"{CLOCK_VARIABLE} must be the address of a sandbox on this machine, not '{address}'")
+        self._address = address
+
+    def now(self) -> datetime:
+        """Return the sandbox's instant, aware, UTC."""
+        return self._ask(None)
+
+    def sleep(self, seconds: float) -> None:
+        """Move the sandbox's time forward."""
+        self._ask(json.dumps({"advance": f"{seconds}s"}).encode())
+
+    def _ask(self, body: bytes | None) -> datetime:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self._address, data=body, headers=headers)  # noqa: S310 - loopback http, checked
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return datetime.fromisoformat(json.load(answer)["now"])
+        except OSError as error:
+            raise BadInput(f"the sandbox clock at {self._address} does not answer: is the sandbox running?") from error
+
+
+def clock_from_environment() -> Clock:
+    """Return the sandbox's clock when $CONNECTOR_CLOCK names one, else the machine's."""
+    address = os.environ.get(CLOCK_VARIABLE)
+    return RemoteClock(address) if address else SystemClock()
+
+
+def load_adapters() -> dict[str, Adapter]:
+    """Return every installed adapter by its entry point's name."""
+    return {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def is_mailbox_adapter(adapter: Adapter) -> TypeGuard[MailboxAdapter]:
+    """Tell whether an adapter opens mailboxes."""
+    return hasattr(adapter, "open_mailbox")
+
+
+def is_crm_adapter(adapter: Adapter) -> TypeGuard[CrmAdapter]:
+    """Tell whether an adapter opens a CRM."""
+    return hasattr(adapter, "open_crm")
+
+
+def find_folder(given: Path | None) -> Path:
+    """Return the folder that holds connector.yaml: the given one, else ./config, else the present one."""
+    candidates = [given] if given is not None else [Path("config"), Path()]
+    for folder in candidates:
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    shown = " nor ".join(f"'{folder}'" for folder in candidates)
+    raise BadInput(
+        f"there is no {SETTINGS_FILE} in {shown}: name the folder with -C, or make one with 'connector init'"
+    )
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's files, read when they are asked for; no database, no service."""
+
+    folder: Path
+    adapters: Mapping[str, Adapter] = field(default_factory=load_adapters)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What connector.yaml says; raises `BadInput` with every fault."""
+        return load_settings(self.folder / SETTINGS_FILE, self.adapters)
+
+    @cached_property
+    def _templates(self) -> tuple[dict[str, Template], list[Fault]]:
+        return load_templates(self.folder / "templates")
+
+    @cached_property
+    def loaded(self) -> LoadedCampaigns:
+        """The campaigns without a fault, the files they come from, and the faults of the others."""
+        templates, faults = self._templates
+        broken = {Path(fault.file).stem for fault in faults if fault.file} - set(templates)
+        return load_campaigns(self.folder / "campaigns", templates, broken=broken)
+
+    @property
+    def templates(self) -> Mapping[str, Template]:
+        """The templates that could be read, by name."""
+        return self._templates[0]
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Every fault and warning of templates and campaigns."""
+        return [*self._templates[1], *self.loaded.faults, *self.loaded.warnings]
+
+    def campaign(self, name: str) -> Campaign:
+        """Return a campaign by its name or file stem; raise `BadInput` with its faults, or naming those there are."""
+        loaded = self.loaded
+        for known, campaign in loaded.campaigns.items():
+            if name.casefold() in (known.casefold(), loaded.files[known].stem.casefold()):
+                return campaign
+        own = [fault for fault in self.faults if fault.severity is Severity.ERROR and _concerns(fault, name)]
+        if own:
+            raise BadInput.of(own)
+        there = ", ".join(f"'{known}'" for known in sorted(loaded.campaigns)) or "none"
+        raise BadInput(f"there is no campaign '{name}' in {self.folder / 'campaigns'} (there are: {there})")
+
+    def rep(self, email: str) -> Rep:
+        """Return a rep by address or alias; raise `BadInput` naming those there are."""
+        rep = self.settings.rep(email)
+        if rep is None:
+            known = ", ".join(rep.email for rep in self.settings.reps)
+            raise BadInput(f"there is no rep '{email}' in {self.folder / SETTINGS_FILE} (there are: {known})")
+        return rep
+
+
+def _concerns(fault: Fault, name: str) -> bool:
+    return f"campaign '{name}'" in (fault.where or "") or Path(fault.file or "").stem.casefold() == name.casefold()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A project with its database and services."""
+
+    project: Project
+    office: Office
+
+    @property
+    def database(self) -> Database:
+        """The open database."""
+        return self.office.database
+
+
+@contextmanager
+def open_app(project: Project, *, clock: Clock | None = None, database_url: str | None = None) -> Iterator[App]:
+    """Open a project's database and services; nothing is called until it is used."""
+    settings = project.settings
+    clock = clock or clock_from_environment()
+    database = Database(database_url or os.environ.get("DATABASE_URL") or settings.database)
+    database.upgrade()
+    try:
+        yield App(project=project, office=open_office(project, database, clock))
+    finally:
+        database.close()
+
+
+def open_office(project: Project, database: Database, clock: Clock) -> Office:
+    """Join settings, adapters, database and clock."""
+    settings = project.settings
+    crm, rules = _open_crm(project, clock)
+    return Office(
+        database=database,
+        clock=clock,
+        reps={rep.email: rep for rep in settings.reps},
+        mailboxes=_open_mailboxes(project, clock),
+        crm=crm,
+        crm_rules=rules,
+        pacing={
+            kind: PacingRule(per_second=rule.per_second, per_minute=rule.per_minute, per_day=rule.per_day)
+            for kind, rule in settings.pacing.items()
+        },
+        blocked_domains=settings.blocked_domains,
+        folder=project.folder,
+        pass_seconds=max(60.0, settings.sync.every.total_seconds()),
+    )
+
+
+def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:
+    settings = project.settings
+    mailboxes: dict[str, Mailbox] = {}
+    adapters = {
+        adapter.capabilities.name: adapter for adapter in project.adapters.values() if is_mailbox_adapter(adapter)
+    }
+    for rep in settings.reps:
+        adapter = adapters[rep.mailbox]
+        account = settings.accounts.get(adapter.account_name) if adapter.account_name else None
+        sole = sum(1 for other in settings.reps if other.mailbox == rep.mailbox) == 1
+        identity = MailIdentity(email=rep.email, name=rep.name, aliases=rep.aliases)
+        mailboxes[rep.email] = adapter.open_mailbox(account, identity, sole=sole, clock=clock)
+    return mailboxes
+
+
+def _open_crm(project: Project, clock: Clock) -> tuple[Crm | None, CrmRules]:
+    settings = project.settings
+    if settings.crm is None or settings.crm_options is None:
+        return None, CrmRules()
+    adapter = next(
+        adapter
+        for adapter in project.adapters.values()
+        if is_crm_adapter(adapter) and adapter.account_name == settings.crm
+    )
+    options = settings.crm_options
+    conflict = getattr(options, "conflict", None)
+    rules = CrmRules(
+        tasks=TaskSync(getattr(options, "tasks", TaskSync.BOTH)),
+        log_email=bool(getattr(options, "log_email", True)),
+        subject=str(getattr(options, "subject", CrmRules().subject)),
+        on_end=OnEnd(getattr(options, "on_end", OnEnd.COMPLETE)),
+        conflict=ConflictPolicy(
+            **{name: Policy(getattr(conflict, name)) for name in ("status", "due_date", "priority", "comments")}
+        )
+        if conflict is not None
+        else ConflictPolicy(),
+    )
+    return adapter.open_crm(settings.accounts[settings.crm], options, clock=clock), rules
+
+
+def with_settings(project: Project, **changes: object) -> Project:
+    """Return the project with some settings changed, for the sandbox and tests."""
+    changed = Project(folder=project.folder, adapters=project.adapters)
+    changed.__dict__["settings"] = replace(project.settings, **changes)  # type: ignore[arg-type]
+    return changed

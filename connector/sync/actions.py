@@ -1,0 +1,277 @@
+"""What people do from the command line or the web: complete, skip, snooze, pause, resume, remove, opt out, migrate.
+
+Lives here: these actions, each one transaction. Does not live here: what follows from a fact (`record`).
+Source: spec sequencing 4 to 6, interfaces 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from connector.campaigns.model import Campaign
+from connector.campaigns.versions import to_document, version_of
+from connector.content.templates import Template
+from connector.errors import BadInput
+from connector.events import Event, EventKind
+from connector.intents import IntentEvent, IntentState, next_state
+from connector.people import Person
+from connector.sequencing.enrollment import Enrollment, EnrollmentState
+from connector.store.campaigns import save_version
+from connector.store.database import Transaction
+from connector.store.enrollments import find_enrollments, read_enrollments
+from connector.store.intents import (
+    StoredIntent,
+    delete_intents,
+    find_by_prefix,
+    find_intents,
+    move_intent,
+    postpone_intent,
+    read_intents,
+)
+from connector.store.ledger import append
+from connector.store.mails import MailState, change_mail, read_mails
+from connector.store.people import mark_person, read_people, save_people
+from connector.sync.mirror import want
+from connector.sync.office import Office
+from connector.sync.record import end_task, enrollment_fact, intent_fact, record
+
+#: States from which a person may complete or skip.
+_WITH_PEOPLE = (
+    IntentState.OPEN,
+    IntentState.BLOCKED,
+    IntentState.HELD,
+    IntentState.UNKNOWN,
+    IntentState.FAILED,
+    IntentState.CANCELLED,
+    IntentState.DUE,
+)
+
+#: Not carried out yet: planned anew after a pause or a migration.
+_NOT_CARRIED_OUT = (IntentState.DUE, IntentState.HELD, IntentState.BLOCKED)
+
+
+def find_task(tx: Transaction, id: str) -> StoredIntent:  # noqa: A002 - the command's own word
+    """Return the intent whose key starts with `id`; raise `BadInput` when there is none, or several."""
+    hits = find_by_prefix(tx, id.lower()) if id.isalnum() and len(id) >= 4 else []
+    if len(hits) == 1:
+        return hits[0]
+    problem = "names several tasks: give more of it" if hits else "names no task: 'connector tasks list' shows them"
+    raise BadInput(f"the id '{id}' {problem}")
+
+
+def end_by_hand(office: Office, id: str, event: IntentEvent, *, by: str) -> StoredIntent:  # noqa: A002
+    """Complete or skip a task; raise `BadInput` when it is closed already or its campaign has ended."""
+    now = office.now()
+    with office.database.write() as tx:
+        stored = find_task(tx, id)
+        intent = stored.intent
+        enrollment = read_enrollments(tx, [intent.enrollment])[intent.enrollment]
+        what = f"day {intent.day}, step {intent.step} for {intent.person}"
+        if enrollment.has_ended or enrollment.intent != intent.key or stored.state not in _WITH_PEOPLE:
+            raise BadInput(f"{what} is {stored.state} ({stored.problem or 'done'}): there is nothing to {event}")
+        try:
+            next_state(stored.state, event)
+        except ValueError:
+            raise BadInput(f"{what} is {stored.state}: skip it, or 'connector resume' its person") from None
+        _drop_waiting_mail(tx, intent.key, unwanted=event is IntentEvent.SKIP, now=now)
+        end_task(tx, office, stored, event, now, at=now, by=by)
+    return stored
+
+
+def snooze(office: Office, id: str, until: date) -> StoredIntent:  # noqa: A002
+    """Move an open task to a later date; raise `BadInput` for a date that has passed or a task that is not open."""
+    now = office.now()
+    with office.database.write() as tx:
+        stored = find_task(tx, id)
+        rep = office.reps[stored.intent.rep]
+        if stored.state is not IntentState.OPEN:
+            raise BadInput(f"the task '{id}' is {stored.state}, so it cannot be snoozed")
+        if until < now.astimezone(rep.zone).date():
+            raise BadInput(f"{until} has passed: give today or a later date")
+        move_task(tx, stored, until)
+        want(tx, stored.intent.key, now, due_date=until.isoformat(), reminder_at=None)
+        append(tx, [intent_fact(stored, EventKind.SNOOZED, now, until=until.isoformat(), by="by the rep")])
+    return stored
+
+
+def move_task(tx: Transaction, stored: StoredIntent, until: date) -> None:
+    """Give an open task another due date, keeping its clock time."""
+    moved = stored.intent.due + (until - stored.intent.due_date)
+    postpone_intent(tx, stored.intent.key, moved, until)
+
+
+def pause(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
+    """Pause what the filters name; return the enrollments that were paused."""
+    return _each(office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
+
+
+def remove(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
+    """End what the filters name; return the enrollments that were ended."""
+    return _each(office, EventKind.REMOVED, None, person, campaign, rep)
+
+
+def resume(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
+    """Resume what the filters name, and let go on what was held or blocked for a person; return the enrollments."""
+    now = office.now()
+    with office.database.write() as tx:
+        live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
+        paused = [enrollment for enrollment in live if enrollment.state is EnrollmentState.PAUSED]
+        facts = []
+        for enrollment in paused:
+            carried_out = _forget_not_carried_out(tx, enrollment)
+            facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
+        record(tx, office, facts, now)
+        released = list(paused)
+        if person is not None:
+            mark_person(tx, person, held=None)
+            released += _release(tx, [person], now)
+    return released
+
+
+def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:
+    """Opt a person out: every campaign of theirs ends at once. The caller tells the CRM (`crm.push_opt_outs`)."""
+    now = office.now()
+    with office.database.write() as tx:
+        save_people(tx, [Person(email=email)], overwrite=False)
+        stored = read_people(tx, [email])[email]
+        if stored.opted_out is None:
+            mark_person(tx, email, opted_out=at or now)
+        live = find_enrollments(tx, persons=[email])
+        facts = [enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason=reason) for enrollment in live]
+        facts = facts or [Event(at=now, kind=EventKind.OPTED_OUT, person=email, reason=reason)]
+        record(tx, office, facts, now)
+    return live
+
+
+def undo_opt_out(office: Office, email: str, *, reason: str) -> None:
+    """Take an opt-out back, with its reason; campaigns that ended stay ended."""
+    now = office.now()
+    with office.database.write() as tx:
+        stored = read_people(tx, [email]).get(email)
+        if stored is None or stored.opted_out is None:
+            raise BadInput(f"{email} has not opted out, so there is nothing to undo")
+        mark_person(tx, email, opted_out=None)
+        append(tx, [Event(at=now, kind=EventKind.OPT_OUT_UNDONE, person=email, reason=reason)])
+
+
+def import_people(office: Office, people: Iterable[Person]) -> int:
+    """Store people, overwriting what files said before; what waited for a missing field is tried again."""
+    people = list(people)
+    now = office.now()
+    with office.database.write() as tx:
+        save_people(tx, people)
+        _release(tx, [person.email for person in people], now)
+    return len(people)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One enrollment that a migration moves: to which step of the new version."""
+
+    enrollment: Enrollment
+    #: Index in the new version's steps; their number means that nothing is left to do.
+    position: int
+    next_step: str
+
+
+def plan_migration(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
+    """Return who would move to the campaign's present version, and where they would go on."""
+    version = version_of(to_document(campaign, templates))
+    moves = []
+    with office.database.read() as tx:
+        for enrollment in find_enrollments(tx, campaign=campaign.name):
+            if enrollment.version == version:
+                continue
+            old = office.book.pinned(tx, campaign.name, enrollment.version).campaign
+            position = _position_in(campaign, old, enrollment)
+            step = campaign.steps[position] if position < len(campaign.steps) else None
+            label = f"day {step.day}, step {step.step} ({step.type})" if step else "nothing left to do"
+            moves.append(Move(enrollment=enrollment, position=position, next_step=label))
+    return moves
+
+
+def migrate(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
+    """Move every live enrollment to the campaign's present version."""
+    moves = plan_migration(office, campaign, templates)
+    document = to_document(campaign, templates)
+    version, now = version_of(document), office.now()
+    with office.database.write() as tx:
+        save_version(tx, campaign.name, version, document, now)
+        facts = []
+        for move in moves:
+            carried_out = move.enrollment.intent is not None and _forget_not_carried_out(tx, move.enrollment)
+            data = {"version": version, "position": move.position, "carried_out": carried_out}
+            facts.append(enrollment_fact(move.enrollment, EventKind.MIGRATED, now, **data))
+        record(tx, office, facts, now)
+    return moves
+
+
+def _position_in(campaign: Campaign, old: Campaign, enrollment: Enrollment) -> int:
+    """Return where an enrollment goes on in another version: the same day and step, else the next one after it."""
+    if enrollment.position >= len(old.steps):
+        return len(campaign.steps)
+    here = (old.steps[enrollment.position].day, old.steps[enrollment.position].step)
+    later = (index for index, step in enumerate(campaign.steps) if (step.day, step.step) >= here)
+    return next(later, len(campaign.steps))
+
+
+def _each(
+    office: Office,
+    kind: EventKind,
+    state: EnrollmentState | None,
+    person: str | None,
+    campaign: str | None,
+    rep: str | None,
+) -> list[Enrollment]:
+    now = office.now()
+    with office.database.write() as tx:
+        live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
+        chosen = [enrollment for enrollment in live if state is None or enrollment.state is state]
+        record(tx, office, [enrollment_fact(enrollment, kind, now, reason="by hand") for enrollment in chosen], now)
+    return chosen
+
+
+def _persons(person: str | None) -> Sequence[str] | None:
+    return None if person is None else [person]
+
+
+def _forget_not_carried_out(tx: Transaction, enrollment: Enrollment) -> bool:
+    """Forget an intent that was not carried out, so that its step is planned anew; tell whether it was."""
+    if enrollment.intent is None:
+        return False
+    stored = read_intents(tx, [enrollment.intent]).get(enrollment.intent)
+    if stored is not None and stored.state not in _NOT_CARRIED_OUT:
+        return True
+    _drop_waiting_mail(tx, enrollment.intent, unwanted=False, now=enrollment.launched)
+    delete_intents(tx, [enrollment.intent])
+    return False
+
+
+def _drop_waiting_mail(tx: Transaction, key: str, *, unwanted: bool, now: datetime) -> None:
+    """Take a mail back that has not left the outbox; a placed, untouched draft too, if it is unwanted."""
+    mail = read_mails(tx, [key]).get(key)
+    if mail is None:
+        return
+    if mail.state is MailState.WANTED:
+        change_mail(tx, key, state=MailState.CANCELLED)
+    elif unwanted and mail.state is MailState.PRESENT and not mail.edited:
+        change_mail(tx, key, state=MailState.UNWANTED, due=now)
+
+
+def _release(tx: Transaction, persons: Sequence[str], now: datetime) -> list[Enrollment]:
+    """Let held, blocked and failed intents of people be prepared again; return their enrollments."""
+    states = (IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED)
+    stuck: list[StoredIntent] = []
+    for start in range(0, len(persons), 500):
+        stuck += find_intents(tx, states=states, persons=persons[start : start + 500])
+    enrollments = read_enrollments(tx, [stored.intent.enrollment for stored in stuck])
+    released = []
+    for stored in stuck:
+        enrollment = enrollments[stored.intent.enrollment]
+        if enrollment.state is EnrollmentState.ACTIVE and enrollment.intent == stored.intent.key:
+            move_intent(tx, stored.intent.key, IntentEvent.RELEASE)
+            append(tx, [intent_fact(stored, EventKind.RELEASED, now)])
+            released.append(enrollment)
+    return released

@@ -1,0 +1,317 @@
+"""The CRM lane: people are looked up, tasks and opt-outs are written, in the fewest calls.
+
+Lives here: `push_tasks`, `resolve_people`, `fetch_template_fields`, `push_opt_outs`. Does not live here: what is
+wanted (`mirror`), reading tasks back (`pull`). Source: spec delivery 1 to 3.
+
+Writes are upserts on the intent key, so a lost answer needs no look-up: the same values are written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from connector.errors import AdapterError, Reconnect, Refused, Retry
+from connector.events import Event, EventKind
+from connector.intents import CLOSED_STATES, IntentEvent, Priority
+from connector.ports import Crm, CrmPerson, TaskWrite
+from connector.store.database import Transaction
+from connector.store.intents import move_intent, read_intents, read_unprepared
+from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
+from connector.store.ledger import append
+from connector.store.people import StoredPerson, mark_person, read_people, save_crm_facts
+from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, save_tasks
+from connector.sync.office import Office
+from connector.sync.record import intent_fact
+from connector.tasks.matching import match_person
+
+#: Tasks read at a time: several full calls, little memory.
+BATCH = 2000
+
+#: How long an answer about a person is believed; asked again only for somebody who must be written to.
+_BELIEVED = timedelta(hours=12)
+
+#: Wait after a refusal that an administrator must mend, and when the CRM says "later" without saying when.
+_REFUSED_WAIT = timedelta(hours=1)
+_LATER = timedelta(minutes=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Pushed:
+    """What one push came to."""
+
+    written: int = 0
+    deleted: int = 0
+    attention: list[str] = field(default_factory=list)
+    reconnect: Reconnect | None = None
+
+
+def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
+    """Write every dirty task that is due to be written."""
+    pushed = Pushed()
+    if office.crm is None or not office.mirrors_tasks:
+        return pushed
+    lane = office.crm.capabilities.name
+    with office.database.write() as tx:
+        lease = take(tx, lane, owner)
+        pacing = read_pacing(tx, lane)
+    if lease is None or (pacing.blocked_until is not None and pacing.blocked_until > office.now()):
+        return pushed
+    try:
+        while _push_batch(office, office.crm, lease, pushed):
+            pass
+        _note_problem(office, lease, None, None)
+    except Retry as error:
+        pushed.attention.append(f"{lane}: {error.sentence}")
+        _note_problem(office, lease, error, office.now() + (error.after or _LATER))
+    except Reconnect as error:
+        pushed.attention.append(f"{lane}: {error.sentence}")
+        pushed.reconnect = error
+        _note_problem(office, lease, error, None)
+    except FencedError:
+        pushed.attention.append(f"{lane}: another worker took over; what is left goes on there")
+    finally:
+        with office.database.write() as tx:
+            release(tx, lease)
+    return pushed
+
+
+def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fields: Sequence[str] = ()) -> None:
+    """Ask the CRM who these people are, in bulk: by id, else by exact address; several hits are listed, not guessed."""
+    if office.crm is None or not emails:
+        return
+    with office.database.read() as tx:
+        known = read_people(tx, sorted(set(emails)))
+    ids = [stored.person.salesforce_id for stored in known.values() if stored.person.salesforce_id]
+    addresses = [stored.person.email for stored in known.values() if not stored.person.salesforce_id]
+    hits = office.crm.find_people(ids=ids, emails=addresses, fields=fields)
+    facts, told = [], []
+    for stored in known.values():
+        match = match_person(stored.person, hits)
+        facts.append(_facts(stored, match.found, match.ambiguous, now))
+        if match.ambiguous and tuple(match.ambiguous) != stored.crm_ambiguous:
+            records = ", ".join(match.ambiguous)
+            told.append(
+                Event(
+                    at=now,
+                    kind=EventKind.PERSON_AMBIGUOUS,
+                    person=stored.person.email,
+                    reason="nobody is guessed: put the right salesforce_id into the people file",
+                    data={"records": records},
+                )
+            )
+    with office.database.write() as tx:
+        save_crm_facts(tx, facts)
+        append(tx, told)
+        for stored in known.values():
+            person = match_person(stored.person, hits).found
+            if person is not None and person.opted_out and stored.opted_out is None:
+                # Opt-out on either side wins (spec delivery 6); the campaign ends at its next step.
+                mark_person(tx, stored.person.email, opted_out=now)
+
+
+def fetch_template_fields(office: Office, now: datetime, most: int) -> None:
+    """Fetch the `sfdc.` fields that the templates of due intents read, in bulk, once a person and pass."""
+    if office.crm is None:
+        return
+    with office.database.read() as tx:
+        wanted: dict[str, set[str]] = {}
+        for stored in read_unprepared(tx, now, most):
+            intent = stored.intent
+            pinned = office.book.pinned(tx, intent.campaign, intent.version)
+            fields = crm_fields_of(pinned.templates)
+            if fields:
+                wanted.setdefault(intent.person, set()).update(fields)
+        people = read_people(tx, sorted(wanted))
+    asked = [
+        email
+        for email, fields in wanted.items()
+        if (person := people.get(email)) is not None and not (fields <= set(person.crm_fields) and _fresh(person, now))
+    ]
+    if asked:
+        names = sorted(set().union(*(wanted[email] for email in asked)))
+        resolve_people(office, asked, now, fields=names)
+
+
+def crm_fields_of(templates: Mapping[str, Any]) -> set[str]:
+    """Return the CRM field names that templates read as `sfdc.<Field>`."""
+    prefix = "sfdc."
+    return {
+        path.removeprefix(prefix)
+        for template in templates.values()
+        for path in template.fields
+        if path.startswith(prefix)
+    }
+
+
+def push_opt_outs(office: Office, emails: Sequence[str], now: datetime) -> list[str]:
+    """Tell the CRM at once that people opted out; return sentences about those it could not be told for."""
+    if office.crm is None or not emails:
+        return []
+    try:
+        resolve_people(office, emails, now)
+        with office.database.read() as tx:
+            ids = {
+                stored.person.salesforce_id: email
+                for email, stored in read_people(tx, list(emails)).items()
+                if stored.person.salesforce_id
+            }
+        results = office.crm.push_opt_out(list(ids))
+    except AdapterError as error:
+        return [f"the CRM does not know yet that {', '.join(emails)} opted out: {error.sentence}"]
+    return [
+        f"the CRM could not be told that {ids.get(result.key, result.key)} opted out: {result.error.sentence}"
+        for result in results
+        if result.error is not None
+    ]
+
+
+def _fresh(person: StoredPerson, now: datetime) -> bool:
+    return person.crm_asked is not None and now - person.crm_asked < _BELIEVED
+
+
+def _facts(stored: StoredPerson, found: CrmPerson | None, ambiguous: Sequence[str], now: datetime) -> dict[str, Any]:
+    return {
+        "email": stored.person.email,
+        "salesforce_id": found.id if found else stored.person.salesforce_id,
+        "account": found.account_id if found else stored.account,
+        "crm_fields": dict(found.fields) if found else None,
+        "crm_asked": now,
+        "crm_ambiguous": list(ambiguous) or None,
+    }
+
+
+def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
+    now = office.now()
+    with office.database.read() as tx:
+        batch = read_dirty(tx, now, BATCH)
+    if not batch:
+        return False
+    deleted = [task for task in batch if task.dirty is Dirty.DELETE]
+    if deleted:
+        _delete(office, crm, lease, deleted, pushed)
+    batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now)
+    if not batch:
+        return True
+    with office.database.read() as tx:
+        people = read_people(tx, sorted({task.person for task in batch}))
+    writes = {task.key: _write(task, people.get(task.person)) for task in batch}
+    # Written by halves to fill each call; the adapter keeps new and known tasks apart.
+    results = crm.push_tasks([write for write in writes.values() if write.fields])
+    errors = {result.key: result.error for result in results if result.error is not None}
+    remote = {result.key: result.remote_id for result in results}
+    with office.database.write() as tx:
+        guard(tx, lease)
+        done = [task for task in batch if task.key not in errors]
+        mark_written(tx, [(task.key, task.wanted, remote.get(task.key)) for task in done])
+        for task in batch:
+            if task.key in errors:
+                _note_refusal(tx, task, errors[task.key], now)
+    pushed.written += sum(1 for task in done if writes[task.key].fields)
+    return True
+
+
+def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime) -> list[StoredTask]:
+    """Return tasks with the CRM ids of their person and owner filled in, saved as wanted."""
+    with office.database.read() as tx:
+        people = read_people(tx, sorted({task.person for task in batch}))
+    unasked = [
+        email
+        for email, stored in people.items()
+        if not _fresh(stored, now) and (not stored.person.salesforce_id or stored.crm_asked is None)
+    ]
+    resolve_people(office, unasked, now)
+    with office.database.read() as tx:
+        people = read_people(tx, sorted({task.person for task in batch}))
+    names = sorted({user for task in batch if (rep := office.reps.get(task.rep)) and (user := rep.salesforce_user)})
+    users = crm.find_users(names) if names else {}
+    addressed = []
+    for task in batch:
+        wanted = dict(task.wanted)
+        rep = office.reps.get(task.rep)
+        if "owner" not in wanted and rep is not None and rep.salesforce_user in users:
+            wanted["owner"] = users[rep.salesforce_user]
+        person = people.get(task.person)
+        if "who" not in wanted and person is not None and person.person.salesforce_id:
+            wanted["who"] = person.person.salesforce_id
+        addressed.append(task if wanted == task.wanted else replace(task, wanted=wanted))
+    with office.database.write() as tx:
+        save_tasks(tx, [new for old, new in zip(batch, addressed, strict=True) if new is not old])
+    return addressed
+
+
+def _write(task: StoredTask, person: StoredPerson | None) -> TaskWrite:
+    synced = task.synced or {}
+    create = task.synced is None
+    names = [name for name, value in task.wanted.items() if create or (name not in synced or synced[name] != value)]
+    values = {name: _neutral(name, task.wanted[name]) for name in names if create or name != "subtype"}
+    return TaskWrite(key=task.key, create=create, fields=values, account=person.account if person else None)
+
+
+def _neutral(name: str, value: Any) -> Any:
+    """Turn a stored value into the port's type."""
+    if value is None:
+        return None
+    match name:
+        case "due_date":
+            return date.fromisoformat(value)
+        case "reminder_at":
+            return datetime.fromisoformat(value)
+        case "priority":
+            return Priority(value)
+        case _:
+            return value
+
+
+def _delete(office: Office, crm: Crm, lease: Lease, tasks: Sequence[StoredTask], pushed: Pushed) -> None:
+    results = crm.delete_tasks([task.remote_id for task in tasks if task.remote_id])
+    failed = {result.key: result.error for result in results if result.error is not None}
+    with office.database.write() as tx:
+        guard(tx, lease)
+        for task in tasks:
+            error = failed.get(task.remote_id or "")
+            dirty = Dirty.CLEAN if error is None else Dirty.DELETE
+            later = task.due if error is None else office.now() + _REFUSED_WAIT
+            save_tasks(tx, [replace(task, dirty=dirty, due=later, problem=error.sentence if error else None)])
+            pushed.deleted += error is None
+
+
+def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: datetime) -> None:
+    """Note one task the CRM did not take; the others go on."""
+    if isinstance(error, Refused) and error.code == "gone":
+        save_tasks(tx, [replace(task, dirty=Dirty.CLEAN, problem="deleted in the CRM")])
+        note_task_deleted(tx, task, now)
+        return
+    wait = (error.after or _LATER) if isinstance(error, Retry) else _REFUSED_WAIT
+    save_tasks(tx, [replace(task, due=now + wait, problem=error.sentence)])
+    if isinstance(error, Refused) and task.problem != error.sentence:
+        refused = Event(
+            at=now,
+            kind=EventKind.CRM_REFUSED,
+            person=task.person,
+            rep=task.rep,
+            intent=task.intent,
+            reason=error.code,
+            data={"message": error.sentence},
+        )
+        append(tx, [refused])
+
+
+def note_task_deleted(tx: Transaction, task: StoredTask, now: datetime) -> None:
+    """Cancel the intent of a task that a user deleted; its person waits for a decision (spec delivery 3)."""
+    stored = read_intents(tx, [task.intent or ""]).get(task.intent or "")
+    if stored is None or stored.state in CLOSED_STATES:
+        return
+    reason = f"its task was deleted in the CRM: 'connector tasks skip {stored.intent.key[:8]}' goes on without it"
+    move_intent(tx, stored.intent.key, IntentEvent.CANCEL, problem=reason)
+    append(tx, [intent_fact(stored, EventKind.TASK_DELETED, now, reason=reason)])
+
+
+def _note_problem(office: Office, lease: Lease, error: AdapterError | None, blocked_until: datetime | None) -> None:
+    with office.database.write() as tx:
+        pacing = read_pacing(tx, lease.lane)
+        sentence = None if error is None else error.sentence
+        if (pacing.problem, pacing.blocked_until) != (sentence, blocked_until):
+            save_pacing(tx, lease.lane, replace(pacing, problem=sentence, blocked_until=blocked_until))

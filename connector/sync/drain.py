@@ -1,0 +1,377 @@
+"""Draining a mailbox lane: drafts are placed and mails are sent, each once, whatever happens.
+
+Lives here: `drain`, the one way anything reaches a mailbox. Does not live here: what is said (`letters`), how fast
+(`pacing`), which lanes (`wheel`). Source: spec delivery 1; measured in the reference on engines.
+
+The order makes it once:
+1. The lane's lease is taken; each later write renews it and stops if somebody else took it.
+2. `in_flight` is committed before the service is called.
+3. A mail that was in flight before is looked up first: in Sent, it was sent; in Drafts, that draft is used.
+4. The draft's id is committed before the draft is sent; only that draft is ever sent.
+5. What cannot be told is `unknown`: shown to a person, never sent again by itself.
+A crash at any line is replayed by the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
+from connector.events import Event, EventKind
+from connector.intents import IntentEvent, IntentState
+from connector.people import Rep
+from connector.ports import DraftRef, Found, Mailbox, SentMail, Trace, Whereabouts
+from connector.store.database import Transaction
+from connector.store.intents import StoredIntent, move_intent, read_intents
+from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
+from connector.store.ledger import append
+from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails, read_waiting
+from connector.store.tasks import save_tasks
+from connector.sync.letters import Letter, Letters
+from connector.sync.mirror import logged_mail
+from connector.sync.office import Office, PacingRule
+from connector.sync.pacing import after_send, fairly, seconds_to_wait
+from connector.sync.prepare import stop_fact
+from connector.sync.record import end_task, intent_fact, record
+
+#: Mails read at a time.
+BATCH = 500
+
+#: Look-ups in one pass, and in all, before a lost answer is left to a person.
+_TRIES_A_PASS = 3
+_TRIES = 9
+
+#: Wait when a service says "later" without saying when, and between passes over a lost answer.
+_LATER = timedelta(seconds=30)
+
+#: A copy in Sent, or a draft, can be no older than the claim by more than this (clocks differ).
+_CLOCK_SKEW = timedelta(minutes=10)
+
+
+@dataclass(slots=True, kw_only=True)
+class Drained:
+    """What one drain came to."""
+
+    lane: str
+    sent: int = 0
+    drafts: int = 0
+    deleted: int = 0
+    #: Sentences about what a person must look at.
+    attention: list[str] = field(default_factory=list)
+    #: The account must be signed in again.
+    reconnect: Reconnect | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """A mail that is ours to deliver: what is known of it, and what it says."""
+
+    mail: StoredMail
+    stored: StoredIntent
+    letter: Letter
+    #: It was in flight before: look it up first.
+    again: bool
+    #: It must not be sent any more, unless it was: the fact that says why.
+    stopped: Event | None = None
+
+
+def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = None) -> Drained:
+    """Work a rep's mailbox lane until nothing is due or pacing stops it; `only` limits it to one intent."""
+    lane = office.lane_of(rep)
+    drained = Drained(lane=lane)
+    with office.database.write() as tx:
+        lease = take(tx, lane, owner)
+    if lease is None:
+        return drained
+    worker = _Worker(office, rep, office.mailboxes[rep.email], lease, drained)
+    try:
+        worker.work(only)
+    except FencedError:
+        drained.attention.append(f"{lane}: another worker took over; what is left goes on there")
+    finally:
+        with office.database.write() as tx:
+            release(tx, lease)
+    return drained
+
+
+class _Worker:
+    """One holder of one lane."""
+
+    def __init__(self, office: Office, rep: Rep, mailbox: Mailbox, lease: Lease, drained: Drained) -> None:
+        self._office = office
+        self._mailbox = mailbox
+        self._lease = lease
+        self._drained = drained
+        self._rule = office.pacing.get(rep.mailbox, PacingRule())
+        self._until = office.now() + timedelta(seconds=office.pass_seconds)
+
+    def work(self, only: str | None) -> None:
+        """Deliver what is due, batch by batch, until a batch brings nothing forward."""
+        done: set[str] = set()
+        while True:
+            with self._office.database.read() as tx:
+                waiting = read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
+            batch = [mail for mail in fairly(waiting) if mail.key not in done and only in (None, mail.key)]
+            if not batch:
+                return
+            for mail in batch:
+                done.add(mail.key)
+                if not self._may_start(mail):
+                    continue
+                if not self._deliver(mail):
+                    return
+
+    def _may_start(self, mail: StoredMail) -> bool:
+        """Wait for the mailbox's pace before a send; False leaves it due, in its place, for a later pass."""
+        with self._office.database.read() as tx:
+            pacing = read_pacing(tx, self._lease.lane)
+        now = self._office.now()
+        if pacing.blocked_until is not None and pacing.blocked_until > now:
+            return False
+        if mail.action is not MailAction.SEND or mail.state is not MailState.WANTED:
+            return True
+        wait = seconds_to_wait(pacing, self._rule, now)
+        if wait is None or now + timedelta(seconds=wait) > self._until:
+            return False
+        if wait > 0:
+            self._office.clock.sleep(wait)
+        return True
+
+    def _deliver(self, mail: StoredMail) -> bool:
+        """Deliver one mail; False when the lane must stop."""
+        try:
+            if mail.state is MailState.UNWANTED:
+                self._delete(mail)
+            else:
+                self._place_or_send(mail.key)
+        except Retry as error:
+            self._put_back(mail.key, error, blocked_until=self._office.now() + (error.after or _LATER))
+            return False
+        except Reconnect as error:
+            self._put_back(mail.key, error, blocked_until=None)
+            self._drained.reconnect = error
+            return False
+        except Refused as error:
+            self._fail(mail.key, error)
+        return True
+
+    def _place_or_send(self, key: str) -> None:
+        for _ in range(_TRIES_A_PASS):
+            claim = self._claim(key)
+            if claim is None:
+                return
+            try:
+                self._act(claim)
+            except OutcomeUnknown as error:
+                unclear = error
+                continue
+            return
+        self._postpone(key, unclear)
+
+    # ------------------------------------------------------------------------------------ the steps
+
+    def _claim(self, key: str) -> _Claim | None:
+        """Commit `in_flight` before anything is called; None when there is nothing to do any more."""
+        now = self._office.now()
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            mail = read_mails(tx, [key])[key]
+            stored = read_intents(tx, [key])[key]
+            again = mail.state is MailState.IN_FLIGHT
+            if mail.state not in (MailState.WANTED, MailState.IN_FLIGHT):
+                return None
+            if not again and stored.state is not _READY[mail.action]:
+                change_mail(tx, key, state=MailState.CANCELLED)
+                return None
+            letters = Letters(tx, self._office, [stored.intent])
+            person = letters.people[stored.intent.person]
+            stopped = stop_fact(self._office, letters, stored.intent, person, now)
+            if stopped is not None and not again:
+                change_mail(tx, key, state=MailState.CANCELLED)
+                record(tx, self._office, [stopped], now)
+                return None
+            try:
+                letter = letters.compose(stored.intent)
+            except BadInput as error:
+                if again:
+                    raise
+                self._block(tx, stored, str(error), now)
+                return None
+            attempts = mail.attempts + 1
+            claimed = mail.claimed or now
+            change_mail(tx, key, state=MailState.IN_FLIGHT, attempts=attempts, token=self._lease.token, claimed=claimed)
+            if mail.action is MailAction.SEND:
+                stored = move_intent(tx, key, IntentEvent.CLAIM)
+                if not again:
+                    pacing = read_pacing(tx, self._lease.lane)
+                    save_pacing(tx, self._lease.lane, after_send(replace(pacing, problem=None), self._rule, now))
+        mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=letter.subject)
+        return _Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped)
+
+    def _act(self, claim: _Claim) -> None:
+        draft = claim.mail.draft
+        if claim.again:
+            found = self._mailbox.find(trace_of(claim.mail))
+            for extra in found.extra:
+                self._mailbox.delete_draft(extra)
+            if not self._goes_on(claim, found):
+                return
+            draft = found.draft
+        if draft is None:
+            draft = self._mailbox.create_draft(claim.letter.mail(claim.mail.key, self._office.folder))
+        self._save_draft(claim, draft)
+        if claim.mail.action is MailAction.DRAFT:
+            return
+        try:
+            sent = self._mailbox.send_draft(draft, claim.mail.key)
+        except Refused as error:
+            if error.code != "draft_gone":
+                raise
+            found = self._mailbox.find(trace_of(replace(claim.mail, **claim.mail.with_draft(draft))))
+            if found.where is not Whereabouts.SENT or found.sent is None:
+                self._lose(claim, "its draft is gone, and it is not in Sent")
+                return
+            sent = found.sent
+        self._confirm_sent(claim, sent)
+
+    def _goes_on(self, claim: _Claim, found: Found) -> bool:
+        """Settle what a look-up found; True when the mail must still be made or sent."""
+        match found.where:
+            case Whereabouts.SENT if found.sent is not None:
+                self._confirm_sent(claim, found.sent)
+            case Whereabouts.DRAFT | Whereabouts.ABSENT if claim.stopped is not None:
+                self._stop(claim, found)
+            case Whereabouts.DRAFT | Whereabouts.ABSENT:
+                return True
+            case Whereabouts.DISCARDED if claim.mail.action is MailAction.DRAFT:
+                with self._office.database.write() as tx:
+                    guard(tx, self._lease)
+                    change_mail(tx, claim.mail.key, state=MailState.DISCARDED)
+                    append(tx, [intent_fact(claim.stored, EventKind.DRAFT_DISCARDED, self._office.now())])
+            case _:
+                self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
+        return False
+
+    def _save_draft(self, claim: _Claim, draft: DraftRef) -> None:
+        """Commit the draft's id; for a task's draft that is all there is to do."""
+        key, now = claim.mail.key, self._office.now()
+        changes = claim.mail.with_draft(draft)
+        is_task = claim.mail.action is MailAction.DRAFT
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            if is_task:
+                changes["state"] = MailState.PRESENT
+                fact = intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.letter.subject)
+                append(tx, [fact])
+            change_mail(tx, key, **changes, subject=claim.letter.subject)
+        self._drained.drafts += is_task
+
+    def _confirm_sent(self, claim: _Claim, sent: SentMail) -> None:
+        now = self._office.now()
+        at = min(sent.at, now)
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            change_mail(tx, claim.mail.key, **claim.mail.with_sent(sent))
+            if claim.mail.action is MailAction.DRAFT:
+                # The rep was faster than our note of the draft.
+                end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by="by sending it")
+                return
+            move_intent(tx, claim.mail.key, IntentEvent.SEND)
+            record(tx, self._office, [intent_fact(claim.stored, EventKind.SENT, at)], now)
+            if self._office.mirrors_tasks and self._office.crm_rules.log_email:
+                letter = claim.letter
+                log = logged_mail(
+                    self._office, claim.stored.intent, letter.rep, subject=letter.subject, text=letter.text, sent=at
+                )
+                save_tasks(tx, [log])
+        self._drained.sent += 1
+
+    # ------------------------------------------------------------------------- when it does not go on
+
+    def _delete(self, mail: StoredMail) -> None:
+        if mail.draft is not None:
+            self._mailbox.delete_draft(mail.draft)
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            change_mail(tx, mail.key, state=MailState.DELETED)
+            stored = read_intents(tx, [mail.key])[mail.key]
+            append(tx, [intent_fact(stored, EventKind.DRAFT_DELETED, self._office.now(), reason=stored.problem or "")])
+        self._drained.deleted += 1
+
+    def _stop(self, claim: _Claim, found: Found) -> None:
+        """Give up a mail that was in flight, is not sent, and must not be sent any more."""
+        if found.draft is not None:
+            self._mailbox.delete_draft(found.draft)
+        now = self._office.now()
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            change_mail(tx, claim.mail.key, state=MailState.CANCELLED)
+            if claim.mail.action is MailAction.SEND:
+                move_intent(tx, claim.mail.key, IntentEvent.DEFER)
+            if claim.stopped is not None:
+                record(tx, self._office, [claim.stopped], now)
+
+    def _lose(self, claim: _Claim, reason: str) -> None:
+        """Leave it to a person: it may have been sent, so it is never sent again by itself."""
+        now, key = self._office.now(), claim.mail.key
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            change_mail(tx, key, state=MailState.UNKNOWN)
+            if claim.mail.action is MailAction.SEND:
+                hint = f"look in Sent, then 'connector tasks skip {key[:8]}', or 'connector remove'"
+                move_intent(tx, key, IntentEvent.LOSE, problem=f"{reason}; it may have been sent: {hint}")
+            append(tx, [intent_fact(claim.stored, EventKind.OUTCOME_UNKNOWN, now, reason=reason)])
+
+    def _postpone(self, key: str, error: OutcomeUnknown) -> None:
+        """Look again in a later pass, or leave it to a person when that was often enough."""
+        with self._office.database.read() as tx:
+            mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
+            letters = Letters(tx, self._office, [stored.intent])
+            letter = letters.compose(stored.intent)
+        if mail.attempts >= _TRIES:
+            self._lose(_Claim(mail=mail, stored=stored, letter=letter, again=True), error.sentence)
+            return
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            change_mail(tx, key, due=self._office.now() + _LATER)
+
+    def _put_back(self, key: str, error: AdapterError, *, blocked_until: datetime | None) -> None:
+        """Note that nothing was done, and let the lane wait."""
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            mail = read_mails(tx, [key])[key]
+            if mail.state is MailState.IN_FLIGHT and mail.attempts == 1 and mail.draft_id is None:
+                change_mail(tx, key, state=MailState.WANTED, attempts=0, claimed=None)
+                if mail.action is MailAction.SEND:
+                    move_intent(tx, key, IntentEvent.DEFER)
+            pacing = read_pacing(tx, self._lease.lane)
+            save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=blocked_until, problem=error.sentence))
+        self._drained.attention.append(f"{self._lease.lane}: {error.sentence}")
+
+    def _fail(self, key: str, error: AdapterError) -> None:
+        now = self._office.now()
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            stored = read_intents(tx, [key])[key]
+            change_mail(tx, key, state=MailState.FAILED)
+            if stored.state is IntentState.DELIVERING:
+                move_intent(tx, key, IntentEvent.FAIL, problem=error.sentence)
+            append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=error.sentence, code=error.code)])
+
+    def _block(self, tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
+        key = stored.intent.key
+        change_mail(tx, key, state=MailState.CANCELLED)
+        if stored.state is IntentState.DUE:
+            move_intent(tx, key, IntentEvent.BLOCK, problem=problem)
+        append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=problem)])
+
+
+#: What an intent must be for its mail to be started.
+_READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
+
+
+def trace_of(mail: StoredMail) -> Trace:
+    """Return what is known of a mail, to find it again."""
+    claimed = mail.claimed or mail.due
+    return Trace(key=mail.key, draft=mail.draft, to=mail.recipient, subject=mail.subject, since=claimed - _CLOCK_SKEW)

@@ -1,0 +1,195 @@
+"""Launching: people are put into a campaign by a rep, in bulk and in one transaction.
+
+Lives here: `launch`, and who is left out and why. Does not live here: reading files (`campaigns`), when the first
+step is due (`sequencing`). Source: spec sequencing 3.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from itertools import islice
+
+from connector.campaigns.model import Campaign, SendOption
+from connector.campaigns.versions import to_document, version_of
+from connector.content.templates import Template
+from connector.errors import BadInput, Fault
+from connector.events import Event, EventKind
+from connector.intents import Mode
+from connector.people import Person, Rep
+from connector.sequencing.enrollment import Enrollment
+from connector.sequencing.sequencer import launch as launch_one
+from connector.sequencing.sequencer import zone_of
+from connector.store.campaigns import save_version
+from connector.store.database import Transaction
+from connector.store.enrollments import find_enrollments, insert_enrollments
+from connector.store.ledger import append
+from connector.store.people import read_people, save_people
+from connector.sync.office import Office, Progress, no_progress
+
+#: People a bulk write.
+BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Somebody who was not put into the campaign."""
+
+    person: str
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Launched:
+    """What a launch came to."""
+
+    campaign: str
+    version: str
+    rep: str
+    start: datetime
+    enrolled: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def new_id(now: datetime) -> str:
+    """Return a new enrollment id: 32 hex digits that grow with time, so that rows of one launch lie together."""
+    return f"{int(now.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def check_launch(
+    campaign: Campaign, *, start: datetime | None, overrides: Mapping[str, time], now: datetime
+) -> datetime:
+    """Return the start S; raise `BadInput` with every fault of the start and the overrides."""
+    where = f"campaign '{campaign.name}'"
+    faults: list[Fault] = []
+    if start is None and campaign.needs_start:
+        sentence = "its first step is sent at a time chosen at launch: give --start, an instant or 'now'"
+        faults.append(Fault(sentence=sentence, where=where))
+    if start is not None and start < now:
+        sentence = f"the start {start:%Y-%m-%d %H:%M} UTC is in the past: give a later one, or 'now'"
+        faults.append(Fault(sentence=sentence, where=where))
+    fixed = {step.place for step in campaign.steps if step.send is SendOption.FIXED_TIME}
+    for place in overrides:
+        if place not in fixed:
+            choice = ", ".join(sorted(fixed)) or "none: no step has a fixed time"
+            sentence = f"--send-at {place} does not name a step with a fixed time (there are: {choice})"
+            faults.append(Fault(sentence=sentence, where=where))
+    if faults:
+        raise BadInput(*faults)
+    return start or now
+
+
+def launch(
+    office: Office,
+    campaign: Campaign,
+    templates: Mapping[str, Template],
+    *,
+    rep: Rep,
+    people: Iterable[Person],
+    start: datetime | None,
+    overrides: Mapping[str, time],
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Launched:
+    """Put people into a campaign; those who may not be in it are left out and said. All or, on an error, nobody."""
+    now = office.now()
+    start = check_launch(campaign, start=start if start is None else max(start, now), overrides=overrides, now=now)
+    document = to_document(campaign, templates)
+    launched = Launched(campaign=campaign.name, version=version_of(document), rep=rep.email, start=start)
+    launched.warnings += _warnings(office, campaign, rep)
+    remaining = iter(people)
+    seen: set[str] = set()
+    with office.database.write() as tx:
+        if not dry_run:
+            save_version(tx, campaign.name, launched.version, document, now)
+        while batch := list(islice(remaining, BATCH)):
+            fresh = _sift(tx, office, campaign.name, batch, seen, launched)
+            enrollments, lines = _enroll(campaign, launched, rep, fresh, now, overrides)
+            if not dry_run:
+                save_people(tx, fresh)
+                insert_enrollments(tx, enrollments)
+                append(tx, lines)
+            launched.enrolled += len(enrollments)
+            progress("launching", launched.enrolled, None)
+        if not dry_run:
+            append(tx, [_left_out_line(launched, left, now) for left in launched.left_out])
+    return launched
+
+
+def _sift(
+    tx: Transaction, office: Office, campaign: str, batch: list[Person], seen: set[str], launched: Launched
+) -> list[Person]:
+    """Return those of a batch who may be in the campaign; note the others."""
+    emails = [person.email for person in batch]
+    known = read_people(tx, emails)
+    inside = {enrollment.person for enrollment in find_enrollments(tx, persons=emails, campaign=campaign)}
+    fresh = []
+    for person in batch:
+        stored = known.get(person.email)
+        reason = None
+        if person.email in seen:
+            reason = "is named twice"
+        elif person.email in inside:
+            reason = f"is in '{campaign}' already"
+        elif stored is not None and stored.opted_out is not None:
+            reason = f"opted out on {stored.opted_out:%Y-%m-%d}"
+        elif stored is not None and stored.bounced is not None:
+            reason = f"their address bounced on {stored.bounced:%Y-%m-%d}"
+        elif person.domain in office.blocked_domains:
+            reason = f"the domain {person.domain} is blocked in connector.yaml"
+        seen.add(person.email)
+        if reason is None:
+            fresh.append(person)
+        else:
+            launched.left_out.append(LeftOut(person=person.email, reason=reason))
+    return fresh
+
+
+def _enroll(
+    campaign: Campaign,
+    launched: Launched,
+    rep: Rep,
+    people: list[Person],
+    now: datetime,
+    overrides: Mapping[str, time],
+) -> tuple[list[Enrollment], list[Event]]:
+    enrollments: list[Enrollment] = []
+    lines: list[Event] = []
+    for person in people:
+        outcome = launch_one(
+            campaign,
+            id=new_id(now),
+            version=launched.version,
+            person=person.email,
+            rep=rep.email,
+            zone=zone_of(campaign.settings, sender=rep.time_zone, recipient=person.time_zone),
+            launched=now,
+            start=launched.start,
+            overrides=dict(overrides),
+        )
+        enrollments.append(outcome.enrollment)
+        lines += outcome.decisions
+    return enrollments, lines
+
+
+def _warnings(office: Office, campaign: Campaign, rep: Rep) -> list[str]:
+    mailbox = office.mailboxes.get(rep.email)
+    automatic = sum(1 for step in campaign.steps if step.mode is Mode.SEND)
+    if automatic and (mailbox is None or not mailbox.capabilities.sends):
+        sentence = f"the mailbox of {rep.name} ('{rep.mailbox}') cannot send by itself: {automatic} automatic email"
+        return [sentence + ("s become tasks" if automatic > 1 else " becomes a task")]
+    return []
+
+
+def _left_out_line(launched: Launched, left: LeftOut, now: datetime) -> Event:
+    return Event(
+        at=now,
+        kind=EventKind.LEFT_OUT,
+        person=left.person,
+        rep=launched.rep,
+        campaign=launched.campaign,
+        reason=left.reason,
+    )

@@ -1,0 +1,165 @@
+"""Composing what an intent says, from the campaign version it is pinned to and the person as known now.
+
+Lives here: `Letters`, which reads in bulk what a batch of intents needs and then composes each. Does not live here:
+templates and quoting (`content`), the outbox (`prepare`). Source: spec sequencing 7.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from connector.campaigns.model import Campaign, Step
+from connector.content.compose import Rendered, compose_follow_up, quote_header, render
+from connector.content.fields import fields_of
+from connector.content.templates import Template, parse_text
+from connector.errors import BadInput
+from connector.intents import Intent, StepType, intent_key
+from connector.people import Rep
+from connector.ports import Address, Attachment, Mail, Thread
+from connector.sequencing.enrollment import Enrollment
+from connector.store.database import Transaction
+from connector.store.enrollments import read_enrollments
+from connector.store.mails import MailState, StoredMail, read_mails
+from connector.store.people import StoredPerson, read_people
+from connector.sync.office import Office, PinnedCampaign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What one intent says. For a task that is not an email, `subject` is its name and `text` its notes."""
+
+    step: Step
+    rep: Rep
+    person: StoredPerson
+    subject: str
+    text: str
+    html: str = ""
+    #: Field prompts left for the rep to replace.
+    prompts: tuple[str, ...] = ()
+    thread: Thread | None = None
+    attachments: tuple[str, ...] = ()
+
+    def mail(self, key: str, folder: Path) -> Mail:
+        """Return it as a mail of this intent; raise `BadInput` when an attachment is not there."""
+        person = self.person.person
+        return Mail(
+            key=key,
+            sender=Address(email=self.rep.email, name=self.rep.name),
+            to=Address(email=person.email, name=f"{person.first_name} {person.last_name}".strip()),
+            subject=self.subject,
+            html=self.html,
+            text=self.text,
+            attachments=tuple(_attachment(folder, name) for name in self.attachments),
+            thread=self.thread,
+        )
+
+
+class Letters:
+    """Composes a batch of intents; reads everything it needs once."""
+
+    def __init__(self, tx: Transaction, office: Office, intents: Sequence[Intent]) -> None:
+        """Read people, enrollments and previous mails of the batch."""
+        self._office = office
+        self._pinned = {
+            (intent.campaign, intent.version): office.book.pinned(tx, intent.campaign, intent.version)
+            for intent in intents
+        }
+        self.people: Mapping[str, StoredPerson] = read_people(tx, sorted({intent.person for intent in intents}))
+        self.enrollments: Mapping[str, Enrollment] = read_enrollments(
+            tx, sorted({intent.enrollment for intent in intents})
+        )
+        self._previous = read_mails(tx, [key for intent in intents if (key := self._previous_key(intent))])
+
+    def step_of(self, intent: Intent) -> Step:
+        """Return the step an intent stands for, in the version it was made from."""
+        campaign = self._campaign(intent)
+        return campaign.steps[campaign.index_of(intent.day, intent.step) or 0]
+
+    def compose(self, intent: Intent) -> Letter:
+        """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing."""
+        rep, person, step = self._office.reps.get(intent.rep), self.people[intent.person], self.step_of(intent)
+        if rep is None:
+            raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove the person")
+        fields = fields_of(person.person, rep, person.crm_fields)
+        if step.type is not StepType.EMAIL:
+            place = f"campaign '{intent.campaign}', day {intent.day}, step {intent.step}"
+            subject = parse_text(step.name, where=place).render(fields)
+            notes = parse_text(step.notes, where=place).render(fields)
+            return Letter(step=step, rep=rep, person=person, subject=subject, text=notes)
+        template = self._template(intent, step)
+        rendered = render(template, fields, signature=rep.signature)
+        sent: StoredMail | None = None
+        if step.follow_up:
+            before = self._step_before(intent)
+            sent = self._previous.get(self._previous_key(intent) or "")
+            zone = ZoneInfo(self.enrollments[intent.enrollment].zone)
+            written = sent.sent if sent is not None and sent.sent is not None else intent.due
+            header = quote_header(written, zone, rep.name)
+            previous = self._rendered_before(intent, before, fields, rep)
+            rendered = compose_follow_up(rendered, previous, header=header)
+        return Letter(
+            step=step,
+            rep=rep,
+            person=person,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            prompts=rendered.prompts,
+            thread=_thread(sent),
+            attachments=template.attachments,
+        )
+
+    def _rendered_before(self, intent: Intent, before: Step, fields: Mapping[str, object], rep: Rep) -> Rendered:
+        """Render the previous email as its template renders, with what it quoted itself (spec sequencing 7)."""
+        own = render(self._template(intent, before), fields, signature=rep.signature)
+        if not before.follow_up or own.subject:
+            return own
+        campaign = self._campaign(intent)
+        earlier = campaign.steps[(campaign.index_of(before.day, before.step) or 0) - 1]
+        return compose_follow_up(own, self._rendered_before(intent, earlier, fields, rep), header="")
+
+    def _campaign(self, intent: Intent) -> Campaign:
+        return self._pin(intent).campaign
+
+    def _pin(self, intent: Intent) -> PinnedCampaign:
+        return self._pinned[intent.campaign, intent.version]
+
+    def _template(self, intent: Intent, step: Step) -> Template:
+        return self._pin(intent).templates[step.template or ""]
+
+    def _step_before(self, intent: Intent) -> Step:
+        campaign = self._campaign(intent)
+        return campaign.steps[(campaign.index_of(intent.day, intent.step) or 1) - 1]
+
+    def _previous_key(self, intent: Intent) -> str | None:
+        step = self.step_of(intent)
+        if not step.follow_up:
+            return None
+        before = self._step_before(intent)
+        return intent_key(intent.enrollment, intent.version, before.day, before.step)
+
+
+def _thread(sent: StoredMail | None) -> Thread | None:
+    if sent is None or sent.state is not MailState.SENT:
+        return None
+    message_id = sent.internet_message_id
+    references = sent.references if not message_id or message_id in sent.references else (*sent.references, message_id)
+    return Thread(
+        internet_message_id=message_id,
+        references=references,
+        thread_id=sent.thread_id,
+        provider_id=sent.provider_id,
+        mailbox=sent.lane.partition(":")[2],
+    )
+
+
+def _attachment(folder: Path, name: str) -> Attachment:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise BadInput(f"the attachment '{name}' is not in the project folder: put it there, or take it out")
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes())

@@ -1,0 +1,104 @@
+"""CRM tasks following our intents: which row is wanted there when an intent opens, closes, moves or is withdrawn.
+
+Lives here: the `wanted` side of `store.tasks`. Does not live here: writing it to the CRM (`crm`), reading the CRM
+(`pull`). Source: spec delivery 3 and 6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, time
+from typing import Any
+
+from connector.campaigns.model import Step
+from connector.intents import Intent, Priority, StepType
+from connector.people import Rep
+from connector.ports import TASK_SUBTYPES
+from connector.store.database import Transaction
+from connector.store.tasks import Dirty, StoredTask, read_tasks, save_tasks
+from connector.sync.office import Office, OnEnd
+from connector.tasks.subject import ActivityNames, reply_subject, task_subject
+
+_MIDNIGHT = time(0, 0)
+
+
+def opened_task(office: Office, intent: Intent, step: Step, rep: Rep, *, subject: str, description: str) -> StoredTask:
+    """Return the CRM task of an intent that the rep has before them."""
+    local = intent.due.astimezone(rep.zone)
+    # The due date is a date in the rep's zone; a clock time that matters travels as a reminder (spec delivery 3).
+    clock_matters = local.time() != _MIDNIGHT
+    wanted = {
+        "subject": _subject(office, intent, subject),
+        "closed": False,
+        "priority": step.priority.value,
+        "due_date": local.date().isoformat() if clock_matters else intent.due_date.isoformat(),
+        "reminder_at": intent.due.isoformat() if clock_matters else None,
+        "description": description,
+        "subtype": TASK_SUBTYPES[intent.type],
+    }
+    return StoredTask(
+        key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=intent.due
+    )
+
+
+def logged_mail(office: Office, intent: Intent, rep: Rep, *, subject: str, text: str, sent: datetime) -> StoredTask:
+    """Return the completed CRM task that logs a mail the connector sent (spec delivery 6)."""
+    wanted = {
+        "subject": _subject(office, intent, subject),
+        "closed": True,
+        "priority": Priority.NORMAL.value,
+        "due_date": sent.astimezone(rep.zone).date().isoformat(),
+        "description": text,
+        "subtype": TASK_SUBTYPES[StepType.EMAIL],
+    }
+    return StoredTask(key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=sent)
+
+
+def logged_reply(*, message: str, person: str, rep: Rep, subject: str, text: str, at: datetime) -> StoredTask:
+    """Return the completed CRM task that logs a reply; `message` is what identifies the mail."""
+    wanted = {
+        "subject": reply_subject(subject),
+        "closed": True,
+        "priority": Priority.NORMAL.value,
+        "due_date": at.astimezone(rep.zone).date().isoformat(),
+        "description": text,
+        "subtype": TASK_SUBTYPES[StepType.EMAIL],
+    }
+    key = hashlib.blake2b(f"reply\n{message}".encode(), digest_size=16).hexdigest()
+    return StoredTask(key=key, person=person, rep=rep.email, wanted=wanted, due=at)
+
+
+def want(tx: Transaction, key: str, now: datetime, **fields: Any) -> None:
+    """Change what is wanted of a task, if there is one."""
+    task = read_tasks(tx, [key]).get(key)
+    if task is None or task.dirty is Dirty.DELETE:
+        return
+    wanted: Mapping[str, Any] = {**task.wanted, **fields}
+    if wanted != task.wanted:
+        save_tasks(tx, [replace(task, wanted=wanted, dirty=Dirty.WRITE, due=now)])
+
+
+def withdraw(tx: Transaction, office: Office, key: str, now: datetime) -> None:
+    """Close, delete or leave the open task of an ended campaign; one the CRM never saw is not made any more."""
+    task = read_tasks(tx, [key]).get(key)
+    if task is None or task.wanted.get("closed"):
+        return
+    if task.synced is None and task.remote_id is None:
+        save_tasks(tx, [replace(task, dirty=Dirty.CLEAN)])
+    elif office.crm_rules.on_end is OnEnd.COMPLETE:
+        want(tx, key, now, closed=True)
+    elif office.crm_rules.on_end is OnEnd.DELETE:
+        save_tasks(tx, [replace(task, dirty=Dirty.DELETE, due=now)])
+
+
+def _subject(office: Office, intent: Intent, subject: str) -> str:
+    names = ActivityNames(
+        activity_type=intent.type,
+        activity_subject=subject,
+        sales_campaign_name=intent.campaign,
+        sales_campaign_day=intent.day,
+        sales_campaign_step=intent.step,
+    )
+    return task_subject(office.crm_rules.subject, names)

@@ -1,0 +1,135 @@
+"""Everything a turn of the wheel needs, gathered by `connector.app`: database, clock, reps, mailboxes, CRM, rules.
+
+Lives here: `Office`, `PacingRule`, `CampaignBook`. Does not live here: how any of it is made.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from connector.campaigns.model import Campaign
+from connector.campaigns.versions import from_document
+from connector.content.templates import Template
+from connector.people import Rep
+from connector.ports import Clock, Crm, Mailbox
+from connector.store.campaigns import read_version
+from connector.store.database import Database, Transaction
+from connector.tasks.merge import ConflictPolicy
+
+
+class TaskSync(StrEnum):
+    """Which way tasks go between us and the CRM (`salesforce.tasks`)."""
+
+    OFF = "off"
+    PUSH = "push"
+    BOTH = "both"
+
+
+class OnEnd(StrEnum):
+    """What becomes of an open CRM task when its campaign ends (`salesforce.on_end`)."""
+
+    COMPLETE = "complete"
+    DELETE = "delete"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacingRule:
+    """How fast one mailbox may send; None means no limit."""
+
+    per_second: float | None = None
+    per_minute: float | None = None
+    per_day: int | None = None
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two sends; a tenth more than the bare quotient, which was measured to overshoot."""
+        gaps = [1.1 / self.per_second if self.per_second else 0.0, 66.0 / self.per_minute if self.per_minute else 0.0]
+        return max(gaps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmRules:
+    """How the CRM is used: `salesforce:` of connector.yaml in the core's words."""
+
+    tasks: TaskSync = TaskSync.OFF
+    log_email: bool = True
+    subject: str = "{{activity_type}}: {{activity_subject}}"
+    on_end: OnEnd = OnEnd.COMPLETE
+    conflict: ConflictPolicy = field(default_factory=ConflictPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedCampaign:
+    """A campaign version with the templates it was launched with."""
+
+    campaign: Campaign
+    templates: Mapping[str, Template]
+
+
+class CampaignBook:
+    """Campaign versions by name and version, read once a process; versions never change."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._lock = threading.Lock()
+        self._pinned: dict[tuple[str, str], PinnedCampaign] = {}
+
+    def pinned(self, tx: Transaction, name: str, version: str) -> PinnedCampaign:
+        """Return a version; raise `KeyError` for one that was never launched."""
+        with self._lock:
+            known = self._pinned.get((name, version))
+            if known is None:
+                document = read_version(tx, name, version)
+                if document is None:
+                    raise KeyError(f"version {version} of campaign '{name}'")
+                campaign, templates = from_document(document)
+                known = self._pinned[name, version] = PinnedCampaign(campaign=campaign, templates=templates)
+            return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What the wheel turns on."""
+
+    database: Database
+    clock: Clock
+    reps: Mapping[str, Rep]
+    #: Rep address -> open mailbox. A rep without an entry has none that can be reached.
+    mailboxes: Mapping[str, Mailbox]
+    crm: Crm | None
+    crm_rules: CrmRules
+    #: Kind of mailbox -> pacing.
+    pacing: Mapping[str, PacingRule]
+    blocked_domains: frozenset[str]
+    #: Folder of connector.yaml; attachments are read below it.
+    folder: Path
+    #: Longest time one pass spends on sending from one mailbox, in seconds.
+    pass_seconds: float = 60.0
+    book: CampaignBook = field(default_factory=CampaignBook)
+
+    @property
+    def mirrors_tasks(self) -> bool:
+        """Whether tasks go to the CRM."""
+        return self.crm is not None and self.crm_rules.tasks is not TaskSync.OFF
+
+    def lane_of(self, rep: Rep) -> str:
+        """Return the name of a rep's mailbox lane: `gmail:ana@acme.example`."""
+        return f"{rep.mailbox}:{rep.email}"
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+        return self.clock.now()
+
+
+#: Told after each piece of work: (what, done so far, total or None).
+Progress = Callable[[str, int, int | None], None]
+
+
+def no_progress(_what: str, _done: int, _total: int | None) -> None:
+    """Tell nobody."""

@@ -1,0 +1,40 @@
+"""Pacing: how fast one mailbox may send, whatever process sends. Pure.
+
+Lives here: `seconds_to_wait`, `after_send`, `fairly`. Does not live here: the state itself (`store.lanes`).
+Source: spec delivery 2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from connector.store.lanes import Pacing
+from connector.store.mails import StoredMail
+from connector.sync.office import PacingRule
+
+
+def seconds_to_wait(pacing: Pacing, rule: PacingRule, now: datetime) -> float | None:
+    """Return how long the next send must wait, or None when the mailbox may send no more today (UTC)."""
+    if rule.per_day is not None and pacing.day == now.date() and pacing.day_count >= rule.per_day:
+        return None
+    moments = [moment for moment in (pacing.next_at, pacing.blocked_until) if moment is not None]
+    return max([0.0, *((moment - now).total_seconds() for moment in moments)])
+
+
+def after_send(pacing: Pacing, rule: PacingRule, now: datetime) -> Pacing:
+    """Return the pacing once a send has been started at `now`."""
+    count = pacing.day_count + 1 if pacing.day == now.date() else 1
+    return replace(pacing, next_at=now + timedelta(seconds=rule.spacing), day=now.date(), day_count=count)
+
+
+def fairly(mails: Iterable[StoredMail]) -> list[StoredMail]:
+    """Return mails so that campaigns take turns, each campaign's in order of due time."""
+    turns: Counter[str] = Counter()
+    ranked: list[tuple[int, datetime, str, StoredMail]] = []
+    for mail in sorted(mails, key=lambda mail: (mail.due, mail.key)):
+        ranked.append((turns[mail.campaign], mail.due, mail.key, mail))
+        turns[mail.campaign] += 1
+    return [mail for *_, mail in sorted(ranked, key=lambda entry: entry[:3])]

@@ -1,0 +1,160 @@
+"""Preparing: what is due is checked, composed and put before the rep or into an outbox, in batches.
+
+Lives here: `prepare`. A task opens here, whatever the CRM or the mailbox can do at the moment: they follow by their
+outboxes. Does not live here: calling a service (`drain`, `crm`). Source: spec delivery 1, sequencing 5 and 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from connector.capabilities import MailboxCapabilities
+from connector.content.links import compose_link
+from connector.errors import BadInput
+from connector.events import Event, EventKind
+from connector.intents import Intent, IntentState, Mode, StepType
+from connector.people import Rep
+from connector.store.intents import StoredIntent, read_unprepared, save_intents
+from connector.store.ledger import append
+from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
+from connector.store.people import StoredPerson
+from connector.store.tasks import StoredTask, save_tasks
+from connector.sync.crm import fetch_template_fields
+from connector.sync.letters import Letter, Letters
+from connector.sync.mirror import opened_task
+from connector.sync.office import Office
+from connector.sync.record import enrollment_fact, intent_fact, record
+
+#: Intents a transaction.
+BATCH = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class _Prepared:
+    """What one batch comes to, written at once."""
+
+    intents: list[StoredIntent] = field(default_factory=list)
+    mails: list[StoredMail] = field(default_factory=list)
+    tasks: list[StoredTask] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)
+    #: Facts that end an enrollment instead.
+    ended: list[Event] = field(default_factory=list)
+
+
+def prepare(office: Office, now: datetime) -> int:
+    """Prepare every due intent; return how many were looked at."""
+    seen = 0
+    while count := _prepare_batch(office, now):
+        seen += count
+    return seen
+
+
+def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPerson, now: datetime) -> Event | None:
+    """Return the fact that ends an enrollment at the moment of delivery, or None (spec sequencing 5)."""
+    enrollment = letters.enrollments[intent.enrollment]
+    if person.opted_out is not None:
+        return enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason="the person opted out before delivery")
+    if intent.type is StepType.EMAIL and person.bounced is not None:
+        status = "an earlier mail"
+        return enrollment_fact(enrollment, EventKind.BOUNCED, now, reason="the address bounced before", status=status)
+    if intent.type is StepType.EMAIL and person.person.domain in office.blocked_domains:
+        reason = f"the domain {person.person.domain} is blocked in connector.yaml"
+        return enrollment_fact(enrollment, EventKind.FAILED, now, reason=reason)
+    return None
+
+
+def _prepare_batch(office: Office, now: datetime) -> int:
+    fetch_template_fields(office, now, BATCH)
+    with office.database.write() as tx:
+        batch = read_unprepared(tx, now, BATCH)
+        letters = Letters(tx, office, [stored.intent for stored in batch])
+        prepared = _Prepared()
+        for stored in batch:
+            _prepare_one(office, letters, stored, now, prepared)
+        save_intents(tx, prepared.intents)
+        insert_mails(tx, prepared.mails)
+        save_tasks(tx, prepared.tasks)
+        append(tx, prepared.told)
+        record(tx, office, prepared.ended, now)
+    return len(batch)
+
+
+def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: datetime, to: _Prepared) -> None:
+    intent = stored.intent
+    person = letters.people[intent.person]
+    if (fact := stop_fact(office, letters, intent, person, now)) is not None:
+        to.ended.append(fact)
+        # Prepared, so that an end the campaign's settings do not act on cannot come round for ever.
+        to.intents.append(replace(stored, state=IntentState.BLOCKED, prepared=True, problem=fact.reason))
+        return
+    if intent.mode is Mode.SEND and person.held is not None:
+        problem = f"a mail about {intent.person} could not be classified: read it, then 'connector resume' or 'remove'"
+        to.intents.append(replace(stored, state=IntentState.HELD, prepared=True, problem=problem))
+        to.told.append(intent_fact(stored, EventKind.HELD, now, reason=problem))
+        return
+    try:
+        letter = letters.compose(intent)
+    except BadInput as error:
+        _block(stored, str(error), now, to)
+        return
+    if intent.mode is Mode.SEND and letter.prompts:
+        _block(stored, f"the field prompt '{letter.prompts[0]}' was not replaced, and nobody reads it first", now, to)
+        return
+    mailbox = office.mailboxes.get(letter.rep.email)
+    can = None if mailbox is None else mailbox.capabilities
+    if intent.mode is Mode.SEND and can is not None and can.sends:
+        to.mails.append(_mail(office, stored, letter, MailAction.SEND))
+        to.intents.append(replace(stored, prepared=True, subject=letter.subject))
+        return
+    _open_task(office, stored, letter, can, now, to)
+
+
+def _block(stored: StoredIntent, problem: str, now: datetime, to: _Prepared) -> None:
+    to.intents.append(replace(stored, state=IntentState.BLOCKED, prepared=True, problem=problem))
+    to.told.append(intent_fact(stored, EventKind.BLOCKED, now, reason=problem))
+
+
+def _open_task(
+    office: Office, stored: StoredIntent, letter: Letter, can: MailboxCapabilities | None, now: datetime, to: _Prepared
+) -> None:
+    intent, description = stored.intent, letter.text
+    reason = "the step is a task"
+    if intent.mode is Mode.SEND:
+        reason = f"the mailbox '{letter.rep.mailbox}' cannot send by itself, so {letter.rep.name} sends it"
+    if intent.type is StepType.EMAIL:
+        if can is not None and can.drafts:
+            to.mails.append(_mail(office, stored, letter, MailAction.DRAFT))
+        else:
+            description = _compose_address(letter.rep, letter) + "\n\n" + letter.text
+    if office.mirrors_tasks:
+        task = opened_task(office, intent, letter.step, letter.rep, subject=letter.subject, description=description)
+        to.tasks.append(task)
+    to.intents.append(replace(stored, state=IntentState.OPEN, prepared=True, subject=letter.subject))
+    to.told.append(intent_fact(stored, EventKind.TASK_OPENED, now, reason=reason, subject=letter.subject))
+
+
+def _compose_address(rep: Rep, letter: Letter) -> str:
+    """Return the addresses that open a compose window, for a mailbox without drafts (spec delivery 4)."""
+    to, links = letter.person.person.email, []
+    for client in ("gmail", "outlook"):
+        link = compose_link(client, rep_email=rep.email, to=to, subject=letter.subject, text=letter.text)
+        links.append(
+            f"Write it in {client.title()}: {link.address}" + (f"\n({link.left_out})" if link.left_out else "")
+        )
+    return "\n".join(links)
+
+
+def _mail(office: Office, stored: StoredIntent, letter: Letter, action: MailAction) -> StoredMail:
+    intent = stored.intent
+    return StoredMail(
+        key=intent.key,
+        lane=office.lane_of(letter.rep),
+        action=action,
+        state=MailState.WANTED,
+        due=intent.due,
+        person=intent.person,
+        campaign=intent.campaign,
+        recipient=letter.person.person.email,
+        subject=letter.subject,
+    )

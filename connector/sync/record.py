@@ -1,0 +1,131 @@
+"""Recording facts: append them to the ledger, let the sequencer decide, and carry the consequences, in one transaction.
+
+Lives here: `record`, the only way an enrollment ever changes after its launch, and what an end or a pause does to an
+intent that was not carried out. Does not live here: where facts come from (`pull`, `drain`, `actions`).
+Source: spec sequencing 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+from connector.events import Event, EventKind
+from connector.intents import CLOSED_STATES, IntentEvent, IntentState
+from connector.sequencing.enrollment import END_CAUSES, Enrollment, EnrollmentState
+from connector.sequencing.sequencer import decide
+from connector.store.database import Transaction
+from connector.store.enrollments import read_enrollments, update_enrollments
+from connector.store.intents import StoredIntent, insert_intents, move_intent, read_intents
+from connector.store.ledger import append
+from connector.store.mails import MailState, change_mail, read_mails
+from connector.sync.mirror import want, withdraw
+from connector.sync.office import Office
+
+
+def record(tx: Transaction, office: Office, events: Sequence[Event], now: datetime) -> None:
+    """Write facts down and do all that follows from them."""
+    append(tx, events)
+    of_enrollment = sorted((event for event in events if event.enrollment), key=lambda event: event.enrollment or "")
+    grouped = {key: list(group) for key, group in groupby(of_enrollment, key=lambda event: event.enrollment or "")}
+    before = read_enrollments(tx, list(grouped))
+    changed: list[Enrollment] = []
+    for key, old in before.items():
+        if old.has_ended:
+            continue
+        version = next(
+            (str(event.data["version"]) for event in grouped[key] if event.kind is EventKind.MIGRATED), old.version
+        )
+        campaign = office.book.pinned(tx, old.campaign, version).campaign
+        outcome = decide(campaign, old, grouped[key], now)
+        insert_intents(tx, outcome.intents)
+        append(tx, outcome.decisions)
+        if outcome.enrollment != old:
+            changed.append(outcome.enrollment)
+    update_enrollments(tx, changed)
+    for enrollment in changed:
+        if enrollment.intent is None:
+            continue
+        if enrollment.has_ended:
+            _withdraw_intent(tx, office, enrollment, now)
+        elif enrollment.state is EnrollmentState.PAUSED and before[enrollment.id].state is not EnrollmentState.PAUSED:
+            _hold_intent(tx, enrollment.intent, now)
+
+
+def end_task(
+    tx: Transaction, office: Office, stored: StoredIntent, event: IntentEvent, now: datetime, *, at: datetime, by: str
+) -> None:
+    """Complete or skip what a person had before them: the campaign moves on, the CRM task closes.
+
+    `at` is when it was done, `by` how ("by sending it", "in the CRM"). Raises `ValueError` if it is closed already.
+    """
+    move_intent(tx, stored.intent.key, event)
+    kind = EventKind.COMPLETED if event is IntentEvent.COMPLETE else EventKind.SKIPPED
+    want(tx, stored.intent.key, now, closed=True)
+    record(tx, office, [intent_fact(stored, kind, at, by=by)], now)
+
+
+def intent_fact(stored: StoredIntent, kind: EventKind, at: datetime, *, reason: str = "", **data: object) -> Event:
+    """Return a fact about an intent, with its place in the campaign for the sentence."""
+    intent = stored.intent
+    return Event(
+        at=at,
+        kind=kind,
+        enrollment=intent.enrollment,
+        person=intent.person,
+        rep=intent.rep,
+        campaign=intent.campaign,
+        intent=intent.key,
+        reason=reason,
+        data={"day": intent.day, "step": intent.step, "type": intent.type.value, **data},
+    )
+
+
+def enrollment_fact(
+    enrollment: Enrollment, kind: EventKind, at: datetime, *, reason: str = "", **data: object
+) -> Event:
+    """Return a fact about an enrollment."""
+    return Event(
+        at=at,
+        kind=kind,
+        enrollment=enrollment.id,
+        person=enrollment.person,
+        rep=enrollment.rep,
+        campaign=enrollment.campaign,
+        reason=reason,
+        data=data,
+    )
+
+
+def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, now: datetime) -> None:
+    """Cancel what an ended enrollment has not carried out; a mail being sent this instant is left to `drain`."""
+    key = enrollment.intent or ""
+    stored = read_intents(tx, [key]).get(key)
+    if stored is None or stored.state in CLOSED_STATES or stored.state is IntentState.DELIVERING:
+        return
+    reason = f"campaign has ended: {END_CAUSES[enrollment.state]}"
+    move_intent(tx, key, IntentEvent.CANCEL, problem=reason)
+    facts = [intent_fact(stored, EventKind.CANCELLED, now, reason=reason)]
+    mail = read_mails(tx, [key]).get(key)
+    if mail is not None and mail.state is MailState.WANTED:
+        change_mail(tx, key, state=MailState.CANCELLED)
+    elif mail is not None and mail.state is MailState.PRESENT and mail.edited:
+        change_mail(tx, key, state=MailState.LEFT)
+        facts.append(intent_fact(stored, EventKind.DRAFT_LEFT, now, reason=reason))
+    elif mail is not None and mail.state is MailState.PRESENT:
+        change_mail(tx, key, state=MailState.UNWANTED, due=now)
+    append(tx, facts)
+    withdraw(tx, office, key, now)
+
+
+def _hold_intent(tx: Transaction, key: str, now: datetime) -> None:
+    """Hold what a pause caught before it was carried out; a task the rep has already stays with them."""
+    stored = read_intents(tx, [key]).get(key)
+    if stored is None or stored.state not in (IntentState.DUE, IntentState.BLOCKED):
+        return
+    move_intent(tx, key, IntentEvent.HOLD, problem="the campaign is paused")
+    mail = read_mails(tx, [key]).get(key)
+    if mail is not None and mail.state is MailState.WANTED:
+        change_mail(tx, key, state=MailState.CANCELLED)
+    append(tx, [intent_fact(stored, EventKind.HELD, now, reason="the campaign is paused")])

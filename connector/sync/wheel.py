@@ -1,0 +1,208 @@
+"""One turn of the wheel: pull, record, decide, deliver.
+
+Lives here: `turn`, the order of its parts and its report. Does not live here: any of the parts.
+Source: spec delivery 1 and 2, interfaces 2 (`sync`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from connector.errors import Reconnect
+from connector.intents import IntentState
+from connector.people import Rep
+from connector.store import enrollments, intents, mails, tasks
+from connector.store.cursors import read_cursor, save_cursor
+from connector.store.intents import find_intents
+from connector.sync.crm import push_tasks
+from connector.sync.drain import Drained, drain
+from connector.sync.office import Office, Progress, no_progress
+from connector.sync.prepare import prepare
+from connector.sync.pull import Pulled, pull_crm, pull_mailbox
+from connector.sync.tick import tick
+
+#: Mailboxes worked at a time; each is one lane, so no mailbox ever has more than one worker.
+MAILBOXES_AT_A_TIME = 16
+
+#: Rounds of decide and deliver in one pass: a mail that goes out can make the next step due at once.
+_ROUNDS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """What one pass came to."""
+
+    pulled: Counter[str] = field(default_factory=Counter)
+    made: Counter[str] = field(default_factory=Counter)
+    delivered: Counter[str] = field(default_factory=Counter)
+    needs_attention: list[str] = field(default_factory=list)
+    api_calls: Counter[str] = field(default_factory=Counter)
+    reconnect: list[Reconnect] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as interfaces 2 says it."""
+        return {
+            "pulled": dict(sorted(self.pulled.items())),
+            "intents": {"send": self.made["send"], "task": self.made["task"]},
+            "delivered": dict(sorted(self.delivered.items())),
+            "needs_attention": list(self.needs_attention),
+            "api_calls": {name: self.api_calls[name] for name in ("salesforce", "gmail", "outlook")},
+        }
+
+    @property
+    def exit_status(self) -> int:
+        """0 done, 1 something needs attention, 4 an account must be reconnected."""
+        if self.reconnect:
+            return Reconnect.exit_status
+        return 1 if self.needs_attention else 0
+
+
+def turn(office: Office, *, only: str | None = None, progress: Progress = no_progress) -> Turn:
+    """Turn the wheel once; raise `Busy` if another pass is running on this database.
+
+    `only` is the name of the CRM or of a kind of mailbox. What one account cannot do never stops another.
+    """
+    report = Turn()
+    with office.database.only_one("sync"):
+        before = _calls(office)
+        _pull(office, only, report, progress)
+        for _ in range(_ROUNDS):
+            now = office.now()
+            made = tick(office, now)
+            prepared = prepare(office, now)
+            drained = _drain(office, only, progress)
+            _add_drained(report, drained)
+            if not made and not prepared and not any(one.sent or one.drafts for one in drained):
+                break
+        _push(office, only, report, progress)
+        _note_attention(office, report)
+        _note_budget(office)
+        for name, calls in _calls(office).items():
+            report.api_calls[name] += calls - before[name]
+    return report
+
+
+def plan_turn(office: Office) -> Turn:
+    """Return what a pass would make and deliver now, without calling or changing anything."""
+    now = office.now()
+    report = Turn()
+    with office.database.read() as tx:
+        due, _ = enrollments.count_due(tx, now)
+        for stored in intents.read_unprepared(tx, now, most=1_000_000):
+            report.made[stored.intent.mode.value] += 1
+        for (lane, action), (count, _oldest) in mails.count_waiting(tx, now).items():
+            report.delivered[f"{action} by {lane}"] += count
+        waiting, _ = tasks.count_dirty(tx, now)
+    if waiting:
+        report.delivered["CRM tasks"] = waiting
+    for mode, count in _modes_due(office, due).items():
+        report.made[mode] += count
+    return report
+
+
+def _modes_due(office: Office, due: int) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    with office.database.read() as tx:
+        for enrollment in enrollments.read_due(tx, office.now(), due):
+            campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
+            counts[campaign.steps[enrollment.position].mode.value] += 1
+    return counts
+
+
+def _pull(office: Office, only: str | None, report: Turn, progress: Progress) -> None:
+    pulled: list[Pulled] = []
+    if office.crm is not None and office.mirrors_tasks and only in (None, office.crm.capabilities.name):
+        progress("reading the CRM", 0, 1)
+        pulled.append(pull_crm(office))
+        progress("reading the CRM", 1, 1)
+    reps = [rep for rep in _reps(office, only) if office.mailboxes[rep.email].capabilities.incoming]
+    pulled += _each("reading mailboxes", reps, lambda rep: pull_mailbox(office, rep), progress)
+    for one in pulled:
+        report.pulled.update(one.counts)
+        report.needs_attention += one.attention
+        if one.reconnect is not None:
+            report.reconnect.append(one.reconnect)
+
+
+def _drain(office: Office, only: str | None, progress: Progress) -> list[Drained]:
+    with office.database.read() as tx:
+        waiting = set(mails.lanes_waiting(tx, office.now()))
+    reps = [rep for rep in _reps(office, only) if office.lane_of(rep) in waiting]
+    return _each("delivering to mailboxes", reps, lambda rep: drain(office, rep), progress)
+
+
+def _add_drained(report: Turn, drained: Iterable[Drained]) -> None:
+    for one in drained:
+        report.delivered.update({"sent": one.sent, "drafts": one.drafts, "drafts_deleted": one.deleted})
+        report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
+        if one.reconnect is not None and all(known.account != one.reconnect.account for known in report.reconnect):
+            report.reconnect.append(one.reconnect)
+
+
+def _push(office: Office, only: str | None, report: Turn, progress: Progress) -> None:
+    if office.crm is None or only not in (None, office.crm.capabilities.name):
+        return
+    progress("writing to the CRM", 0, None)
+    pushed = push_tasks(office)
+    report.delivered.update({"tasks": pushed.written, "tasks_deleted": pushed.deleted})
+    report.needs_attention += [sentence for sentence in pushed.attention if sentence not in report.needs_attention]
+    if pushed.reconnect is not None and all(known.account != pushed.reconnect.account for known in report.reconnect):
+        report.reconnect.append(pushed.reconnect)
+
+
+def _note_attention(office: Office, report: Turn) -> None:
+    """List what waits for a person, whether it began in this pass or before."""
+    stuck = (IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED, IntentState.UNKNOWN)
+    with office.database.read() as tx:
+        for stored in find_intents(tx, states=stuck):
+            intent = stored.intent
+            if stored.problem == "the campaign is paused":
+                continue
+            place = f"{intent.person} ('{intent.campaign}', day {intent.day}, step {intent.step})"
+            sentence = f"{place} is {stored.state}: {stored.problem or 'no reason was noted'}"
+            report.needs_attention.append(sentence)
+        report.needs_attention += [
+            f"the task for {task.person} is not in the CRM as it should be: {task.problem}"
+            for task in tasks.read_problems(tx)
+        ]
+
+
+def _note_budget(office: Office) -> None:
+    """Keep what the CRM last said of its daily budget, for `status`; written only when it changed."""
+    if office.crm is None or office.crm.budget is None:
+        return
+    said = "{}/{}".format(*office.crm.budget)
+    with office.database.write() as tx:
+        if read_cursor(tx, "budget") != said:
+            save_cursor(tx, "budget", said, office.now())
+
+
+def _each(what: str, reps: Sequence[Rep], work: Callable[[Rep], T], progress: Progress) -> list[T]:
+    """Run work for each rep, mailboxes side by side."""
+    if not reps:
+        return []
+    results: list[T] = []
+    with ThreadPoolExecutor(max_workers=min(MAILBOXES_AT_A_TIME, len(reps)), thread_name_prefix="mailbox") as pool:
+        for result in pool.map(work, reps):
+            results.append(result)
+            progress(what, len(results), len(reps))
+    return results
+
+
+def _reps(office: Office, only: str | None) -> list[Rep]:
+    return [rep for email, rep in office.reps.items() if email in office.mailboxes and only in (None, rep.mailbox)]
+
+
+def _calls(office: Office) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    for mailbox in office.mailboxes.values():
+        calls[mailbox.capabilities.name] += mailbox.calls
+    if office.crm is not None:
+        calls[office.crm.capabilities.name] += office.crm.calls
+    return calls
