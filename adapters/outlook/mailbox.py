@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -28,7 +27,6 @@ from adapters.outlook.messages import (
     message_body,
     quoted,
     received_mail,
-    recipients,
     saved_at,
     sent_mail,
     stamp_of,
@@ -36,6 +34,7 @@ from adapters.outlook.messages import (
     was_never_sent,
 )
 from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
+from adapters.outlook.sightings import Sighting, judged, resembles
 from connector.capabilities import MailboxCapabilities
 from connector.errors import AdapterError, OutcomeUnknown, Refused, Unsupported
 from connector.ports import (
@@ -86,15 +85,6 @@ _PAGES = 5
 
 #: How far two clocks may differ: the beginning of a watch is set back by it.
 _OVERLAP = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sighting:
-    """A message that may be the one looked for."""
-
-    where: Whereabouts
-    message: Mapping[str, Any]
-    matched_by: str
 
 
 class OutlookMailbox:
@@ -254,14 +244,14 @@ class OutlookMailbox:
             strong = {"stored id": _stored(trace.draft), **strong}
         answers = self._session.read_batch(strong)
         seen = self._sightings(answers, strong)
-        found = _judged(seen, trace)
+        found = judged(seen, trace)
         if found and found.where is not Whereabouts.DISCARDED:
             return found
         weak = self._weak(trace)
         answers = self._session.read_batch(weak)
         listed, searched = self._resembling(answers.pop(_SENT_SINCE), trace)
         seen += self._sightings(answers, weak) + listed
-        if found := _judged(seen, trace):
+        if found := judged(seen, trace):
             return found
         searched = searched and not any(_unread(answer) for answer in answers.values())
         # A draft that was there leaves Drafts for Sent Items or for the bins. In neither it is most likely on its way
@@ -280,7 +270,7 @@ class OutlookMailbox:
             weak["Message-ID"] = _list("/messages", same)
         return weak
 
-    def _resembling(self, answer: Any, trace: Trace) -> tuple[list[_Sighting], bool]:
+    def _resembling(self, answer: Any, trace: Trace) -> tuple[list[Sighting], bool]:
         """Return what was sent to this person in the conversation or under this subject, without another's stamp.
 
         It is compared here, because Graph cannot filter by recipient, and a filter by conversation bears no order.
@@ -294,15 +284,15 @@ class OutlookMailbox:
             messages += _messages(answer)
         messages.sort(key=lambda message: sent_mail(message).at)
         found = [
-            _Sighting(where=Whereabouts.SENT, message=message, matched_by=matched_by)
+            Sighting(where=Whereabouts.SENT, message=message, matched_by=matched_by)
             for message in messages
-            if (matched_by := _resembles(message, trace))
+            if (matched_by := resembles(message, trace))
         ]
         return found, not isinstance(answer, AdapterError) and "@odata.nextLink" not in answer
 
-    def _sightings(self, answers: Mapping[str, Any], asked: Mapping[str, str]) -> list[_Sighting]:
+    def _sightings(self, answers: Mapping[str, Any], asked: Mapping[str, str]) -> list[Sighting]:
         return [
-            _Sighting(where=self._where(message, purged=_PURGED in asked[name]), message=message, matched_by=name)
+            Sighting(where=self._where(message, purged=_PURGED in asked[name]), message=message, matched_by=name)
             for name in asked
             if name in answers
             for message in sorted(_messages(answers[name]), key=lambda message: str(message.get("sentDateTime")))
@@ -473,50 +463,6 @@ def _messages(answer: Any) -> Sequence[Mapping[str, Any]]:
 def _unread(answer: Any) -> bool:
     """Tell whether a look-up could not be made; that there is no such item is an answer."""
     return isinstance(answer, AdapterError) and not isinstance(answer, ItemGone)
-
-
-def _is_to(message: Mapping[str, Any], trace: Trace) -> bool:
-    return trace.to.lower() in recipients(message)
-
-
-def _resembles(message: Mapping[str, Any], trace: Trace) -> str:
-    """Return the weak key by which a sent mail may be the one looked for, or "" if it is not."""
-    if stamp_of(message) not in (None, trace.key) or not _is_to(message, trace):
-        return ""
-    if trace.draft and trace.draft.thread_id and message.get("conversationId") == trace.draft.thread_id:
-        return "conversation, recipient and time"
-    return "recipient, subject and time" if _same_subject(message, trace) else ""
-
-
-def _same_subject(message: Mapping[str, Any], trace: Trace) -> bool:
-    return " ".join((message.get("subject") or "").split()).casefold() == " ".join(trace.subject.split()).casefold()
-
-
-def _judged(seen: Sequence[_Sighting], trace: Trace) -> Found | None:
-    """Choose among sightings: sent, draft, waiting to go, sent to somebody else, discarded; each in the order of keys.
-
-    A forward copies the stamp: so a sent mail to somebody else counts only if there is no draft, and only a draft with
-    this recipient and subject is left over from a lost answer.
-    """
-    sent = [s for s in seen if s.where is Whereabouts.SENT]
-    sent_here = [s for s in sent if s.matched_by == "stored id" or _is_to(s.message, trace)]
-    drafts = [s for s in seen if s.where is Whereabouts.DRAFT]
-    waiting = [s for s in seen if s.where is Whereabouts.SCHEDULED]
-    discarded = [s for s in seen if s.where is Whereabouts.DISCARDED]
-    chosen = next(iter((*sent_here, *drafts, *waiting, *sent, *discarded)), None)
-    if chosen is None:
-        return None
-    others = {s.message["id"]: s.message for s in drafts if s.message["id"] != chosen.message["id"]}
-    extra = tuple(
-        draft_ref(message) for message in others.values() if _is_to(message, trace) and _same_subject(message, trace)
-    )
-    return Found(
-        where=chosen.where,
-        draft=draft_ref(chosen.message) if chosen.where is Whereabouts.DRAFT else None,
-        sent=sent_mail(chosen.message) if chosen.where is Whereabouts.SENT else None,
-        matched_by=chosen.matched_by,
-        extra=extra,
-    )
 
 
 def _cursor(at: datetime, links: Mapping[str, str]) -> str:

@@ -133,7 +133,8 @@ def translate(status: int, body: Any, *, account: str, after: timedelta | None =
     code = codes[0] if codes else str(status)
     inner = error.get("innerError") or error.get("innererror") or {}
     request = inner.get("request-id") if isinstance(inner, Mapping) else None
-    said = str(error.get("message", "")).strip() or "no reason was given"
+    # What is said about a token may quote it.
+    said = "the token was not accepted" if status == 401 else str(error.get("message") or "no reason was given").strip()
     means = meaning(status, codes)
     sentence = f"Outlook answered {status} {code} for {account}: {said}" + (f" (request {request})" if request else "")
     sentence += _ADVICE.get(means, "")

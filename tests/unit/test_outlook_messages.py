@@ -108,8 +108,9 @@ def test_errors_by_what_they_ask_of_us(status, code, inner, kind):
     translated = translate(status, {"error": error}, account="outlook:max@acme.example")
     assert type(translated) is kind
     assert translated.code == (inner or code)
+    said = "the token was not accepted" if status == 401 else "Sorry."
     assert str(translated).startswith(
-        f"Outlook answered {status} {inner or code} for outlook:max@acme.example: Sorry. (request r-1)"
+        f"Outlook answered {status} {inner or code} for outlook:max@acme.example: {said} (request r-1)"
     )
     assert ("connect it again" in str(translated)) is (kind is Reconnect)
 
