@@ -44,7 +44,10 @@ _MODIFY = _scopes("modify")
 
 #: Query parameters every method takes.
 _COMMON = frozenset(
-    ("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser")
+    (
+        *("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"),
+        *("uploadType", "upload_protocol"),
+    )
 )
 
 #: Known names of the JSON messages, so that unknown ones are refused.
