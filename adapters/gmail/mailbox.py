@@ -156,7 +156,9 @@ class GmailMailbox:
                 code="attachments_too_large",
             )
         message = {"raw": encode_raw(to_bytes(mail, date=self._clock.now()))}
-        thread = mail.thread.thread_id if mail.thread and mail.thread.mailbox == self._rep.email else None
+        # A thread id means nothing in another rep's mailbox; there the References alone join the thread.
+        own = mail.thread is not None and (mail.thread.mailbox or "").lower() == self._rep.email.lower()
+        thread = mail.thread.thread_id if mail.thread is not None and own else None
         try:
             made = self._create(message | ({"threadId": thread} if thread else {}), mail.key)
         except Refused as refused:

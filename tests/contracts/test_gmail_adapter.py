@@ -22,6 +22,7 @@ from adapters.gmail import adapter
 from adapters.gmail import mailbox as gmail_mailbox
 from adapters.gmail.account import GoogleAccount
 from adapters.gmail.messages import decode_raw
+from adapters.gmail.transport import Transport
 from adapters.sandbox import Sandbox
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 from connector.ports import (
@@ -249,13 +250,45 @@ def test_an_error_that_google_never_documented_is_still_a_sentence(opened, body)
     assert raised.value.code == "418"
 
 
-def test_an_effect_is_sent_again_only_after_a_401_that_a_new_token_mends(tmp_path, opened):
-    # A given token cannot be renewed: one request. (Renewal is shown with the service account below.)
+class RenewableToken:
+    """A grant whose token gets a new number each time."""
+
+    def __init__(self) -> None:
+        self.number = 1
+
+    def token(self) -> str:
+        return f"token-{self.number}"
+
+    def renew(self) -> bool:
+        self.number += 1
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("statuses", "tokens"),
+    [
+        ([200], ["token-1"]),
+        ([401, 200], ["token-1", "token-2"]),
+        ([401, 401], ["token-1", "token-2"]),
+        ([503], ["token-1"]),
+        ([403], ["token-1"]),
+        ([404], ["token-1"]),
+    ],
+)
+def test_a_request_is_repeated_once_after_a_401_and_after_nothing_else(statuses, tokens):
+    transport = Transport(RenewableToken())
     with responses.RequestsMock() as wire:
-        wire.post(f"{ME}/drafts/send", status=401, json=google_error(401, "authError"))
-        with pytest.raises(Reconnect):
-            opened().send_draft(DraftRef(draft_id="r1"), KEY)
-        assert len(wire.calls) == 1
+        for status in statuses:
+            wire.post(f"{ME}/drafts/send", status=status)
+        meta, _ = transport.request(f"{ME}/drafts/send", "POST", "{}")
+        sent = [call.request.headers["authorization"] for call in wire.calls]
+    transport.close()
+    assert meta.status == statuses[-1]
+    assert sent == [f"Bearer {token}" for token in tokens]
+    assert transport.calls == len(tokens)
 
 
 # ------------------------------------------------------------------------------------------ what is sent
@@ -465,6 +498,17 @@ def test_an_edited_draft_that_lost_its_stamp_and_its_id_is_still_found(sandbox, 
     assert (found.where, found.matched_by) == (Whereabouts.DRAFT, "recipient_subject_time")
     (saved,) = (change for change in delegated.pull_mail(cursor).changes if isinstance(change, DraftSaved))
     assert (saved.key, saved.draft.draft_id) == (None, found.draft.draft_id)
+
+
+def test_drafts_that_only_look_alike_are_never_reported_as_left_over(sandbox, delegated):
+    sandbox.act("mail_settings", gmail_edit_drops_stamp=True, gmail_edit_changes_draft_id=True)
+    ours, another = a_mail(), a_mail(key="e" * 32)
+    ref = delegated.create_draft(ours)
+    delegated.create_draft(another)
+    for mail in (ours, another):
+        sandbox.act("rep_edits_draft", key=mail.key, body="<p>My own words</p>")
+    found = delegated.find(trace(ours, ref))
+    assert (found.where, found.matched_by, found.extra) == (Whereabouts.DRAFT, "recipient_subject_time", ())
 
 
 def test_a_draft_that_the_rep_scheduled_is_neither_discarded_nor_sent_until_it_goes(sandbox, delegated):
