@@ -8,7 +8,6 @@ Source: spec interfaces 1, reference apis 1.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -91,7 +90,7 @@ class SalesforceAccount(AccountModel):
             )
         missing = [key for key in needed if not getattr(self, key)]
         if missing:
-            raise ValueError(f"auth: {self.auth} also needs {_listed(missing)}")
+            raise ValueError(f"auth: {self.auth} also needs {' and '.join(missing)}")
         if self.auth == "client_credentials" and self.login_url is None:
             if self.domain is None:
                 raise ValueError("auth: client_credentials also needs domain (the org's My Domain) or login_url")
@@ -106,10 +105,6 @@ class SalesforceAccount(AccountModel):
     def sign_in_url(self) -> str:
         """Address of the org's sign-in, without a trailing slash."""
         return self.login_url or f"https://{self.domain}.salesforce.com"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(names)
 
 
 #: Whose value wins when both sides changed a field: Salesforce's, ours, or the one changed last.

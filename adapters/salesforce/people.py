@@ -90,9 +90,9 @@ class People:
             if row["IsConverted"] and row["ConvertedContactId"]:
                 contacts[long_id(row["Id"])] = long_id(row["ConvertedContactId"])
             else:
-                people[long_id(row["Id"])] = to_person(row, LEAD, self._shown(LEAD, fields))
+                people[long_id(row["Id"])] = to_person(row, LEAD, fields)
         for row in self._select(CONTACT, fields, "Id IN {values}", sorted(set(contacts.values()))):
-            people[long_id(row["Id"])] = to_person(row, CONTACT, self._shown(CONTACT, fields))
+            people[long_id(row["Id"])] = to_person(row, CONTACT, fields)
         for one, forms in asked.items():
             person = people.get(contacts.get(one, one))
             for form in forms:
@@ -104,7 +104,7 @@ class People:
             for row in self._select(kind, fields, where, wanted):
                 matches = found.get(str(row["Email"]).lower())
                 if matches is not None:
-                    matches.append(to_person(row, kind, self._shown(kind, fields)))
+                    matches.append(to_person(row, kind, fields))
 
     def _select(
         self, kind: _Kind, fields: Sequence[str], where: str, values: Sequence[str]
@@ -169,15 +169,13 @@ class People:
         if kind not in ("", CONTACT.name, LEAD.name):
             raise Refused("a list view is named by its id, or as Lead/<id> or Contact/<id>", code="source")
         _check_id(view, "00B", "list view")
-        kinds = [kind] if kind else [CONTACT.name, LEAD.name]
-        for last, one in zip((*([False] * (len(kinds) - 1)), True), kinds, strict=True):
-            try:
-                return self._pages_of_list_view(one, view)
-            except Refused:
-                # The id does not say of which object the view is.
-                if last:
-                    raise
-        return []
+        if kind:
+            return self._pages_of_list_view(kind, view)
+        try:
+            return self._pages_of_list_view(CONTACT.name, view)
+        except Refused:
+            # The id does not say of which object the view is.
+            return self._pages_of_list_view(LEAD.name, view)
 
     def _pages_of_list_view(self, kind: str, view: str) -> list[str]:
         ids: list[str] = []
@@ -266,7 +264,7 @@ class People:
 
 
 def to_person(row: Mapping[str, Any], kind: _Kind, fields: Sequence[str]) -> CrmPerson:
-    """Return a row as a value; `fields` are those that were asked for and that the org shows."""
+    """Return a row as a value; of `fields`, those the org lacks or hides are None, as if they were empty."""
     return CrmPerson(
         id=long_id(row["Id"]),
         kind=kind.name.lower(),

@@ -137,17 +137,30 @@ def _checked_id(value: Any, what: str) -> str | None:
     return str(value)
 
 
+def _named(names: Mapping[Any, str], value: Any, what: str) -> str | None:
+    if value is None:
+        return None
+    if value not in names:
+        raise Refused(f"Salesforce has no {what} for '{value}'", code="unknown_value")
+    return names[value]
+
+
+def _given(name: str, value: str | None) -> dict[str, Any]:
+    """Return the field, or nothing: Salesforce fills these by itself and does not let them be cleared."""
+    return {} if value is None else {name: value}
+
+
 #: Our field -> theirs. `closed` is not here: its value is the org's own.
 _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "subject": lambda text: {"Subject": cut(" ".join((text or "").split()), SUBJECT_LENGTH)},
-    "priority": lambda priority: {"Priority": _PRIORITIES[Priority(priority)]},
+    "priority": lambda priority: _given("Priority", _named(_PRIORITIES, priority, "priority")),
     "due_date": lambda day: {"ActivityDate": day.isoformat() if day else None},
     "reminder_at": lambda at: {"ReminderDateTime": stamp(at) if at else None, "IsReminderSet": at is not None},
     "description": lambda text: {"Description": cut(text, DESCRIPTION_LENGTH, CUT) if text else None},
     "who": lambda one: {"WhoId": _checked_id(one, "person")},
     "what": lambda one: {"WhatId": _checked_id(one, "account")},
-    "owner": lambda one: {"OwnerId": _checked_id(one, "owner")},
-    "subtype": lambda step: {"TaskSubtype": _SUBTYPES[StepType(step)]},
+    "owner": lambda one: _given("OwnerId", _checked_id(one, "owner")),
+    "subtype": lambda step: _given("TaskSubtype", _named(_SUBTYPES, step, "kind")),
 }
 
 

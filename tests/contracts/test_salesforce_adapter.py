@@ -304,8 +304,8 @@ def test_people_are_found_by_email_and_id_in_two_calls_each(world):
         world.contact, "contact", "Birch Ltd", world.account,
     )  # fmt: skip
     assert contact.opted_out is False
-    assert contact.fields == {"Account.Name": "Birch Ltd"}
-    assert (lead.kind, lead.fields) == ("lead", {})
+    assert contact.fields == {"Account.Name": "Birch Ltd", "Nonsense__c": None}
+    assert (lead.kind, lead.fields) == ("lead", {"Account.Name": None, "Nonsense__c": None})
     assert [one.id for one in found[world.lead]] == [world.lead]
     assert found["nobody@birch.example"] == ()
 

@@ -47,6 +47,9 @@ def record(create=True, **fields):
         ({"what": ACCOUNT, "who": LEAD}, {"WhoId": LEAD}),
         ({"who": None}, {"WhoId": None}),
         ({"owner": USER}, {"OwnerId": USER}),
+        # Salesforce fills these and does not let them be cleared
+        ({"owner": None, "priority": None, "subtype": None}, {}),
+        ({"priority": "high", "subtype": "call"}, {"Priority": "High", "TaskSubtype": "Call"}),
         ({"subtype": StepType.EMAIL}, {"TaskSubtype": "Email"}),
         ({"subtype": StepType.CALL}, {"TaskSubtype": "Call"}),
         ({"subtype": StepType.INMAIL}, {"TaskSubtype": "LinkedIn"}),
@@ -61,7 +64,9 @@ def test_an_update_never_carries_a_create_only_field():
     assert record(create=False, subtype=StepType.CALL, subject="s") == {"Subject": "s"}
 
 
-@pytest.mark.parametrize("fields", [{"who": "../../User"}, {"owner": "ana"}, {"what": "001"}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "fields", [{"who": "../../User"}, {"owner": "ana"}, {"what": "001"}, {"colour": "red"}, {"priority": "urgent"}]
+)
 def test_what_salesforce_cannot_hold_is_refused_here(fields):
     with pytest.raises(Refused):
         record(**fields)
