@@ -498,7 +498,7 @@ class GraphService:
             self._place(call)
         now = self._clock.now()
         if call.is_mime:
-            letter = replace(open_letter(call.mime()), sender=_owner(call.box))
+            letter = _from_mime(call)
             written: dict[str, Any] = {}
         else:
             written = call.json(MESSAGE)
@@ -586,7 +586,7 @@ class GraphService:
     def _send_mail(self, call: _Call) -> Answer:
         keep = True
         if call.is_mime:
-            letter = replace(open_letter(call.mime()), sender=_owner(call.box))
+            letter = _from_mime(call)
             written: dict[str, Any] = {}
         else:
             properties = {"message": MESSAGE, "saveToSentItems": bool, "Message": MESSAGE, "SaveToSentItems": bool}
@@ -598,8 +598,7 @@ class GraphService:
         raw = letter.raw(self._clock.now())
         if not (letter.to or letter.cc or letter.bcc):
             raise _bad("At least one recipient is needed.", "ErrorInvalidRecipients")
-        sent = self._world.post(call.box, raw, keep=keep)
-        sent.properties |= _properties(written)
+        self._world.post(call.box, raw, properties=_properties(written), keep=keep)
         return Answer(status=202)
 
     def _attachments(self, call: _Call) -> Answer:
@@ -728,7 +727,11 @@ class GraphService:
         items = self._changes(call, place, state["since"], until, test)
         size = _page_size(call)
         skip = state["skip"]
-        body: dict[str, Any] = {"value": items[skip : skip + size]}
+        shown = [
+            self._one(call, item) if isinstance(item, StoredMail) else {"@removed": {"reason": "deleted"}, "id": item}
+            for item in items[skip : skip + size]
+        ]
+        body: dict[str, Any] = {"value": shown}
         state = state | {"forgotten": call.box.forgotten, "place": place.value}
         if skip + size < len(items):
             following = state | {"skip": skip + size, "until": until}
@@ -741,12 +744,13 @@ class GraphService:
 
     def _changes(
         self, call: _Call, place: Place, since: int, until: int, test: Callable[[StoredMail], bool]
-    ) -> list[dict[str, Any]]:
+    ) -> list[StoredMail | str]:
+        """Return what changed in a folder, oldest first: a mail that lies there, or the id of one that left."""
         if since < FIRST_SERIAL:
-            return [self._one(call, mail) for mail in call.box.at(place) if test(mail)]
+            return [mail for mail in call.box.at(place) if test(mail)]
         kind = call.query.get("changeType", "")
         here = {(mail.second_id if call.immutable else mail.id) for mail in call.box.at(place)}
-        items: dict[str, dict[str, Any]] = {}
+        items: dict[str, StoredMail | str] = {}
         for change in call.box.since(since):
             if change.place is not place or change.serial > until:
                 continue
@@ -756,14 +760,21 @@ class GraphService:
             if mail is not None and mail.place is place:
                 kinds = "created" if change.what is What.ADDED else "updated"
                 if test(mail) and kind in ("", kinds):
-                    items[shown_id] = self._one(call, mail)
+                    items[shown_id] = mail
             elif shown_id not in here and kind in ("", "deleted"):
-                items[shown_id] = {"@removed": {"reason": "deleted"}, "id": shown_id}
+                items[shown_id] = shown_id
         return list(items.values())
 
 
 def _throttled(sentence: str, seconds: int) -> GraphError:
     return GraphError(429, "ApplicationThrottled", sentence, {"Retry-After": str(seconds)})
+
+
+def _from_mime(call: _Call) -> Letter:
+    """Read a MIME body; headers that Graph has no property for and that do not start with x- are lost (apis 3.6)."""
+    letter = open_letter(call.mime())
+    kept = tuple((name, value) for name, value in letter.headers if name.lower().startswith("x-"))
+    return replace(letter, sender=_owner(call.box), headers=kept)
 
 
 def _owner(box: Mailbox) -> tuple[str, str]:

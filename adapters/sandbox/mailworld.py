@@ -40,6 +40,9 @@ from connector.ports import STAMP_PROPERTY
 #: Number of the first line of every mailbox's change log.
 FIRST_SERIAL = 1000
 
+#: Extended property that Exchange sends as List-Unsubscribe (apis 3.6).
+UNSUBSCRIBE = "string 0x1045"
+
 
 class Kind(StrEnum):
     """Which service holds a mailbox."""
@@ -282,6 +285,9 @@ class MailWorld:
             box.put(sent)
         else:
             raw = with_headers(draft.raw, date=format_datetime(self.clock.now()))
+            unsubscribe = next((value for name, value in properties.items() if name.lower() == UNSUBSCRIBE), None)
+            if unsubscribe is not None:
+                raw = with_headers(raw, list_unsubscribe=unsubscribe)
             if new_message_id:
                 raw = with_headers(raw, message_id=self.new_message_id(box))
             box.take_out(draft)
@@ -295,11 +301,18 @@ class MailWorld:
         return sent
 
     def post(
-        self, box: Mailbox, raw: bytes, *, thread: str | None = None, keep: bool = True, by: str = "api"
+        self,
+        box: Mailbox,
+        raw: bytes,
+        *,
+        thread: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        keep: bool = True,
+        by: str = "api",
     ) -> StoredMail:
         """Send a mail that was no draft; `keep` puts it into Sent."""
         raw = self._as_sent(box, raw) if box.kind is Kind.GMAIL else raw
-        sent = self._new_mail(box, Place.SENT, raw, thread=thread)
+        sent = self._new_mail(box, Place.SENT, raw, thread=thread, properties=properties)
         if keep:
             self._appear(box, sent)
         self._effect(box, "mail_sent", sent, by=by)
@@ -322,7 +335,7 @@ class MailWorld:
             return draft
         box.take_out(draft)
         saved = self._new_mail(box, Place.DRAFTS, raw, thread=thread, properties=draft.properties)
-        saved.created, saved.second_id = draft.created, draft.second_id
+        saved.second_id = draft.second_id
         return box.put(saved)
 
     def discard(self, box: Mailbox, mail: StoredMail) -> StoredMail | None:

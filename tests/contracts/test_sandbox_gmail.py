@@ -169,6 +169,12 @@ def send_stamped(gmail, **parts):
     return run(gmail.messages().get(userId="me", id=sent["id"], format="metadata"))
 
 
+@pytest.mark.parametrize("body", [{"identity": "r1"}, {"message": {"raw": 1}}, {"message": {"historyId": "x"}}])
+def test_the_judge_refuses(body):
+    with pytest.raises(AssertionError):
+        judge("Draft", body)
+
+
 # ---------------------------------------------------------------------------------------------------- drafts
 
 
