@@ -102,7 +102,7 @@ class Sandbox:
         if self._thread is not None:
             return self.url
         self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
-        # asyncio leaves this out for sockets made elsewhere; without it every answer waits 40 ms for an acknowledgement.
+        # asyncio leaves this out for sockets made elsewhere; without it every answer waits 40 ms.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(

@@ -132,7 +132,15 @@ class Org:
         return computed(self, record) if computed else record.values.get(field)
 
     def find_by(self, sobject: SObject, field: Field, value: str) -> Record | None:
-        """Find the live record with a unique value."""
+        """Find the live record with a value of a unique field or of one that is looked up by (Email)."""
+        if not field.unique:
+            rows = [row for row in self._tables[sobject.name].values() if row.deleted_at is None]
+            found = [row for row in rows if str(row.values.get(field.name) or "").lower() == value.lower()]
+            if len(found) > 1:
+                ids = ", ".join(row.id for row in found)
+                message = f"{field.name}: more than one record found for external id field: [{ids}]"
+                raise Refusal("DUPLICATE_EXTERNAL_ID", message, field.name)
+            return found[0] if found else None
         index = self._unique.get((sobject.name, field.name), {})
         record_id = index.get(value if field.case_sensitive else value.lower())
         return self._tables[sobject.name][record_id] if record_id else None

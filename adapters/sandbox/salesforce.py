@@ -542,7 +542,7 @@ class SalesforceService:
 
     def _external(self, sobject: SObject, name: str) -> Field:
         found = sobject.field(name)
-        if found is None or not (found.external_id or found.type == "id"):
+        if found is None or not (found.external_id or found.type in ("id", "email")):
             message = f"Provided external ID field does not exist or is not accessible: {name}"
             raise Refusal("NOT_FOUND", message, status=404)
         return found
