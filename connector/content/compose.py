@@ -233,7 +233,9 @@ def _show_link(found: re.Match[str]) -> str:
 
 
 def plain_text(page: str) -> str:
-    """Return HTML as plain text; a link is shown as `text (address)`."""
-    text = _SHOWN_LINK.sub(_show_link, get_text(f"<html><body>{page}</body></html>", _AS_TEXT))
+    """Return clean HTML as plain text; a link is shown as `text (address)`."""
+    # inscriptis reads character references once more after the parser did.
+    kept = page.replace("&amp;", "&amp;amp;")
+    text = _SHOWN_LINK.sub(_show_link, get_text(f"<html><body>{kept}</body></html>", _AS_TEXT))
     lines = (line.rstrip() for line in PRIVATE.sub("", text).splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -23,7 +23,7 @@ from liquid import BoundTemplate, Environment, Markup, RenderContext, Token, is_
 from liquid.builtin.output import Output, OutputNode
 from liquid.exceptions import FilterArgumentError, LiquidError
 from liquid.stringify import to_liquid_string
-from liquid.undefined import FalsyStrictUndefined
+from liquid.undefined import Undefined
 
 from connector.content.fields import STAND_INS, Unresolved
 from connector.errors import BadInput, Fault
@@ -80,12 +80,12 @@ def escaped(value: object, escaping: Escaping) -> str:
     return _MARKDOWN_MEANING.sub(_reference, text)
 
 
-class _Missing(FalsyStrictUndefined):
-    """A field without a value: false in a condition, replaced by `default`, noted when it would be shown."""
+class _Missing(Undefined):
+    """A field without a value: false and empty in a condition, replaced by `default`, noted when it would be shown."""
 
     __slots__ = ("noted", "stand_in")
 
-    allowed_properties = FalsyStrictUndefined.allowed_properties | {"__str__", "poke", "noted", "stand_in"}
+    #: Read by the filter `default`.
     force_liquid_default = True
 
     def __init__(self, name: str, *, token: Token | None, noted: list[str]) -> None:
@@ -98,12 +98,6 @@ class _Missing(FalsyStrictUndefined):
             self.noted.append(self.name)
             return ""
         return self.stand_in
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 class _Context(RenderContext):
@@ -161,7 +155,7 @@ class _Language(Environment):
     def __init__(self, escaping: Escaping) -> None:
         self.escaping = escaping
         self.collected: list[LiquidError] | None = None
-        super().__init__(undefined=FalsyStrictUndefined, autoescape=escaping is not Escaping.PLAIN)
+        super().__init__(autoescape=escaping is not Escaping.PLAIN)
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
