@@ -1,7 +1,8 @@
 """Simulated Gmail API: what it takes, what it refuses, and how it answers.
 
-Lives here: the token endpoint, the routes of `gmail/v1/users/{userId}`, scopes, errors in Google's words, search,
-history. Does not live here: mailboxes and how mail travels (`mailworld`).
+Lives here: the token endpoint, the routes of `gmail/v1/users/{userId}`, scopes, errors in Google's words, history.
+Does not live here: mailboxes and how mail travels (`mailworld`), messages as JSON (`gmail_message`), search
+(`gmail_search`).
 Strict on purpose: unknown JSON names, unknown query parameters, other people's mailboxes, missing scopes and
 expired history are refused as Google does. Source: reference apis 2 and Google's discovery document.
 """
@@ -14,8 +15,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,7 +24,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.sandbox.letter import bare_subject, head, is_deliverable, parse, plain_text, with_headers
+from adapters.sandbox.gmail_message import PLACE_LABELS, draft_ref, labels_of, message_ref, show
+from adapters.sandbox.gmail_search import searched
+from adapters.sandbox.letter import bare_subject, head, is_deliverable, parse, with_headers
 from adapters.sandbox.mailworld import Change, Kind, Mailbox, MailWorld, Place, StoredMail, What
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 
@@ -66,14 +67,6 @@ _MESSAGE: Mapping[str, Any] = {
 _DRAFT: Mapping[str, Any] = {"id": None, "message": _MESSAGE}
 
 _SYSTEM_LABELS = ("INBOX", "SENT", "DRAFT", "TRASH", "UNREAD", "SPAM", "STARRED", "IMPORTANT", "CHAT", "SCHEDULED")
-
-_PLACE_LABELS: Mapping[Place, tuple[str, ...]] = {
-    Place.DRAFTS: ("DRAFT",),
-    Place.SENT: ("SENT",),
-    Place.INBOX: ("INBOX",),
-    Place.SCHEDULED: ("SCHEDULED",),
-    Place.TRASH: (),
-}
 
 
 class GoogleError(Exception):
@@ -429,22 +422,22 @@ class GmailService:
         raw = _read_raw(message, "draft.message.raw")
         thread = _thread_for(call.box, message.get("threadId"), raw)
         draft = self._world.save_draft(call.box, _from_owner(call.box, raw), thread=thread)
-        return _draft_ref(draft)
+        return draft_ref(draft)
 
     def _update_draft(self, call: _Call) -> dict[str, Any]:
         draft = _draft(call.box, call.path["id"])
         message = call.body.get("message") or {}
         raw = _read_raw(message, "draft.message.raw")
         thread = _thread_for(call.box, message.get("threadId"), raw)
-        return _draft_ref(self._world.rewrite(call.box, draft, _from_owner(call.box, raw), thread=thread))
+        return draft_ref(self._world.rewrite(call.box, draft, _from_owner(call.box, raw), thread=thread))
 
     def _get_draft(self, call: _Call) -> dict[str, Any]:
         draft = _draft(call.box, call.path["id"])
-        return {"id": draft.second_id, "message": _message(draft, _format(call), ())}
+        return {"id": draft.second_id, "message": show(draft, _format(call), ())}
 
     def _list_drafts(self, call: _Call) -> dict[str, Any]:
         found = [mail for mail in _newest_first(call.box) if mail.place is Place.DRAFTS]
-        found = _searched(found, call.one("q"), self._clock.now())
+        found = searched(found, call.one("q"), self._clock.now())
         page, following = _page(found, call)
         answer: dict[str, Any] = {"resultSizeEstimate": len(found)}
         if page:
@@ -464,7 +457,7 @@ class GmailService:
             _check_recipients(raw)
             draft = self._world.rewrite(call.box, draft, raw, thread=thread)
         _check_recipients(draft.raw)
-        return _message_ref(self._world.send(call.box, draft))
+        return message_ref(self._world.send(call.box, draft))
 
     def _delete_draft(self, call: _Call) -> None:
         self._world.discard(call.box, _draft(call.box, call.path["id"]))
@@ -478,7 +471,7 @@ class GmailService:
         raw = _from_owner(call.box, _read_raw(message, field))
         _check_recipients(raw)
         thread = _thread_for(call.box, message.get("threadId"), raw)
-        return _message_ref(self._world.post(call.box, raw, thread=thread))
+        return message_ref(self._world.post(call.box, raw, thread=thread))
 
     def _list_messages(self, call: _Call) -> dict[str, Any]:
         query = call.one("q")
@@ -491,9 +484,9 @@ class GmailService:
         found = [
             mail
             for mail in _newest_first(call.box)
-            if wanted <= set(_labels(mail)) and (binned or "TRASH" in wanted or mail.place is not Place.TRASH)
+            if wanted <= set(labels_of(mail)) and (binned or "TRASH" in wanted or mail.place is not Place.TRASH)
         ]
-        found = _searched(found, query, self._clock.now())
+        found = searched(found, query, self._clock.now())
         page, following = _page(found, call)
         answer: dict[str, Any] = {"resultSizeEstimate": len(found)}
         if page:
@@ -501,10 +494,10 @@ class GmailService:
         return answer | following
 
     def _get_message(self, call: _Call) -> dict[str, Any]:
-        return _message(_mail(call.box, call.path["id"]), _format(call), call.query.get("metadataHeaders", ()))
+        return show(_mail(call.box, call.path["id"]), _format(call), call.query.get("metadataHeaders", ()))
 
     def _trash_message(self, call: _Call) -> dict[str, Any]:
-        return _message_ref(self._world.trash(call.box, _mail(call.box, call.path["id"])))
+        return message_ref(self._world.trash(call.box, _mail(call.box, call.path["id"])))
 
     def _delete_message(self, call: _Call) -> None:
         self._world.discard(call.box, _mail(call.box, call.path["id"]))
@@ -518,7 +511,7 @@ class GmailService:
         return {
             "id": thread,
             "historyId": str(max(mail.serial for mail in mails)),
-            "messages": [_message(mail, _format(call), wanted) for mail in mails],
+            "messages": [show(mail, _format(call), wanted) for mail in mails],
         }
 
     def _list_labels(self, _: _Call) -> dict[str, Any]:
@@ -562,19 +555,19 @@ _HISTORY_KEYS: Mapping[str, str] = {
 
 def _history(change: Change, box: Mailbox, kinds: frozenset[str], label: str) -> dict[str, Any] | None:
     ref: dict[str, Any] = {"id": change.id, "threadId": change.thread}
-    labels = list(_PLACE_LABELS[change.place])
+    labels = list(PLACE_LABELS[change.place])
     if change.place is Place.INBOX:
         labels.insert(0, "UNREAD")
     events: dict[str, list[dict[str, Any]]] = {}
     if change.what is What.ADDED:
         # The labels are the present ones, when the message is still there.
         present = box.mails.get(change.id)
-        labels = _labels(present) if present else labels
+        labels = labels_of(present) if present else labels
         events["messageAdded"] = [{"message": ref | {"labelIds": labels}}]
     elif change.what is What.REMOVED:
         events["messageDeleted"] = [{"message": ref | {"labelIds": labels}}]
     elif change.what is What.TRASHED:
-        before = list(_PLACE_LABELS[change.was or Place.INBOX])
+        before = list(PLACE_LABELS[change.was or Place.INBOX])
         events["labelAdded"] = [{"message": ref | {"labelIds": ["TRASH"]}, "labelIds": ["TRASH"]}]
         if "INBOX" in before:
             events["labelRemoved"] = [{"message": ref | {"labelIds": ["TRASH"]}, "labelIds": ["INBOX"]}]
@@ -769,179 +762,3 @@ def _page(found: Sequence[Any], call: _Call) -> tuple[Sequence[Any], dict[str, s
     if offset + size < len(found):
         following = {"nextPageToken": base64.urlsafe_b64encode(str(offset + size).encode()).decode()}
     return found[offset : offset + size], following
-
-
-# ----------------------------------------------------------------------------------------- showing messages
-
-
-def _labels(mail: StoredMail) -> list[str]:
-    unread = ["UNREAD"] if mail.unread else []
-    if mail.place is Place.TRASH:
-        return [*unread, "TRASH", *(["SENT"] if mail.was is Place.SENT else [])]
-    return [*unread, *_PLACE_LABELS[mail.place]]
-
-
-def _message_ref(mail: StoredMail) -> dict[str, Any]:
-    return {"id": mail.id, "threadId": mail.thread, "labelIds": _labels(mail)}
-
-
-def _draft_ref(mail: StoredMail) -> dict[str, Any]:
-    return {"id": mail.second_id, "message": _message_ref(mail)}
-
-
-def _message(mail: StoredMail, kind: str, wanted: Sequence[str]) -> dict[str, Any]:
-    parsed = parse(mail.raw)
-    answer = _message_ref(mail) | {
-        "snippet": _snippet(parsed),
-        "sizeEstimate": len(mail.raw),
-        "historyId": str(mail.serial),
-        "internalDate": str(int(mail.at.timestamp() * 1000)),
-    }
-    if kind == "raw":
-        answer["raw"] = base64.urlsafe_b64encode(mail.raw).decode()
-    elif kind == "full":
-        answer["payload"] = _part(parsed, "")
-    elif kind == "metadata":
-        names = {name.lower() for name in wanted}
-        headers = [one for one in _headers(parsed) if not names or one["name"].lower() in names]
-        answer["payload"] = {"mimeType": parsed.get_content_type(), "headers": headers}
-    return answer
-
-
-def _headers(part: EmailMessage) -> list[dict[str, str]]:
-    return [{"name": name, "value": str(value)} for name, value in part.items()]
-
-
-def _part(part: EmailMessage, number: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "partId": number,
-        "mimeType": part.get_content_type(),
-        "filename": part.get_filename() or "",
-        "headers": _headers(part),
-    }
-    if part.is_multipart():
-        inner = part.get_payload()
-        prefix = f"{number}." if number else ""
-        parts = [one for one in inner if isinstance(one, EmailMessage)] if isinstance(inner, list) else []
-        shown["body"] = {"size": 0}
-        shown["parts"] = [_part(one, f"{prefix}{count}") for count, one in enumerate(parts)]
-        return shown
-    content = part.get_payload(decode=True)
-    data = content if isinstance(content, bytes) else b""
-    if shown["filename"]:
-        name = base64.urlsafe_b64encode(f"{number}/{shown['filename']}".encode()).decode()
-        shown["body"] = {"attachmentId": name, "size": len(data)}
-    else:
-        shown["body"] = {"size": len(data)} | ({"data": base64.urlsafe_b64encode(data).decode()} if data else {})
-    return shown
-
-
-def _snippet(message: EmailMessage) -> str:
-    body = message.get_body(("plain", "html"))
-    if body is None:
-        return ""
-    text = str(body.get_content())
-    return " ".join((plain_text(text) if body.get_content_subtype() == "html" else text).split())[:200]
-
-
-# --------------------------------------------------------------------------------------------------- search
-
-
-def _searched(mails: Sequence[StoredMail], query: str, now: datetime) -> list[StoredMail]:
-    tests = [_test(term, now) for term in _terms(query)]
-    return [mail for mail in mails if all(test(mail) for test in tests)]
-
-
-def _terms(query: str) -> list[str]:
-    return re.findall(r'-?(?:\w+:)?(?:"[^"]*"|\([^)]*\)|[^\s"()]+)', query)
-
-
-def _test(term: str, now: datetime) -> Callable[[StoredMail], bool]:
-    if term.startswith("-"):
-        inner = _test(term[1:], now)
-        return lambda mail: not inner(mail)
-    name, colon, value = term.partition(":")
-    value = value.strip('"()')
-    if colon and name.lower() in _OPERATORS:
-        return _OPERATORS[name.lower()](value, now)
-    text = term.strip('"()')
-    return lambda mail: _says(f"{mail.head.subject} {_snippet(parse(mail.raw))}", text)
-
-
-def _says(text: str, words: str) -> bool:
-    """Tell whether the words stand in the text one after another, as Gmail searches: whole words, any case."""
-    have, want = (re.findall(r"[^\W_]+", one.lower()) for one in (text, words))
-    return any(have[at : at + len(want)] == want for at in range(len(have) - len(want) + 1)) if want else True
-
-
-def _in(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-    label = {"drafts": "DRAFT", "draft": "DRAFT"}.get(value.lower(), value.upper())
-    if label == "ANYWHERE":
-        return lambda _mail: True
-    return lambda mail: label in _labels(mail)
-
-
-def _people(which: Callable[[StoredMail], Sequence[tuple[str, str]]]) -> Callable[..., Callable[[StoredMail], bool]]:
-    def operator(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-        return lambda mail: any(_says(f"{name} {address}", value) for name, address in which(mail))
-
-    return operator
-
-
-def _subject(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: _says(mail.head.subject, value)
-
-
-def _message_id(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: mail.head.message_id.strip("<>") == value.strip("<>")
-
-
-def _instant(value: str) -> datetime:
-    if value.isdigit():
-        return datetime.fromtimestamp(int(value), UTC)
-    try:
-        return datetime.strptime(value.replace("-", "/"), "%Y/%m/%d").replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
-
-
-def _after(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: mail.at >= _instant(value)
-
-
-def _before(value: str, _now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: mail.at < _instant(value)
-
-
-def _span(value: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([hdmy])", value)
-    if match is None:
-        return timedelta()
-    days = {"h": 1 / 24, "d": 1, "m": 30, "y": 365}[match[2]]
-    return timedelta(days=int(match[1]) * days)
-
-
-def _newer(value: str, now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: mail.at >= now - _span(value)
-
-
-def _older(value: str, now: datetime) -> Callable[[StoredMail], bool]:
-    return lambda mail: mail.at < now - _span(value)
-
-
-_OPERATORS: Mapping[str, Callable[[str, datetime], Callable[[StoredMail], bool]]] = {
-    "in": _in,
-    "is": _in,
-    "label": _in,
-    "to": _people(lambda mail: (*mail.head.to, *mail.head.cc, *mail.head.bcc)),
-    "cc": _people(lambda mail: mail.head.cc),
-    "from": _people(lambda mail: (mail.head.sender,)),
-    "subject": _subject,
-    "rfc822msgid": _message_id,
-    "after": _after,
-    "newer": _after,
-    "before": _before,
-    "older": _before,
-    "newer_than": _newer,
-    "older_than": _older,
-}
