@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -26,6 +27,8 @@ READ_SCOPE = "https://www.googleapis.com/auth/gmail.readonly"
 COMPOSE_SCOPE = "https://www.googleapis.com/auth/gmail.compose"
 #: Reading is needed to tell "sent" from "deleted"; composing covers drafts and sending. Nothing may be destroyed.
 SCOPES = (READ_SCOPE, COMPOSE_SCOPE)
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class GoogleAccount(AccountModel):
@@ -147,7 +150,11 @@ def open_grant(account: GoogleAccount, mailbox: str) -> Grant:
         secret = account.tokens.get(mailbox.lower(), account.token)
         if secret is None:
             raise BadInput(f"accounts.google has no token for {mailbox}: add it under tokens")
-        return GivenToken(secret.reveal())
+        token = secret.reveal().strip()
+        if not _TOKEN.fullmatch(token):
+            # Found out here: the HTTP library would quote the token when it refuses the header.
+            raise BadInput(f"accounts.google: {secret} holds characters that no token has")
+        return GivenToken(token)
     info = _key(account.key_file or Path())
     if account.token_url is not None:
         info["token_uri"] = account.token_url

@@ -8,7 +8,9 @@ Source: reference apis 2.7.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import requests
 from googleapiclient.errors import HttpError
@@ -20,6 +22,8 @@ from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, R
 
 #: Reasons of a 403 that are about speed, not about rights.
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
+#: "User-rate limit exceeded.  Retry after 2026-11-23T10:00:00.000Z"
+_RETRY_AT = re.compile(r"Retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 
 #: `Refused.code` of anything Gmail says is not there.
 NOT_FOUND = "notFound"
@@ -63,7 +67,7 @@ def unanswered(error: requests.RequestException, *, mailbox: str, key: str | Non
     """Return what a broken line means: nothing happened if it never stood, else it cannot be known."""
     if isinstance(error, ValueError):
         # `requests` derives its errors about the address itself (scheme, host) from ValueError as well.
-        return Refused(f"the Gmail address for {mailbox} cannot be called: {error}", code="address")
+        return Refused(f"Gmail cannot be called for {mailbox}: check accounts.google.endpoint", code="address")
     if key is None or _never_connected(error):
         return Retry(f"Gmail could not be reached for {mailbox}; it is tried again", code="connection")
     return OutcomeUnknown(f"the line to Gmail broke for {mailbox} before the answer came", key=key, code="connection")
@@ -84,9 +88,17 @@ def _never_connected(error: requests.RequestException) -> bool:
 
 
 def _wait(error: HttpError) -> timedelta | None:
+    """Return how long Google asks to wait: in the header, or for the sending limit as an instant in its sentence."""
     response = requests.Response()
     response.headers.update(error.resp)
-    return retry_after(response)
+    at = _RETRY_AT.search(error.content.decode("utf-8", "replace"))
+    if "Retry-After" in response.headers or at is None:
+        return retry_after(response)
+    try:
+        wait = datetime.fromisoformat(at[1]) - parsedate_to_datetime(response.headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(wait, timedelta())
 
 
 def _reason(error: HttpError) -> tuple[str, str]:

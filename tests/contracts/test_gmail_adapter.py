@@ -16,7 +16,6 @@ from typing import Any
 import jsonschema
 import pytest
 import responses
-from cryptography.hazmat.primitives import serialization
 
 from adapters.gmail import adapter
 from adapters.gmail import mailbox as gmail_mailbox
@@ -241,6 +240,26 @@ def test_the_wait_that_google_asks_for_is_passed_on_and_not_slept(opened):
     assert clock.slept == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({"Date": "Mon, 23 Nov 2026 09:00:00 GMT"}, timedelta(minutes=40)),
+        ({"Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, timedelta(0)),
+        ({"Date": "Mon, 23 Nov 2026 09:00:00 GMT", "Retry-After": "5"}, timedelta(seconds=5)),
+        ({"Date": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_sending_limit_says_in_words_when_it_ends(opened, headers, after):
+    message = "User-rate limit exceeded.  Retry after 2026-11-23T09:40:00.000Z (Mail sending)"
+    with responses.RequestsMock() as wire:
+        refusal = google_error(429, "rateLimitExceeded", message)
+        wire.post(f"{ME}/drafts/send", status=429, json=refusal, headers=headers)
+        with pytest.raises(Retry) as raised:
+            opened().send_draft(DraftRef(draft_id="r1"), KEY)
+    assert raised.value.after == after
+
+
 @pytest.mark.parametrize("body", ["", "<!DOCTYPE html>", "[]", '{"error": "gone"}', '{"error": {"errors": [3]}}'])
 def test_an_error_that_google_never_documented_is_still_a_sentence(opened, body):
     with responses.RequestsMock() as wire:
@@ -448,10 +467,6 @@ def sandbox() -> Iterator[Sandbox]:
 def delegated(sandbox, tmp_path: Path) -> Iterator[Any]:
     """A mailbox opened by a service account in the name of the rep."""
     section = sandbox.accounts(tmp_path)["accounts"]["google"]
-    key = json.loads(Path(section["key_file"]).read_text(encoding="utf-8"))
-    public = serialization.load_pem_private_key(key["private_key"].encode(), None).public_key()
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    sandbox.gmail.register_service_account(key["client_email"], pem.decode())
     mailbox = adapter.open_mailbox(GoogleAccount.model_validate(section), REP, sole=False, clock=sandbox.clock)
     yield mailbox
     mailbox.close()

@@ -59,6 +59,19 @@ def test_an_unset_variable_is_named(monkeypatch):
         open_grant(account(token="${env:ANAS}"), "ana@acme.example")
 
 
+@pytest.mark.parametrize("token", ["ab cd", "abc\ndef", "abcdéf"])
+def test_a_token_that_is_none_is_refused_and_never_quoted(monkeypatch, token):
+    monkeypatch.setenv("ANAS", token)
+    with pytest.raises(BadInput, match="ANAS") as raised:
+        open_grant(account(token="${env:ANAS}"), "ana@acme.example")
+    assert token not in str(raised.value)
+
+
+def test_a_line_break_after_a_token_does_no_harm(monkeypatch):
+    monkeypatch.setenv("ANAS", "anas-token\n")
+    assert open_grant(account(token="${env:ANAS}"), "ana@acme.example").token() == "anas-token"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
