@@ -42,6 +42,10 @@ class _PlainLoopback(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 class ServiceSession(requests.Session):
     """A `requests.Session` with default timeouts that counts its calls and refuses plain http off this machine.
 
@@ -52,7 +56,8 @@ class ServiceSession(requests.Session):
         """Open; no connection is made."""
         super().__init__()
         self.calls = 0
-        self.trust_env = True
+        # Without an auth of its own, requests puts a password of ~/.netrc in the place of our token.
+        self.auth = _as_it_is
         if plain_base is not None:
             self.mount(f"https://{urlsplit(plain_base).netloc}", _PlainLoopback())
 

@@ -188,9 +188,14 @@ def open_app(project: Project, *, clock: Clock | None = None, database_url: str 
     clock = clock or clock_from_environment()
     database = Database(database_url or os.environ.get("DATABASE_URL") or settings.database)
     database.upgrade()
+    office = open_office(project, database, clock)
     try:
-        yield App(project=project, office=open_office(project, database, clock))
+        yield App(project=project, office=office)
     finally:
+        for mailbox in office.mailboxes.values():
+            mailbox.close()
+        if office.crm is not None:
+            office.crm.close()
         database.close()
 
 

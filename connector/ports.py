@@ -274,6 +274,10 @@ class Mailbox(Drafts, Outgoing, Incoming, Protocol):
 
     capabilities: ClassVar[MailboxCapabilities]
 
+    def close(self) -> None:
+        """Close connections; used no more."""
+        ...
+
     @property
     def calls(self) -> int:
         """HTTP calls made to the service since it was opened (token calls not counted)."""
@@ -436,6 +440,10 @@ class Crm(TaskBook, People, ActivityLog, Protocol):
     """One CRM org."""
 
     capabilities: ClassVar[CrmCapabilities]
+
+    def close(self) -> None:
+        """Close connections; used no more."""
+        ...
 
     @property
     def calls(self) -> int:

@@ -48,6 +48,9 @@ class LinksMailbox:
     def __init__(self, rep: MailIdentity) -> None:
         self._rep = rep
 
+    def close(self) -> None:
+        """Close nothing: there is no connection."""
+
     @property
     def calls(self) -> int:
         """None are ever made."""

@@ -118,7 +118,8 @@ _ANSWER_HEADERS = ("x-autoreply", "x-autorespond", "x-autoresponder")
 _MAILING_PRECEDENCE = frozenset({"bulk", "junk", "list"})
 # X-Auto-Response-Suppress is no mark: people's own mail carries it too (sisimai 491).
 
-_REPORTERS = frozenset({"mailer-daemon", "postmaster"})
+#: Local parts of the addresses that reports come from; the last is Exchange Online's.
+_REPORTERS = ("mailer-daemon", "postmaster", "microsoftexchange329e71ec88ae4615bbc36ab6ce41109e")
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _ADDRESS = re.compile(r"[^\s<>;,\"]+@[^\s<>;,\"]+")
@@ -172,8 +173,6 @@ def _report(mail: MailReceived) -> Classified | None:
     if not status and action == "failed" and (shown := _STATUS.search(mail.text)) and shown[1].startswith("5"):
         status = shown[1]
     if not action:
-        if not structured:
-            return None
         return Classified(
             kind=MailKind.UNKNOWN, reason="a delivery report that cannot be read", original_message_id=original
         )

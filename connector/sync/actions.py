@@ -202,8 +202,15 @@ def migrate(office: Office, campaign: Campaign, templates: Mapping[str, Template
         facts = []
         for move in moves:
             carried_out = move.enrollment.intent is not None and _forget_not_carried_out(tx, move.enrollment)
-            data = {"version": version, "position": move.position, "carried_out": carried_out}
-            facts.append(enrollment_fact(move.enrollment, EventKind.MIGRATED, now, **data))
+            fact = enrollment_fact(
+                move.enrollment,
+                EventKind.MIGRATED,
+                now,
+                version=version,
+                position=move.position,
+                carried_out=carried_out,
+            )
+            facts.append(fact)
         record(tx, office, facts, now)
     return moves
 

@@ -6,6 +6,7 @@ outboxes. Does not live here: calling a service (`drain`, `crm`). Source: spec d
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -42,11 +43,11 @@ class _Prepared:
     ended: list[Event] = field(default_factory=list)
 
 
-def prepare(office: Office, now: datetime) -> int:
-    """Prepare every due intent; return how many were looked at."""
-    seen = 0
-    while count := _prepare_batch(office, now):
-        seen += count
+def prepare(office: Office, now: datetime) -> Counter[str]:
+    """Prepare every due intent; return mode -> how many were looked at."""
+    seen: Counter[str] = Counter()
+    while batch := _prepare_batch(office, now):
+        seen.update(stored.intent.mode.value for stored in batch)
     return seen
 
 
@@ -64,7 +65,7 @@ def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPe
     return None
 
 
-def _prepare_batch(office: Office, now: datetime) -> int:
+def _prepare_batch(office: Office, now: datetime) -> list[StoredIntent]:
     fetch_template_fields(office, now, BATCH)
     with office.database.write() as tx:
         batch = read_unprepared(tx, now, BATCH)
@@ -77,7 +78,7 @@ def _prepare_batch(office: Office, now: datetime) -> int:
         save_tasks(tx, prepared.tasks)
         append(tx, prepared.told)
         record(tx, office, prepared.ended, now)
-    return len(batch)
+    return batch
 
 
 def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: datetime, to: _Prepared) -> None:

