@@ -150,15 +150,13 @@ def _report(mail: MailReceived) -> Classified | None:
     structured = (
         media_type == "multipart/report" and parameters.get("report-type", "delivery-status") == "delivery-status"
     )
-    nobody = _header(mail, "return-path") == "<>" or "x-failed-recipients" in mail.headers
+    named = mail.headers.get("x-failed-recipients", ())
     reporter = mail.sender.email.partition("@")[0].lower() in _REPORTERS
-    if not structured and not reporter and not (nobody and "x-failed-recipients" in mail.headers):
+    if not structured and not reporter and not named:
         return None
     message = email.message_from_bytes(mail.raw, policy=email.policy.compat32) if mail.raw else None
     said = _said_by(message) if message else _Said()
-    recipients = said.recipients or tuple(
-        address.lower() for value in mail.headers.get("x-failed-recipients", ()) for address in _ADDRESS.findall(value)
-    )
+    recipients = said.recipients or tuple(address.lower() for value in named for address in _ADDRESS.findall(value))
     original = said.original or _first_id(_header(mail, "x-original-message-id")) or mail.in_reply_to
     status = said.status
     action = said.action
@@ -168,10 +166,11 @@ def _report(mail: MailReceived) -> Classified | None:
         found = permanent or temporary
         action = "failed" if permanent else "delayed" if temporary else ""
         recipients = recipients or tuple(sorted(address.decode("utf-8", "replace").lower() for address in found))
-    if not action and "x-failed-recipients" in mail.headers:
-        action = "failed"
-    if not status and action == "failed" and (shown := _STATUS.search(mail.text)) and shown[1].startswith("5"):
-        status = shown[1]
+    shown = _STATUS.search(mail.text)
+    status = status or (shown[1] if shown else "")
+    if not action and named:
+        # Gmail names the recipients of a late mail in the same header.
+        action = "delayed" if status.startswith("4.") or "delay" in mail.subject.lower() else "failed"
     if not action:
         return Classified(
             kind=MailKind.UNKNOWN, reason="a delivery report that cannot be read", original_message_id=original

@@ -130,6 +130,14 @@ def test_gmail_names_failed_recipients_in_a_header_even_without_the_whole_report
     assert (found.kind, found.failed_recipients, found.status) == (MailKind.BOUNCE, ("bob@globex.example",), "5.1.1")
 
 
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [("Delivery Status Notification (Delay)", ""), ("Delivery incomplete", "The response was: 451 4.7.0 later")],
+)
+def test_gmail_names_recipients_of_a_late_mail_in_the_same_header(subject, text):
+    assert kind(sender=DAEMON, subject=subject, text=text, x_failed_recipients="bob@globex.example") is MailKind.DELAYED
+
+
 QMAIL = (
     b"From: MAILER-DAEMON@mx.example\r\nSubject: failure notice\r\n\r\n"
     b"Hi. This is the qmail-send program at mx.example.\r\n"
@@ -222,7 +230,10 @@ def test_calendar_answers_and_receipts_are_no_replies(values, expected):
         ({"content_type": "multipart/alternative; boundary=x"}, MailKind.PERSONAL),
         ({"sender": ""}, MailKind.UNKNOWN),
         ({"return_path": "<>"}, MailKind.UNKNOWN),
-        ({"sender": "postmaster@globex.example", "subject": "Re: Hello"}, MailKind.PERSONAL),
+        # Not proven to be a report, and hardly written by a person: somebody must look.
+        ({"sender": "postmaster@globex.example", "subject": "Re: Hello"}, MailKind.UNKNOWN),
+        ({"sender": "Mailer-Daemon@globex.example"}, MailKind.UNKNOWN),
+        ({"sender": "MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@globex.example"}, MailKind.UNKNOWN),
     ],
 )
 def test_what_bears_no_mark_is_personal_if_it_has_an_author(values, expected):
