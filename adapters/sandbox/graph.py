@@ -1,8 +1,8 @@
-"""Simulated Microsoft Graph mail API and the Microsoft login it needs.
+"""Simulated Microsoft Graph mail API.
 
-Lives here: the login's discovery and token endpoints, mail paths of `/v1.0/me` and `/v1.0/users/{id}`, `$batch`,
-delta, permissions, errors in Graph's words. Does not live here: mailboxes and how mail travels (`mailworld`),
-filters (`odata`), what a message looks like in JSON (`graph_message`).
+Lives here: mail paths of `/v1.0/me` and `/v1.0/users/{id}`, `$batch`, delta, permissions, errors in Graph's words.
+Does not live here: mailboxes and how mail travels (`mailworld`), filters (`odata`), what a message looks like in
+JSON (`graph_message`), the login (`microsoft_login`).
 Source: reference apis 3 and the Graph mail OpenAPI.
 """
 
@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,6 +38,7 @@ from adapters.sandbox.graph_message import (
 )
 from adapters.sandbox.letter import Letter, is_deliverable, open_letter
 from adapters.sandbox.mailworld import FIRST_SERIAL, Kind, Mailbox, MailWorld, Place, StoredMail, What
+from adapters.sandbox.microsoft_login import MicrosoftLogin
 from adapters.sandbox.odata import BadFilter, Filter, property_key
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 
@@ -165,8 +166,7 @@ class GraphService:
         self._tokens = tokens
         self._log = log
         self._world = world
-        #: (tenant, client id) -> (secret, roles).
-        self._clients: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
+        self._login = MicrosoftLogin(clock, tokens, log)
         self._requests: dict[tuple[str, int], int] = {}
         self._operations = self._table()
 
@@ -176,15 +176,13 @@ class GraphService:
         self, tenant: str, client_id: str, secret: str, roles: Sequence[str] = ("Mail.ReadWrite", "Mail.Send")
     ) -> None:
         """Register an application with its secret and the application permissions it was granted."""
-        self._clients[tenant, client_id] = (secret, tuple(roles))
+        self._login.register_client(tenant, client_id, secret, roles)
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the login's endpoints and everything under /v1.0."""
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return (
-            Route("/common/discovery/instance", self._instance, methods=["GET"]),
-            Route("/{tenant}/v2.0/.well-known/openid-configuration", self._openid, methods=["GET"]),
-            Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
+            *self._login.routes(),
             Route("/v1.0/$batch", self._batch, methods=["POST"]),
             Route("/v1.0/{rest:path}", self._serve, methods=every),
         )
@@ -209,96 +207,8 @@ class GraphService:
     def revoke_access(self) -> dict[str, Any]:
         """Make every token invalid and forget every client, as an administrator can."""
         self._tokens.revoke_all("graph")
-        self._clients.clear()
+        self._login.forget_clients()
         return {}
-
-    # ------------------------------------------------------------------------------------------- login
-
-    async def _instance(self, request: Request) -> Response:
-        tenant = urlsplit(request.query_params.get("authorization_endpoint", "")).path.split("/")[1:2]
-        host = request.headers["host"]
-        base = f"https://{host}/{(tenant or ['common'])[0]}"
-        return JSONResponse(
-            {
-                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
-                "api-version": "1.1",
-                "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
-            }
-        )
-
-    async def _openid(self, request: Request) -> Response:
-        tenant = request.path_params["tenant"]
-        self._log.call("graph:token", "GET", request.url.path)
-        if not self._knows(tenant):
-            return self._login_refusal(400, "invalid_tenant", 90002, f"Tenant '{tenant}' not found.")
-        # msal refuses anything but https here; the connector's client speaks plain http to loopback (reference 8.6).
-        base = f"https://{request.headers['host']}/{tenant}"
-        return JSONResponse(
-            {
-                "issuer": f"{base}/v2.0",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-                "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
-                "jwks_uri": f"{base}/discovery/v2.0/keys",
-                "response_types_supported": ["code"],
-                "subject_types_supported": ["pairwise"],
-                "id_token_signing_alg_values_supported": ["RS256"],
-                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-                "tenant_region_scope": None,
-            }
-        )
-
-    async def _token(self, request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-        tenant = request.path_params["tenant"]
-        self._log.call("graph:token", "POST", request.url.path)
-        client = form.get("client_id", "")
-        if not self._knows(tenant):
-            return self._login_refusal(400, "invalid_request", 90002, f"Tenant '{tenant}' not found.")
-        if "grant_type" not in form:
-            sentence = "The request body must contain the following parameter: 'grant_type'."
-            return self._login_refusal(400, "invalid_request", 900144, sentence)
-        if form["grant_type"] != "client_credentials":
-            sentence = f"The app requested an unsupported grant type '{form['grant_type']}'."
-            return self._login_refusal(400, "unsupported_grant_type", 70003, sentence)
-        known = self._clients.get((tenant, client))
-        if known is None:
-            sentence = f"Application with identifier '{client}' was not found in the directory '{tenant}'."
-            return self._login_refusal(400, "unauthorized_client", 700016, sentence)
-        secret, roles = known
-        if form.get("client_secret") != secret:
-            sentence = (
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
-                f"value, not the client secret ID, for a secret added to app '{client}'."
-            )
-            return self._login_refusal(401, "invalid_client", 7000215, sentence)
-        scopes = form.get("scope", "").split()
-        if not scopes or not all(scope.endswith("/.default") for scope in scopes):
-            sentence = (
-                f"The provided value for scope {' '.join(scopes)} is not valid. Client credential flows must have a "
-                "scope value with /.default suffixed to the resource identifier (application ID URI)."
-            )
-            return self._login_refusal(400, "invalid_scope", 1002012, sentence)
-        token = self._tokens.issue("graph", scopes=roles)
-        return JSONResponse({"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
-
-    def _knows(self, tenant: str) -> bool:
-        return any(tenant == one for one, _ in self._clients)
-
-    def _login_refusal(self, status: int, error: str, number: int, sentence: str) -> Response:
-        trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
-        at = self._clock.now().strftime("%Y-%m-%d %H:%M:%SZ")
-        described = f"AADSTS{number}: {sentence} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {at}"
-        body = {
-            "error": error,
-            "error_description": described,
-            "error_codes": [number],
-            "timestamp": at,
-            "trace_id": trace,
-            "correlation_id": correlation,
-            "error_uri": f"https://login.microsoftonline.com/error?code={number}",
-        }
-        return JSONResponse(body, status_code=status)
 
     # ------------------------------------------------------------------------------------- one request
 
