@@ -247,7 +247,8 @@ class Org:
         if row.id in self._tables[sobject.name]:
             raise Refusal("DUPLICATE_VALUE", f"duplicate value found: Id duplicates value on record with id: {row.id}")
         stamps = self._stamps(user)
-        stamps |= {"CreatedDate": stamps["SystemModstamp"], "CreatedById": user or row.id}
+        author = user or row.id  # the very first user made itself
+        stamps |= {"CreatedDate": stamps["SystemModstamp"], "CreatedById": author, "LastModifiedById": author}
         self._rules(sobject, row, stored, before={})
         self._tables[sobject.name][row.id] = row
 
@@ -368,7 +369,7 @@ class Org:
         }
         try:
             return readers[field.type](value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise cannot_read(field.type, value) from None
 
     def _text(self, field: Field, value: Any) -> str | None:
@@ -446,16 +447,22 @@ class Org:
 
     # ---------------------------------------------------------------------------------- people outside
 
-    def task(self, *, key: str = "", id: str = "") -> Record:  # noqa: A002 - the action's own word
-        """Find a task by intent key or id, a deleted one if there is no other; raise `ValueError` with a sentence."""
+    def task(self, *, key: str = "", id: str = "", person: str = "") -> Record:  # noqa: A002 - the action's own word
+        """Find a task by intent key, id, or the person it is about; raise `ValueError` with a sentence.
+
+        Open ones before closed ones, those before deleted ones.
+        """
+        who = self.person(email=person).id if person else None
         found = [
             row
             for row in self._tables["Task"].values()
-            if (key and row.values.get(INTENT_FIELD) == key) or (id and row.id == full_id(id))
+            if (key and row.values.get(INTENT_FIELD) == key)
+            or (id and row.id == full_id(id))
+            or (who and row.values.get("WhoId") == who)
         ]
-        if found:
-            return min(found, key=lambda row: row.deleted_at is not None)
-        raise ValueError(f"there is no task with {'key ' + key if key else 'id ' + id}; GET /sandbox/state lists them")
+        if not found:
+            raise ValueError(f"there is no task of {key or id or person}; GET /sandbox/state lists them")
+        return min(found, key=lambda row: (row.deleted_at is not None, self._closed(row)))
 
     def person(self, *, email: str = "", id: str = "") -> Record:  # noqa: A002 - the action's own word
         """Find a lead or contact by email or id, unconverted leads and contacts first; raise `ValueError`."""

@@ -236,34 +236,46 @@ class SalesforceService:
             self.org.settle()
             return {"id": row.id, **told}
 
-    def _rep_writes(self, key: str, record_id: str, **values: Any) -> dict[str, Any]:
+    def _rep_writes(self, task: Mapping[str, str], **values: Any) -> dict[str, Any]:
         def write() -> Record:
-            row = self.org.task(key=key, id=record_id)
+            row = self.org.task(**task)
             return self.org.update("Task", row.id, values, user=row.values["OwnerId"])
 
         return self._act(write, **values)
 
-    def rep_closes_task(self, key: str = "", id: str = "", status: str = "Completed") -> dict[str, Any]:  # noqa: A002 - the word of the control API
+    def rep_closes_task(
+        self,
+        key: str = "",
+        id: str = "",  # noqa: A002 - the control API's word
+        person: str = "",
+        status: str = "Completed",
+    ) -> dict[str, Any]:
         """The rep sets a task to a closed status."""
-        return self._rep_writes(key, id, Status=status)
+        return self._rep_writes(_task(key, id, person), Status=status)
 
-    def rep_reopens_task(self, key: str = "", id: str = "", status: str = "Not Started") -> dict[str, Any]:  # noqa: A002
+    def rep_reopens_task(
+        self,
+        key: str = "",
+        id: str = "",  # noqa: A002 - the control API's word
+        person: str = "",
+        status: str = "Not Started",
+    ) -> dict[str, Any]:
         """The rep sets a closed task back to an open status."""
-        return self._rep_writes(key, id, Status=status)
+        return self._rep_writes(_task(key, id, person), Status=status)
 
-    def rep_reassigns_task(self, user: str, key: str = "", id: str = "") -> dict[str, Any]:  # noqa: A002
+    def rep_reassigns_task(self, user: str, key: str = "", id: str = "", person: str = "") -> dict[str, Any]:  # noqa: A002
         """The rep gives a task to another user (user name, email or id)."""
-        return self._rep_writes(key, id, OwnerId=self.org.user(user).id)
+        return self._rep_writes(_task(key, id, person), OwnerId=self.org.user(user).id)
 
-    def rep_changes_task(self, field: str, value: Any, key: str = "", id: str = "") -> dict[str, Any]:  # noqa: A002
+    def rep_changes_task(self, field: str, value: Any, key: str = "", id: str = "", person: str = "") -> dict[str, Any]:  # noqa: A002
         """The rep changes one field of a task, by its Salesforce name."""
-        return self._rep_writes(key, id, **{field: value})
+        return self._rep_writes(_task(key, id, person), **{field: value})
 
-    def rep_deletes_task(self, key: str = "", id: str = "") -> dict[str, Any]:  # noqa: A002
+    def rep_deletes_task(self, key: str = "", id: str = "", person: str = "") -> dict[str, Any]:  # noqa: A002
         """The rep puts a task into the recycle bin."""
 
         def delete() -> Record:
-            row = self.org.task(key=key, id=id)
+            row = self.org.task(key=key, id=id, person=person)
             self.org.delete(row.id, user=row.values["OwnerId"])
             return row
 
@@ -387,7 +399,7 @@ class SalesforceService:
                 return self._limited(_refused(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
             self._calls.append(self._clock.now())
             try:
-                answer = self._dispatch(request, grant, raw_path.decode("ascii"), query.decode("ascii"), body)
+                answer = self._dispatch(request, grant, raw_path.decode("latin-1"), query.decode("latin-1"), body)
                 response = _written(answer)
             except Refusal as refusal:
                 response = _refused(refusal.status, refusal.code, refusal.message, refusal.fields)
@@ -517,7 +529,7 @@ class SalesforceService:
 
     def _query_more(self, call: _Call, place: str) -> _Answer:
         locator, _, start = place.rpartition("-")
-        if locator not in self._pages or not start.isdigit():
+        if locator not in self._pages or not (start.isascii() and start.isdigit()):
             raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator")
         result, _ = self._pages[locator]
         return self._page(call, result, int(start), locator)
@@ -705,7 +717,7 @@ class SalesforceService:
         twice = {key for key in keys if key is not None and keys.count(key) > 1}
 
         def step(record: Mapping[str, Any]) -> dict[str, Any]:
-            if record["attributes"]["type"].lower() != sobject.name.lower():
+            if str(record["attributes"]["type"]).lower() != sobject.name.lower():
                 message = f"Record type must match the type in the address: {sobject.name}"
                 raise Refusal("INVALID_TYPE", message)
             values = _values(record)
@@ -815,6 +827,10 @@ class SalesforceService:
         return [_json(column.read(self.org, row)) for column in result.columns]
 
 
+def _task(key: str, record_id: str, person: str) -> dict[str, str]:
+    return {"key": key, "id": record_id, "person": person}
+
+
 @contextmanager
 def _said() -> Iterator[None]:
     """Say a refusal as a sentence for the control API."""
@@ -875,7 +891,7 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name, str(default))
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise Refusal("INVALID_PARAMETER_VALUE", f"The {name} parameter must be a number")
     return int(text)
 

@@ -433,7 +433,7 @@ class _Reader:
             if field.type == "date":
                 return date.fromisoformat(token.text)
             return float(token.text)
-        except ValueError:
+        except (ValueError, OverflowError):
             self.refuse(f"Invalid {field.type}: {token.text}", token.at)
 
     def _mistyped(self, field: Field, token: _Token) -> NoReturn:

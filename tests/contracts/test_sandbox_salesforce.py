@@ -714,7 +714,7 @@ def test_the_control_api_acts_seeds_and_shows(
         ("act", {"action": "nonsense"}, "there is no action 'nonsense'"),
         ("act", {}, "name the action"),
         ("act", {"action": "rep_closes_task", "kee": 1}, "rep_closes_task takes"),
-        ("act", {"action": "rep_closes_task", "key": "none"}, "there is no task with key none"),
+        ("act", {"action": "rep_closes_task", "key": "none"}, "there is no task of none"),
         ("act", {"action": "lead_is_converted", "email": "no@x.example"}, "there is no lead or contact"),
         ("people", {"leads": [{"LastName": "x"}]}, "Required fields are missing: [Company]"),
         ("people", {"leads": "x"}, "leads must be a list"),
