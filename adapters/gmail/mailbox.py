@@ -156,9 +156,7 @@ class GmailMailbox:
                 code="attachments_too_large",
             )
         message = {"raw": encode_raw(to_bytes(mail, date=self._clock.now()))}
-        # A thread id means nothing in another rep's mailbox; there the References alone join the thread.
-        own = mail.thread is not None and (mail.thread.mailbox or "").lower() == self._rep.email.lower()
-        thread = mail.thread.thread_id if mail.thread is not None and own else None
+        thread = self._thread_here(mail)
         try:
             made = self._create(message | ({"threadId": thread} if thread else {}), mail.key)
         except Refused as refused:
@@ -174,7 +172,13 @@ class GmailMailbox:
         )
 
     def _create(self, message: Mapping[str, str], key: str) -> dict[str, Any]:
-        return self._call(self._drafts.create(userId=self._user, body={"message": message}), key=key)
+        return self._once(self._drafts.create(userId=self._user, body={"message": message}), key)
+
+    def _thread_here(self, mail: Mail) -> str | None:
+        """Return the thread to join; an id from another rep's mailbox means nothing here, References must do."""
+        if mail.thread is None or (mail.thread.mailbox or "").lower() != self._rep.email.lower():
+            return None
+        return mail.thread.thread_id
 
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft; one that is gone already is no error."""
@@ -197,7 +201,7 @@ class GmailMailbox:
     def send_draft(self, draft: DraftRef, key: str) -> SentMail:
         """Send an existing draft once, and read back the Message-ID it got."""
         try:
-            sent = self._call(self._drafts.send(userId=self._user, body={"id": draft.draft_id}), key=key)
+            sent = self._once(self._drafts.send(userId=self._user, body={"id": draft.draft_id}), key)
         except Refused as refused:
             raise (_draft_gone() if refused.code == NOT_FOUND else refused) from refused
         now = self._clock.now()
@@ -384,6 +388,13 @@ class GmailMailbox:
     def _read(self, request: Callable[[], HttpRequest]) -> dict[str, Any]:
         """Make a call that may be repeated: a read, or the deletion of a draft."""
         return retrying(lambda: self._call(request(), key=None), sleep=self._clock.sleep)
+
+    def _once(self, request: HttpRequest, key: str) -> dict[str, Any]:
+        """Make a call whose effect must happen once; what it made is named by an id, or it is not known."""
+        made = self._call(request, key=key)
+        if not made.get("id"):
+            raise garbled(mailbox=self._rep.email, key=key)
+        return made
 
     def _call(self, request: HttpRequest, *, key: str | None) -> dict[str, Any]:
         """Send once and return the JSON; `key` is the intent whose effect it has, None if it may be repeated."""

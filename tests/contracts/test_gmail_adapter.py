@@ -135,6 +135,7 @@ LOST_ANSWERS = {
     "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "cut off in the body": b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"',
     "not JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell",
+    "not what was asked for": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]",
     "failed after acting": b"HTTP/1.1 503 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 }
 
@@ -158,6 +159,15 @@ def test_a_lost_answer_is_one_request_and_an_unknown_outcome(opened, effect, los
     assert raised.value.key == KEY
     assert [request.partition(b" ")[0] for request in server.requests] == [b"POST"]
     assert mailbox.calls == 1
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_good_answer_without_an_id_is_an_unknown_outcome(opened, effect):
+    with responses.RequestsMock() as wire:
+        wire.post(f"{ME}/drafts{'/send' if effect == 'send' else ''}", json={"message": {}})
+        with pytest.raises(OutcomeUnknown):
+            EFFECTS[effect](opened())
+        assert len(wire.calls) == 1
 
 
 @pytest.mark.parametrize("lost", LOST_ANSWERS)
