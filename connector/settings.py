@@ -99,7 +99,7 @@ class _Section(BaseModel):
 _Email = Annotated[str, AfterValidator(_address)]
 
 
-class _RepEntry(_Section):
+class RepEntry(_Section):
     """A sales rep."""
 
     email: _Email = Field(description="The rep's own address; names the rep everywhere.")
@@ -191,7 +191,7 @@ def config_schema(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     """Return the JSON Schema of `connector.yaml` for these adapters."""
     schema = _file_model(adapters).model_json_schema()
     kinds = sorted(adapter.capabilities.name for adapter in adapters.values() if _is_mailbox(adapter))
-    schema["$defs"]["_RepEntry"]["properties"]["mailbox"]["enum"] = kinds
+    schema["$defs"]["RepEntry"]["properties"]["mailbox"]["enum"] = kinds
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "connector.yaml"}
 
 
@@ -234,7 +234,7 @@ def _file_model(adapters: Mapping[str, Adapter]) -> type[BaseModel]:
             Annotated[str, AfterValidator(_database)],
             Field(default=DEFAULT_DATABASE, description="Database address; $DATABASE_URL wins."),
         ),
-        reps=(list[_RepEntry], Field(min_length=1, description="Who campaigns are run for.")),
+        reps=(list[RepEntry], Field(min_length=1, description="Who campaigns are run for.")),
         accounts=(accounts_model, Field(default_factory=accounts_model)),
         pacing=(pacing_model, Field(default_factory=pacing_model)),
         sync=(SyncRules, Field(default_factory=SyncRules)),
@@ -256,7 +256,9 @@ def _prepared(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(reps := prepared.get("reps"), list):
         prepared["reps"] = [_without_empty(rep) for rep in reps]
     if isinstance(accounts := prepared.get("accounts"), dict):
-        prepared["accounts"] = {name: _with_files(section, folder) for name, section in accounts.items()}
+        prepared["accounts"] = {
+            name: _with_files(section, folder) for name, section in _without_empty(accounts).items()
+        }
     if isinstance(pacing := prepared.get("pacing"), dict):
         prepared["pacing"] = {
             name: {**_default_pacing(name).model_dump(), **section} if isinstance(section, dict) else section

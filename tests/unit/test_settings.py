@@ -191,6 +191,7 @@ REFUSALS: dict[str, tuple[str, int, str, str]] = {
     "alias of another": (f"reps:\n  {ANA}\n  - {{email: b@acme.example, name: B, time_zone: UTC, aliases: [ana@acme.example]}}\n", 3, "rep b@acme.example", "belongs to one rep"),
     "unknown mailbox": (_rep(mailbox="gmial"), 2, "rep ana@acme.example", "no mailbox kind 'gmial'; did you mean 'gmail'?"),
     "mailbox without account": (_rep(mailbox="gmail"), 2, "rep ana@acme.example", "needs the section accounts.google"),
+    "account left empty": (_rep(mailbox="gmail") + "accounts:\n  google:\n", 2, "rep ana@acme.example", "needs the section accounts.google"),
     "unknown account": (REPS + "accounts:\n  gogle: {}\n", 4, "accounts", "no key 'gogle' here; did you mean 'google'?"),
     "unknown key of an account": (REPS + "accounts:\n  google:\n    auth: key\n    key_file: x\n    tokn: y\n", 7, "accounts.google", "did you mean 'token'?"),
     "account no mapping": (REPS + "accounts:\n  google: yes\n", 4, "accounts", "'google' must be a group of keys"),
@@ -270,7 +271,7 @@ def test_secrets_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 #: Refusals that only the program can see: values that must exist, or agree with each other.
 _BEYOND_A_SCHEMA = {
     "rep with no name", "malformed address", "malformed alias", "bad zone", "duplicate rep", "alias of another",
-    "mailbox without account", "what the adapter says", "plain http", "not an address", "no domain", "database",
+    "mailbox without account", "account left empty", "what the adapter says", "plain http", "not an address", "no domain", "database",
     "database password", "doubled key", "broken YAML",
 }  # fmt: skip
 
