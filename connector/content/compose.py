@@ -65,6 +65,11 @@ _PROMPT = re.compile(f"{PROMPT_OPENS}(.*?){PROMPT_CLOSES}", re.DOTALL)
 _REPLY_MARK = re.compile(r"\s*re\s*:", re.IGNORECASE)
 _REFERENCE = re.compile(r"&#(\d+);")
 
+_OPEN_PARAGRAPH = re.compile(r"<p\b(?!.*</p>)", re.IGNORECASE | re.DOTALL)
+_EMPTY_PARAGRAPH = re.compile(r"<p\b[^>]*>\s*</p>$", re.IGNORECASE)
+_EMPTY_PARAGRAPH_FIRST = re.compile(r"^<p>\s*</p>", re.IGNORECASE)
+_BREAKS_AT_END = re.compile(r"(?:\s|<br\s*/?>)+$", re.IGNORECASE)
+
 _QUOTE_STYLE = "margin:0 0 0 0.8ex;border-left:1px solid #ccc;padding-left:1ex"
 
 
@@ -155,12 +160,16 @@ def _put(page: str, place: str, text: str) -> str:
     if not text.strip():
         return page
     block = f"<div>{text}</div>"
-    if f"<p>{place}</p>" in page:
-        page = page.replace(f"<p>{place}</p>", block, 1)
-    elif place in page:
-        page = page.replace(place, text, 1)
-    else:
+    before, found, after = page.partition(place)
+    if not found:
         page = f"{page}\n{block}"
+    elif _OPEN_PARAGRAPH.search(before):
+        # A signature has paragraphs of its own, which cannot stand inside another.
+        head = _EMPTY_PARAGRAPH.sub("", f"{_BREAKS_AT_END.sub('', before)}</p>")
+        tail = _EMPTY_PARAGRAPH_FIRST.sub("", f"<p>{after.lstrip()}")
+        page = f"{head}{block}{tail}"
+    else:
+        page = f"{before}{text}{after}"
     return page.replace(place, "")
 
 

@@ -127,9 +127,9 @@ _PARAMETER = re.compile(r";\s*([\w-]+)\s*=\s*\"?([^\";]*)\"?")
 
 
 def classify(mail: MailReceived, *, own: frozenset[str]) -> Classified:
-    """Return the kind of a mail; `own` holds the rep's address and aliases, lower case."""
+    """Return the kind of a mail; `own` holds the rep's address and aliases."""
     sender = mail.sender.email.lower()
-    if sender in own:
+    if sender in {address.lower() for address in own}:
         return Classified(kind=MailKind.OWN, reason=f"{sender} is the rep's own address")
     return _report(mail) or _automatic(mail) or _calendar_or_receipt(mail) or _personal(mail)
 

@@ -177,6 +177,13 @@ def test_signature_and_unsubscribe_stand_once_where_their_field_is_else_at_the_e
     assert "script" not in made.html
 
 
+def test_a_signature_inside_a_paragraph_ends_it():
+    made = rendered("Best,\nAna\n{{ my.signature }}\nPS x", signature="<p>ACME</p><p>+34</p>")
+    assert made.html == "<p>Best,\nAna</p><div><p>ACME</p><p>+34</p></div><p>PS x</p>"
+    made = rendered("<p class='x'>Best<br>{{ my.signature }}</p>", "html", signature="ACME")
+    assert made.html == "<p>Best</p><div>ACME</div>"
+
+
 def test_without_unsubscribe_its_field_is_nothing_and_without_signature_its_field_blocks():
     assert rendered("Hi{{ unsubscribe }}").text == "Hi"
     with pytest.raises(Unresolved, match=r"my\.signature"):
