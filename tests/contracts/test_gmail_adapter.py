@@ -454,6 +454,18 @@ def test_what_vanished_or_is_nobodys_business_is_passed_over(opened):
         assert opened().pull_mail(json.dumps({"history": "1", "at": START.isoformat()})).changes == ()
 
 
+def test_the_trail_of_an_autosave_costs_one_look_at_the_drafts_and_one_message(opened):
+    added = [{"message": {"id": one, "labelIds": ["DRAFT"]}} for one in ("19a", "19b", "19c")]
+    with responses.RequestsMock() as wire:
+        wire.get(f"{ME}/history", json={"history": [{"id": "1", "messagesAdded": added}], "historyId": "9"})
+        wire.get(f"{ME}/drafts", json={"drafts": [{"id": "r1", "message": {"id": "19c"}}]})
+        wire.get(f"{ME}/messages/19c", json={"id": "19c", "labelIds": ["DRAFT"], "payload": {"headers": []}})
+        mailbox = opened()
+        (change,) = mailbox.pull_mail(json.dumps({"history": "1", "at": START.isoformat()})).changes
+    assert change == DraftSaved(draft=DraftRef(draft_id="r1", provider_id="19c"))
+    assert mailbox.calls == 3
+
+
 def test_a_mail_rescued_from_spam_is_news(opened):
     rescued = {"message": {"id": "19a", "labelIds": ["INBOX"]}, "labelIds": ["INBOX"]}
     with responses.RequestsMock() as wire:
