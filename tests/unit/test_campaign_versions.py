@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.campaigns.model import (
@@ -89,6 +89,7 @@ def _campaigns(draw: st.DrawFn) -> Campaign:
     return Campaign(name=draw(_words), category=draw(_words), settings=settings, steps=tuple(steps))
 
 
+@settings(deadline=None)
 @given(_campaigns())
 def test_a_document_holds_the_whole_campaign(campaign: Campaign) -> None:
     written = to_document(campaign, TEMPLATES)
@@ -99,6 +100,7 @@ def test_a_document_holds_the_whole_campaign(campaign: Campaign) -> None:
     assert version_of(to_document(read, templates)) == version_of(stored) == version_of(written)
 
 
+@settings(deadline=None)
 @given(_campaigns(), _campaigns())
 def test_two_versions_are_the_same_just_when_nothing_changed(one: Campaign, other: Campaign) -> None:
     old, new = to_document(one, TEMPLATES), to_document(other, TEMPLATES)

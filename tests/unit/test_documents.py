@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.documents import did_you_mean, parse_document, read_document
@@ -138,6 +138,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(data=_JSON, indent=st.sampled_from([None, 1, "\t"]))
 def test_json_is_read_as_it_was_written(data: object, indent: int | str | None) -> None:
     assert parse_document(json.dumps({"data": data}, indent=indent), "x.json").data == {"data": data}

@@ -5,12 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from connector.campaigns.reading import CAMPAIGN_KEYS, DAY_KEYS, EMAIL_KEYS, SETTING_KEYS, TASK_KEYS
+from connector.campaigns.reading import (
+    CAMPAIGN_KEYS,
+    DAY_KEYS,
+    EMAIL_KEYS,
+    SETTING_KEYS,
+    TASK_KEYS,
+    read_campaign_text,
+)
 from connector.campaigns.schema import campaign_schema
+from connector.campaigns.versions import from_document, to_document
 from connector.documents import parse_document
-from tests.unit.test_campaign_reading import REFUSALS, SPEC
+from tests.unit.test_campaign_reading import REFUSALS, SPEC, TEMPLATES
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -72,3 +82,42 @@ def test_it_knows_the_keys_the_reader_knows_and_says_what_each_is() -> None:
 
 def test_it_is_plain_json() -> None:
     assert json.loads(json.dumps(campaign_schema())) == campaign_schema()
+
+
+def _places(data: object, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [place, *(found for key, value in inside for found in _places(value, (*place, key)))]
+
+
+def _replaced(data: Any, place: tuple[str | int, ...], value: object) -> Any:
+    if not place:
+        return value
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[place[0]] = _replaced(data[place[0]], place[1:], value)
+    return copy
+
+
+_SCALARS = st.none() | st.booleans() | st.integers(-2, 5000) | st.floats(allow_nan=False, allow_infinity=False)
+_WORDS = st.sampled_from(["", " ", "12:30", "08:00-18:00", "end", "task", "US", "2026-12-24", "sender", "{{x", "a\nb"])
+_ANYTHING = st.recursive(
+    _SCALARS | _WORDS | st.text(st.characters(codec="utf-8"), max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_WORDS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_whatever_stands_in_the_file_the_reader_answers_and_accepts_no_more_than_the_schema(
+    validator: Draft202012Validator, data: st.DataObject
+) -> None:
+    spec = parse_document(SPEC, "c.yaml").data
+    for _ in range(data.draw(st.integers(1, 2))):
+        spec = _replaced(spec, data.draw(st.sampled_from(_places(spec))), data.draw(_ANYTHING))
+    read = read_campaign_text(json.dumps(spec), "c.json", TEMPLATES)
+    assert (read.campaign is None) == bool(read.faults)
+    assert all(fault.line for fault in read.faults)
+    if read.campaign is not None:
+        assert validator.is_valid(spec)
+        document = to_document(read.campaign, TEMPLATES)
+        assert from_document(document)[0] == read.campaign

@@ -1,5 +1,6 @@
 """connector.yaml: what it gives the program, and every refusal with line, place and what to do."""
 
+import json
 import textwrap
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any, Literal, Self
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import Field, model_validator
 
@@ -289,3 +292,41 @@ def test_the_schema_accepts_what_the_program_accepts() -> None:
 def test_the_schema_refuses_what_the_program_refuses(name: str) -> None:
     data = parse_document(REFUSALS[name][0], "x").data
     assert not Draft202012Validator(config_schema(ADAPTERS)).is_valid(data)
+
+
+def _places(data: object, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [place, *(found for key, value in inside for found in _places(value, (*place, key)))]
+
+
+def _replaced(data: Any, place: tuple[Any, ...], value: object) -> Any:
+    if not place:
+        return value
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[place[0]] = _replaced(data[place[0]], place[1:], value)
+    return copy
+
+
+_WORDS = st.sampled_from(["", "gmail", "http://[", "postgresql://[x", "${env:X}", "a@b.example", "5m", "auth"])
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 5) | st.floats() | _WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_WORDS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_the_file_it_is_read_or_refused_in_sentences(tmp_path: Path, data: st.DataObject) -> None:
+    content = parse_document(textwrap.dedent(FULL), "x").data
+    for _ in range(data.draw(st.integers(1, 2))):
+        content = _replaced(content, data.draw(st.sampled_from(_places(content))), data.draw(_ANYTHING))
+    path = tmp_path / "connector.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    try:
+        loaded = load_settings(path, ADAPTERS).reps
+        faults: tuple[Fault, ...] = ()
+    except BadInput as error:
+        loaded, faults = (), error.faults
+    assert bool(loaded) != bool(faults)
+    assert all(fault.line for fault in faults)
