@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from itertools import islice
 
 from connector.campaigns.model import Campaign, SendOption
@@ -31,6 +31,9 @@ from connector.sync.office import Office, Progress, no_progress
 
 #: People a bulk write.
 BATCH = 5000
+
+#: A start this little ago was "now" when it was said.
+_A_MOMENT = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,9 @@ def launch(
 ) -> Launched:
     """Put people into a campaign; those who may not be in it are left out and said. All or, on an error, nobody."""
     now = office.now()
-    start = check_launch(campaign, start=start if start is None else max(start, now), overrides=overrides, now=now)
+    if start is not None and now - _A_MOMENT < start < now:
+        start = now
+    start = check_launch(campaign, start=start, overrides=overrides, now=now)
     document = to_document(campaign, templates)
     launched = Launched(campaign=campaign.name, version=version_of(document), rep=rep.email, start=start)
     launched.warnings += _warnings(office, campaign, rep)
