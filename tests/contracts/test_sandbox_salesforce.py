@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -333,6 +335,27 @@ def test_an_org_without_the_intent_field_refuses(sandbox: Sandbox, call: Caller)
     assert f"No such column '{KEY_FIELD}' on entity 'Task'" in errors(answer)[0][1]
     sandbox.salesforce.set_intent_field(present=True)
     assert call.upsert({KEY_FIELD: KEY})[0]["created"]
+
+
+def test_many_at_once_make_one_task(sandbox: Sandbox, call: Caller) -> None:
+    def upsert(number: int) -> int:
+        with requests.Session() as session:
+            url = f"{sandbox.url}/services/data/v66.0/sobjects/Task/{KEY_FIELD}/{KEY}"
+            headers = call.session.headers
+            return session.patch(url, json={"Subject": str(number)}, headers=headers, timeout=10).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(upsert, range(24)))
+    assert sorted(statuses) == [200] * 23 + [201]
+    assert len(call.soql("SELECT Id FROM Task", everything=True)) == 1
+
+
+def test_the_intent_field_is_described_as_the_project_asks_for_it(ask: Caller) -> None:
+    fields = {each["name"]: each for each in ask("GET", "/sobjects/Task/describe").json()["fields"]}
+    wanted = {"type": "string", "length": 64, "externalId": True, "unique": True, "caseSensitive": True, "custom": True}
+    assert {name: fields[KEY_FIELD][name] for name in wanted} == wanted
+    subtype = fields["TaskSubtype"]
+    assert (subtype["createable"], subtype["updateable"]) == (True, False)
 
 
 # ------------------------------------------------------------------------------------------ what it refuses
@@ -748,10 +771,14 @@ def test_ready_accounts_and_people(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_it_starts_and_stops_again() -> None:
-    sandbox = Sandbox()
+    def running() -> int:
+        return [thread.name for thread in threading.enumerate()].count("sandbox")
+
+    others, sandbox = running(), Sandbox()
     for _ in range(2):
         url = sandbox.start()
         assert requests.get(f"{url}/sandbox/clock", timeout=10).status_code == 200
         sandbox.stop()
         with pytest.raises(requests.ConnectionError):
             requests.get(f"{url}/sandbox/clock", timeout=2)
+        assert running() == others
