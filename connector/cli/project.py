@@ -1,0 +1,194 @@
+"""Commands about the project's files: validate, schema, simulate, campaigns.
+
+Lives here: these commands. Does not live here: the rules (`campaigns`, `sequencing`, `sync`).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from icalendar import Calendar, Event
+
+from connector import __version__
+from connector.app import Project, clock_from_environment
+from connector.campaigns.people_file import read_people
+from connector.cli.options import NOW, read_instant, read_send_at, rep_or_first
+from connector.cli.output import Terminal, counted, fault_json, marked, moment, terminal_of
+from connector.errors import BadInput, Fault, Severity
+from connector.people import Rep
+from connector.sync.launch import check_launch
+from connector.sync.preview import Preview, preview
+
+commands = typer.Typer()
+
+#: The people file a project has by default.
+PEOPLE_FILE = "people.csv"
+
+
+# ------------------------------------------------------------------------------------------- validate
+
+
+@commands.command()
+def validate(context: typer.Context) -> int:
+    """Check every file of the project and print each fault with its file and line."""
+    terminal = terminal_of(context)
+    faults = faults_of(terminal.project())
+    errors = [fault for fault in faults if fault.severity is Severity.ERROR]
+    if terminal.json:
+        terminal.document([fault_json(fault) for fault in faults])
+    else:
+        for fault in faults:
+            terminal.say(marked(fault))
+        warnings = len(faults) - len(errors)
+        terminal.say(
+            f"{counted(len(errors), 'error')}, {counted(warnings, 'warning')}" if faults else "every file is in order"
+        )
+    return BadInput.exit_status if errors else 0
+
+
+def faults_of(project: Project) -> list[Fault]:
+    """Return every fault and warning of connector.yaml, templates, campaigns and people.csv."""
+    faults: list[Fault] = []
+    try:
+        project.settings  # noqa: B018 - reading is the check
+    except BadInput as error:
+        faults += error.faults
+    faults += project.faults
+    people = project.folder / PEOPLE_FILE
+    if people.is_file():
+        try:
+            faults += read_people(people)[1]
+        except BadInput as error:
+            faults += error.faults
+    return faults
+
+
+# ------------------------------------------------------------------------------------------- simulate
+
+
+class Format(StrEnum):
+    """How a calendar is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    ICS = "ics"
+    CSV = "csv"
+
+
+@commands.command()
+def simulate(
+    context: typer.Context,
+    campaign: Annotated[str, typer.Argument(help="Name of the campaign, or of its file.")],
+    *,
+    people: Annotated[Path | None, typer.Option(help="People file; without it one placeholder is planned.")] = None,
+    rep: Annotated[str | None, typer.Option(help="Address of the rep; the first of connector.yaml by default.")] = None,
+    launched: Annotated[str, typer.Option(metavar="T|now", help="When it would be launched.")] = "now",
+    start: Annotated[
+        str | None, typer.Option(metavar="T|now", help="When it would start; at its launch by default.")
+    ] = None,
+    send_at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY.STEP=HH:MM", help="Another clock time for a fixed-time step; may be repeated."),
+    ] = None,
+    complete_tasks_after: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="How long reps take to complete each task.")
+    ] = 0,
+    format: Annotated[Format, typer.Option(help="How the calendar is written.")] = Format.TABLE,  # noqa: A002 - the option's word
+) -> int:
+    """Show the whole calendar of a campaign, by the production sequencer; nothing is called or stored."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    definition, sender = project.campaign(campaign), rep_or_first(project, rep)
+    at = _launched(launched, sender)
+    wanted = at if start == NOW else None if start is None else read_instant(start, sender, option="--start")
+    overrides = read_send_at(send_at or ())
+    begins = check_launch(definition, start=wanted, overrides=overrides, now=at)
+    persons, bad_rows = (None, []) if people is None else read_people(people)
+    calendars = preview(
+        definition,
+        project.templates,
+        rep=sender,
+        people=persons,
+        launched=at,
+        start=begins,
+        overrides=overrides,
+        complete_tasks_after=timedelta(minutes=complete_tasks_after),
+    )
+    _WRITERS[Format.JSON if terminal.json else format](terminal, definition.name, list(calendars))
+    terminal.faults(bad_rows)
+    return 1 if bad_rows else 0
+
+
+def _launched(text: str, rep: Rep) -> datetime:
+    if text == NOW:
+        return clock_from_environment().now().replace(microsecond=0)
+    return read_instant(text, rep, option="--launched")
+
+
+def _write_table(terminal: Terminal, campaign: str, calendars: Sequence[Preview]) -> None:
+    for calendar in calendars:
+        rows = [
+            (
+                step.planned.step.place,
+                moment(step.planned.due, calendar.time_zone),
+                step.planned.step.type,
+                "sent by itself" if step.planned.step.mode == "send" else "task for the rep",
+                step.subject,
+                step.planned.reason,
+            )
+            for step in calendar.steps
+        ]
+        title = f"{campaign}: {calendar.person} (times in {calendar.time_zone})"
+        terminal.table(title, ("step", "due", "type", "who acts", "subject", "why then"), rows)
+
+
+def _write_json(_terminal: Terminal, _campaign: str, calendars: Sequence[Preview]) -> None:
+    document = [calendar.as_json() for calendar in calendars]
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_csv(_terminal: Terminal, _campaign: str, calendars: Sequence[Preview]) -> None:
+    rows = [_flat(calendar, step) for calendar in calendars for step in calendar.as_json()["steps"]]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _flat(calendar: Preview, step: dict[str, Any]) -> dict[str, Any]:
+    return {"person": calendar.person, "time_zone": calendar.time_zone, **step}
+
+
+def _write_ics(_terminal: Terminal, campaign: str, calendars: Sequence[Preview]) -> None:
+    page = Calendar()
+    page.add("prodid", f"-//sales-campaign-connector//{__version__}//EN")
+    page.add("version", "2.0")
+    page.add("x-wr-calname", campaign)
+    for calendar in calendars:
+        for step in calendar.steps:
+            place = f"{campaign}\n{calendar.person}\n{step.planned.step.place}"
+            entry = Event()
+            entry.add("uid", f"{hashlib.blake2b(place.encode(), digest_size=16).hexdigest()}@connector")
+            entry.add("dtstamp", calendar.steps[0].planned.due)
+            entry.add("dtstart", step.planned.due)
+            entry.add("duration", timedelta(minutes=15))
+            entry.add("summary", f"{step.planned.step.type}: {step.subject} ({calendar.person})")
+            entry.add("description", step.planned.reason)
+            page.add_component(entry)
+    sys.stdout.write(page.to_ical().decode().replace("\r\n", "\n"))
+
+
+_WRITERS: dict[Format, Callable[[Terminal, str, Sequence[Preview]], None]] = {
+    Format.TABLE: _write_table,
+    Format.JSON: _write_json,
+    Format.CSV: _write_csv,
+    Format.ICS: _write_ics,
+}

@@ -1,0 +1,75 @@
+"""People out of the CRM: a query, list view, report or campaign becomes people here.
+
+Lives here: `pull_people`. Does not live here: reading the CRM (adapters), people files (`campaigns.people_file`).
+Source: interfaces 2 (`people pull`), delivery 6 (opt-out on either side wins).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from connector.errors import BadInput
+from connector.people import Person, is_address
+from connector.ports import CrmPerson, PeopleSource
+from connector.store.people import StoredPerson, read_people
+from connector.sync.actions import import_people, opt_out
+from connector.sync.office import Office
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """What a pull of people came to."""
+
+    people: tuple[Person, ...]
+    #: Addresses of those who opted out in the CRM.
+    opted_out: tuple[str, ...] = ()
+    #: (who, why) of those who cannot be people here.
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) -> Pulled:
+    """Store the people of a source; raise `BadInput` without a CRM, and the adapter's error when it refuses."""
+    if office.crm is None:
+        raise BadInput("there is no CRM in connector.yaml to pull people from: add its section under 'accounts'")
+    people: dict[str, Person] = {}
+    opted_out, left_out = [], []
+    for record in office.crm.list_people(source):
+        email = record.email.strip().lower()
+        if not is_address(email):
+            name = f"{record.first_name} {record.last_name}".strip() or record.id
+            left_out.append((name, "the record has no mail address" if not email else f"'{email}' is no mail address"))
+        elif email in people:
+            left_out.append((email, f"several records have this address, and {people[email].salesforce_id} came first"))
+        else:
+            people[email] = _person(record, email)
+            if record.opted_out:
+                opted_out.append(email)
+    with office.database.read() as tx:
+        known = read_people(tx, list(people))
+    merged = [_merged(person, known.get(email)) for email, person in people.items()]
+    if not dry_run:
+        import_people(office, merged)
+        for email in opted_out:
+            if email not in known or known[email].opted_out is None:
+                opt_out(office, email, reason="opted out in the CRM")
+    return Pulled(people=tuple(merged), opted_out=tuple(opted_out), left_out=tuple(left_out))
+
+
+def _merged(person: Person, known: StoredPerson | None) -> Person:
+    """Keep what a file said and the CRM does not know, such as the time zone and columns of one's own."""
+    if known is None:
+        return person
+    kept = {item.name: getattr(known.person, item.name) for item in fields(Person) if not getattr(person, item.name)}
+    return replace(person, **kept)
+
+
+def _person(record: CrmPerson, email: str) -> Person:
+    return Person(
+        email=email,
+        first_name=record.first_name,
+        last_name=record.last_name,
+        title=record.title,
+        company=record.company,
+        phone=record.phone,
+        salesforce_id=record.id,
+    )
