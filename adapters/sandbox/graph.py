@@ -45,6 +45,9 @@ from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 #: Requests of one mailbox that may run at once (apis 3.5); further ones of a $batch get 429.
 CONCURRENCY = 4
 
+#: Bytes a JSON body may have; larger attachments need an upload session, which the sandbox has not.
+LARGEST_BODY = 4 * 1024 * 1024
+
 _READ = frozenset(("Mail.ReadBasic", "Mail.ReadBasic.All", "Mail.Read", "Mail.ReadWrite"))
 _WRITE = frozenset(("Mail.ReadWrite",))
 _SEND = frozenset(("Mail.Send",))
@@ -122,6 +125,8 @@ class _Call:
 
     def json(self, shape: Shape) -> dict[str, Any]:
         """Return the body, checked; raises `GraphError`."""
+        if len(self.body) > LARGEST_BODY:
+            raise GraphError(413, "ErrorMessageSizeExceeded", "The message exceeds the maximum supported size.")
         if not self.headers.get("content-type", "").startswith("application/json"):
             kind = self.headers.get("content-type", "")
             raise _bad(f"Unsupported content type '{kind}'; send application/json.", "RequestBodyRead")
@@ -519,8 +524,6 @@ class GraphService:
         mail = self._mail(call)
         if mail.place is not Place.DRAFTS:
             raise _bad("The message is no draft.", "ErrorInvalidPropertySet")
-        if len(call.body) > 4 * 1024 * 1024:
-            raise GraphError(413, "ErrorMessageSizeExceeded", "The message exceeds the maximum supported size.")
         attachments = MESSAGE.properties["attachments"][0]
         enclosure = read_enclosure(call.json(attachments))
         letter = open_letter(mail.raw)

@@ -207,14 +207,18 @@ def open_letter(raw: bytes) -> Letter:
         bcc=top.bcc,
         reply_to=top.reply_to,
         subject=top.subject,
-        html=str(html.get_content()).rstrip("\r\n") if html else "",
-        text=str(text.get_content()) if text else "",
+        html=_lines(str(html.get_content())).rstrip("\n") if html else "",
+        text=_lines(str(text.get_content())) if text else "",
         enclosures=enclosures(message),
         message_id=top.message_id,
         in_reply_to=top.in_reply_to,
         references=top.references,
         headers=tuple((name, str(value)) for name, value in message.items() if name.lower() not in _OWN),
     )
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def enclosures(message: EmailMessage) -> tuple[Enclosure, ...]:

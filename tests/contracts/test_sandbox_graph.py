@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -128,6 +129,9 @@ class Client:
         self.session = session
         self.base = f"{sandbox.url}/v1.0"
         self.owner = f"/users/{BEN}"
+
+    def signed(self):
+        return {"Authorization": f"Bearer {self.sandbox.token('graph', '', scopes=['Mail.Send'])}"}
 
     def raw(self, method, path, *, token=None, roles=("Mail.ReadWrite", "Mail.Send"), headers=None, **more):
         token = self.sandbox.token("graph", "", scopes=list(roles)) if token is None else token
@@ -266,6 +270,21 @@ def test_mime_and_attachments(graph):
     assert [part.get_filename() for part in parsed.iter_attachments()] == ["plan.pdf"]
     bad = graph.refused("POST", "/messages", data=b"@@", headers={"Content-Type": "text/plain"})
     assert bad == (400, "ErrorMimeContentInvalidBase64String")
+
+
+def test_a_message_of_more_than_four_megabytes_is_refused(graph):
+    huge = message(body={"contentType": "html", "content": "x" * (4 * 1024 * 1024)})
+    assert graph.refused("POST", "/messages", huge) == (413, "ErrorMessageSizeExceeded")
+
+
+def test_a_draft_is_sent_once_however_many_ask(graph, sandbox):
+    draft = graph("POST", "/messages", message(), headers=IMMUTABLE)
+    with ThreadPoolExecutor(4) as pool:
+        path = f"{graph.owner}/messages/{draft['id']}/send"
+        asked = [pool.submit(requests.post, graph.base + path, headers=graph.signed(), timeout=10) for _ in range(4)]
+        statuses = sorted(one.result().status_code for one in asked)
+    assert statuses == [202, 404, 404, 404]
+    assert [one["effect"] for one in sandbox.log.effects] == ["draft_created", "mail_sent"]
 
 
 def test_send_mail_gives_no_id(graph):
