@@ -1,6 +1,5 @@
 """One real HTTP server for a whole test module, with a fresh sandbox behind it for every test."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,6 +28,4 @@ class Front(Sandbox):
 def open_front() -> Iterator[Front]:
     """Serve until the block ends."""
     with Front() as front:
-        # Accepted connections inherit it; without it every answer waits 40 ms for an acknowledgement.
-        front._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield front
