@@ -182,13 +182,18 @@ class App:
 
 
 @contextmanager
-def open_app(project: Project, *, clock: Clock | None = None, database_url: str | None = None) -> Iterator[App]:
-    """Open a project's database and services; nothing is called until it is used."""
+def open_app(
+    project: Project, *, clock: Clock | None = None, database_url: str | None = None, services: bool = True
+) -> Iterator[App]:
+    """Open a project's database and services; nothing is called until it is used.
+
+    Without `services` no account is opened, so that looking and deciding need no secrets.
+    """
     settings = project.settings
     clock = clock or clock_from_environment()
     database = Database(database_url or os.environ.get("DATABASE_URL") or settings.database)
     database.upgrade()
-    office = open_office(project, database, clock)
+    office = open_office(project, database, clock, services=services)
     try:
         yield App(project=project, office=office)
     finally:
@@ -199,17 +204,16 @@ def open_app(project: Project, *, clock: Clock | None = None, database_url: str 
         database.close()
 
 
-def open_office(project: Project, database: Database, clock: Clock) -> Office:
-    """Join settings, adapters, database and clock."""
+def open_office(project: Project, database: Database, clock: Clock, *, services: bool = True) -> Office:
+    """Join settings, adapters, database and clock; without `services` there is no mailbox and no CRM."""
     settings = project.settings
-    crm, rules = _open_crm(project, clock)
     return Office(
         database=database,
         clock=clock,
         reps={rep.email: rep for rep in settings.reps},
-        mailboxes=_open_mailboxes(project, clock),
-        crm=crm,
-        crm_rules=rules,
+        mailboxes=_open_mailboxes(project, clock) if services else {},
+        crm=_open_crm(project, clock) if services else None,
+        crm_rules=_crm_rules(settings),
         pacing={
             kind: PacingRule(per_second=rule.per_second, per_minute=rule.per_minute, per_day=rule.per_day)
             for kind, rule in settings.pacing.items()
@@ -235,18 +239,24 @@ def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:
     return mailboxes
 
 
-def _open_crm(project: Project, clock: Clock) -> tuple[Crm | None, CrmRules]:
+def _open_crm(project: Project, clock: Clock) -> Crm | None:
     settings = project.settings
     if settings.crm is None or settings.crm_options is None:
-        return None, CrmRules()
+        return None
     adapter = next(
         adapter
         for adapter in project.adapters.values()
         if is_crm_adapter(adapter) and adapter.account_name == settings.crm
     )
+    return adapter.open_crm(settings.accounts[settings.crm], settings.crm_options, clock=clock)
+
+
+def _crm_rules(settings: Settings) -> CrmRules:
     options = settings.crm_options
+    if settings.crm is None or options is None:
+        return CrmRules()
     conflict = getattr(options, "conflict", None)
-    rules = CrmRules(
+    return CrmRules(
         tasks=TaskSync(getattr(options, "tasks", TaskSync.BOTH)),
         log_email=bool(getattr(options, "log_email", True)),
         subject=str(getattr(options, "subject", CrmRules().subject)),
@@ -257,7 +267,6 @@ def _open_crm(project: Project, clock: Clock) -> tuple[Crm | None, CrmRules]:
         if conflict is not None
         else ConflictPolicy(),
     )
-    return adapter.open_crm(settings.accounts[settings.crm], options, clock=clock), rules
 
 
 def with_settings(project: Project, **changes: object) -> Project:
