@@ -34,6 +34,9 @@ from connector.tasks.merge import ConflictPolicy, Policy
 #: File that makes a folder a project.
 SETTINGS_FILE = "connector.yaml"
 
+#: Beginnings of names of files that may lie in a checkout's example and are of that place alone.
+_OF_ONE_PLACE = (".", "connector.db", "google-service-account")
+
 #: Loopback address of a sandbox clock to run by, so that its time can be moved (see `connector sandbox`).
 CLOCK_VARIABLE = "CONNECTOR_CLOCK"
 
@@ -108,6 +111,24 @@ def find_folder(given: Path | None) -> Path:
     raise BadInput(
         f"there is no {SETTINGS_FILE} in {shown}: name the folder with -C, or make one with 'connector init'"
     )
+
+
+def copy_example(folder: Path) -> list[str]:
+    """Copy the example project into a new or empty folder; return the files written, relative to it."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"'{folder}' is there already and not empty: name a new folder, nothing was written")
+    package = Path(__file__).parent
+    # In an installed package the example lies inside it; in a checkout it is the folder `config` beside it.
+    example = next(place for place in (package / "example", package.parent / "config") if place.is_dir())
+    names = [
+        path.relative_to(example)
+        for path in sorted(example.rglob("*"))
+        if path.is_file() and not path.name.startswith(_OF_ONE_PLACE)
+    ]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((example / name).read_bytes())
+    return [str(name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -192,15 +213,17 @@ def open_app(
     settings = project.settings
     clock = clock or clock_from_environment()
     database = Database(database_url or os.environ.get("DATABASE_URL") or settings.database)
-    database.upgrade()
-    office = open_office(project, database, clock, services=services)
     try:
-        yield App(project=project, office=office)
+        database.upgrade()
+        office = open_office(project, database, clock, services=services)
+        try:
+            yield App(project=project, office=office)
+        finally:
+            for mailbox in office.mailboxes.values():
+                mailbox.close()
+            if office.crm is not None:
+                office.crm.close()
     finally:
-        for mailbox in office.mailboxes.values():
-            mailbox.close()
-        if office.crm is not None:
-            office.crm.close()
         database.close()
 
 

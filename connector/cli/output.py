@@ -81,7 +81,11 @@ class Terminal:
     def document(self, value: Any) -> None:
         """Print the JSON document; nothing without --json."""
         if self.json:
-            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            self.write(value)
+
+    def write(self, value: Any) -> None:
+        """Print a JSON document, whatever the options say."""
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:

@@ -51,7 +51,7 @@ def import_(
     terminal = terminal_of(context)
     project = terminal.project()
     persons, bad_rows = read_people(file)
-    with open_app(project) as app:
+    with open_app(project, services=False) as app:
         stored = actions.import_people(app.office, persons)
     terminal.document({"imported": stored, "bad_rows": [fault_json(fault) for fault in bad_rows]})
     terminal.say(f"{counted(stored, 'person', 'people')} stored, {counted(_lines(bad_rows), 'row')} left out")
@@ -63,7 +63,7 @@ def import_(
 def list_(context: typer.Context) -> None:
     """List the people who are known."""
     terminal = terminal_of(context)
-    with open_app(terminal.project()) as app, app.database.read() as tx:
+    with open_app(terminal.project(), services=False) as app, app.database.read() as tx:
         known = store.list_people(tx)
     terminal.document([_person_json(stored) for stored in known])
     terminal.table(
@@ -90,7 +90,7 @@ def show(context: typer.Context, email: Annotated[str, typer.Argument(help="Addr
     """Show what is known about a person, and the campaigns they are in."""
     terminal = terminal_of(context)
     address = read_address(email)
-    with open_app(terminal.project()) as app, app.database.read() as tx:
+    with open_app(terminal.project(), services=False) as app, app.database.read() as tx:
         stored = store.read_people(tx, [address]).get(address)
         enrollments = find_enrollments(tx, persons=[address], live=False)
     if stored is None:
@@ -292,7 +292,7 @@ def _each(
         raise BadInput("say whom it is about: --person, --campaign or --rep")
     project = terminal.project()
     sender = None if rep is None else project.rep(rep).email
-    with open_app(project) as app:
+    with open_app(project, services=False) as app:
         address = None if person is None else _existing(app, person)
         name = None if campaign is None else campaign_name(project, app, campaign)
         changed = act(app.office, person=address, campaign=name, rep=sender)
@@ -333,7 +333,7 @@ def opt_out(
     address = read_address(email)
     if undo and not (reason or "").strip():
         raise BadInput("an opt-out is only undone with --reason, which the ledger keeps")
-    with open_app(terminal.project()) as app:
+    with open_app(terminal.project(), services=not undo) as app:
         if undo:
             actions.undo_opt_out(app.office, address, reason=reason or "")
             terminal.document({"person": address, "opted_out": False, "ended": [], "not_told": []})

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,16 +18,25 @@ import typer
 from icalendar import Calendar, Event
 
 from connector import __version__
-from connector.app import Project, clock_from_environment
+from connector.app import Project, clock_from_environment, copy_example, load_adapters, open_app
+from connector.campaigns.model import Campaign
 from connector.campaigns.people_file import read_people
+from connector.campaigns.schema import campaign_schema
+from connector.campaigns.versions import to_document, version_of
 from connector.cli.options import NOW, read_instant, read_send_at, rep_or_first
 from connector.cli.output import Terminal, counted, fault_json, marked, moment, terminal_of
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
+from connector.settings import config_schema
+from connector.store.enrollments import count_by_state
+from connector.sync.actions import migrate, plan_migration
+from connector.sync.drift import Drift, drifts
 from connector.sync.launch import check_launch
 from connector.sync.preview import Preview, preview
 
 commands = typer.Typer()
+campaigns = typer.Typer(help="Look at campaigns, and move people to a changed one.", no_args_is_help=True)
+commands.add_typer(campaigns, name="campaign")
 
 #: The people file a project has by default.
 PEOPLE_FILE = "people.csv"
@@ -70,6 +78,180 @@ def faults_of(project: Project) -> list[Fault]:
         except BadInput as error:
             faults += error.faults
     return faults
+
+
+class Of(StrEnum):
+    """Which file a schema describes."""
+
+    CAMPAIGN = "campaign"
+    CONFIG = "config"
+
+
+@commands.command()
+def schema(context: typer.Context, of: Annotated[Of, typer.Argument(help="Which file it describes.")]) -> None:
+    """Print the JSON Schema of a campaign file or of connector.yaml, for editors."""
+    schemas: dict[Of, Callable[[], dict[str, Any]]] = {
+        Of.CAMPAIGN: campaign_schema,
+        Of.CONFIG: lambda: config_schema(load_adapters()),
+    }
+    terminal_of(context).write(schemas[of]())
+
+
+@commands.command()
+def init(
+    context: typer.Context, folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+) -> None:
+    """Write a working example project into a folder."""
+    terminal = terminal_of(context)
+    written = copy_example(folder)
+    terminal.document({"folder": str(folder), "files": written})
+    for name in written:
+        terminal.say(f"wrote {folder / name}")
+    terminal.say(f"next: 'connector -C {folder} validate', or 'connector demo' to see it run")
+
+
+# ------------------------------------------------------------------------------------------ campaigns
+
+
+@campaigns.command("list")
+def list_(context: typer.Context) -> int:
+    """List the campaigns of the project, and how many people are in each."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    with open_app(project, services=False) as app, app.database.read() as tx:
+        counts = count_by_state(tx)
+    listed = [_campaign_json(project, one, counts) for one in project.loaded.campaigns.values()]
+    terminal.document(listed)
+    terminal.table(
+        "Campaigns",
+        ("name", "file", "category", "days", "steps", "people"),
+        [
+            (one["name"], one["file"], one["category"], one["days"], one["steps"], _in_words(one["people"]))
+            for one in listed
+        ],
+    )
+    errors = [fault for fault in project.faults if fault.severity is Severity.ERROR]
+    terminal.faults(errors)
+    return 1 if errors else 0
+
+
+def _campaign_json(project: Project, campaign: Campaign, counts: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    return {
+        "name": campaign.name,
+        "file": str(project.loaded.files[campaign.name]),
+        "category": campaign.category,
+        "days": campaign.steps[-1].day,
+        "steps": len(campaign.steps),
+        "version": version_of(to_document(campaign, project.templates)),
+        "people": {state: count for (name, state), count in sorted(counts.items()) if name == campaign.name},
+    }
+
+
+def _in_words(people: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in people.items()) or "nobody"
+
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the campaign, or of its file.")]
+
+
+@campaigns.command()
+def show(context: typer.Context, name: _Name) -> None:
+    """Show a campaign: its settings and its steps."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    definition = project.campaign(name)
+    document = to_document(definition, project.templates)
+    terminal.document({**document, "version": version_of(document)})
+    settings = [(key, "" if value is None else value) for key, value in document["settings"].items()]
+    terminal.table(f"{definition.name} (version {version_of(document)})", ("setting", "value"), settings)
+    terminal.table(
+        "Steps",
+        ("step", "type", "send", "what", "follow-up", "priority"),
+        [
+            (
+                step.place,
+                step.type.value,
+                (f"{step.at:%H:%M}" if step.at else step.send.value) if step.send else "",
+                step.template or step.name,
+                "yes" if step.follow_up else "",
+                step.priority.value if step.template is None else "",
+            )
+            for step in definition.steps
+        ],
+    )
+
+
+@campaigns.command("diff")
+def diff_(context: typer.Context, name: _Name) -> None:
+    """Show what changed in a campaign since people were launched into it, and who is affected."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    definition = project.campaign(name)
+    with open_app(project, services=False) as app:
+        found = drifts(app.office, definition, project.templates)
+    terminal.document(
+        {
+            "campaign": definition.name,
+            "version": version_of(to_document(definition, project.templates)),
+            "versions": [
+                {
+                    "version": drift.version,
+                    "changes": [
+                        {"kind": change.kind.value, "subject": change.subject, "sentence": change.sentence}
+                        for change in drift.changes
+                    ],
+                    "people": [one.person for one in drift.enrollments],
+                }
+                for drift in found
+            ],
+        }
+    )
+    _tell_drifts(terminal, definition.name, found)
+
+
+def _tell_drifts(terminal: Terminal, name: str, found: Sequence[Drift]) -> None:
+    for drift in found:
+        who = counted(len(drift.enrollments), "person", "people")
+        terminal.say(f"{who} in version {drift.version} of '{name}':", style="bold")
+        for change in drift.changes:
+            terminal.say(f"  {change.sentence}")
+        for one in drift.enrollments:
+            terminal.say(f"  affected: {one.person} (rep {one.rep}, {one.state})")
+    if not found:
+        terminal.say(f"everybody in '{name}' is in its present version")
+
+
+@campaigns.command("migrate")
+def migrate_(
+    context: typer.Context,
+    name: _Name,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is changed.")] = False,
+) -> None:
+    """Move the people in a campaign to its present version, after showing what changes for whom."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    definition = project.campaign(name)
+    with open_app(project, services=False) as app:
+        found = drifts(app.office, definition, project.templates)
+        plan = plan_migration if not yes else migrate
+        moves = plan(app.office, definition, project.templates)
+    terminal.document(
+        {
+            "campaign": definition.name,
+            "migrated": yes,
+            "moves": [
+                {"person": move.enrollment.person, "from": move.enrollment.version, "next": move.next_step}
+                for move in moves
+            ],
+        }
+    )
+    _tell_drifts(terminal, definition.name, found)
+    for move in moves:
+        verb = "goes on" if yes else "would go on"
+        terminal.say(f"  {move.enrollment.person} {verb} with {move.next_step}")
+    if moves and not yes:
+        terminal.say("nothing was changed: give --yes to do it")
 
 
 # ------------------------------------------------------------------------------------------- simulate
@@ -151,9 +333,8 @@ def _write_table(terminal: Terminal, campaign: str, calendars: Sequence[Preview]
         terminal.table(title, ("step", "due", "type", "who acts", "subject", "why then"), rows)
 
 
-def _write_json(_terminal: Terminal, _campaign: str, calendars: Sequence[Preview]) -> None:
-    document = [calendar.as_json() for calendar in calendars]
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+def _write_json(terminal: Terminal, _campaign: str, calendars: Sequence[Preview]) -> None:
+    terminal.write([calendar.as_json() for calendar in calendars])
 
 
 def _write_csv(_terminal: Terminal, _campaign: str, calendars: Sequence[Preview]) -> None:

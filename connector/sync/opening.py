@@ -1,0 +1,144 @@
+"""Opening a task's email: the prefilled draft where it lies now, or a compose window with the same text.
+
+Lives here: `open_task`, for commands and pages alike. Does not live here: placing drafts (`drain`), compose
+addresses (`content.links`). Source: spec delivery 4 ("Opening").
+
+The address of a draft changes when the rep saves it, so the service is asked at the moment of opening.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from connector.content.links import compose_link
+from connector.errors import AdapterError, BadInput, Busy, Refused
+from connector.intents import IntentState, StepType
+from connector.people import Rep
+from connector.ports import Mailbox, Whereabouts
+from connector.store.intents import StoredIntent
+from connector.store.lanes import read_pacing
+from connector.store.mails import MailState, StoredMail, change_mail, read_mails
+from connector.sync.actions import find_task
+from connector.sync.drain import drain, trace_of
+from connector.sync.letters import Letters
+from connector.sync.office import Office
+
+#: A mail program with a compose address.
+Client = Literal["gmail", "outlook"]
+
+#: Mails whose draft may still have to be placed.
+_NOT_PLACED = frozenset({MailState.WANTED, MailState.IN_FLIGHT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """Where the rep finds the mail."""
+
+    stored: StoredIntent
+    address: str
+    #: True for a draft in the mailbox, False for a compose window.
+    is_draft: bool
+    #: Sentences about what is different from what one may expect: made anew, left out, not reachable.
+    notes: tuple[str, ...] = ()
+
+
+def open_task(office: Office, id: str, *, client: Client | None = None) -> Opened:  # noqa: A002 - the command's own word
+    """Return the address of a task's draft, making the draft first if it is not there.
+
+    `client` asks for a mail program other than the rep's own. Without a mailbox that holds drafts, or when it cannot
+    be reached, the address opens a compose window. Raises `BadInput` for a task that is no open email, `Busy` when
+    another worker is in the mailbox.
+    """
+    with office.database.read() as tx:
+        stored = find_task(tx, id)
+        mail = read_mails(tx, [stored.intent.key]).get(stored.intent.key)
+    rep = _checked(office, stored)
+    mailbox = office.mailboxes.get(rep.email)
+    if mailbox is None or mail is None or not mailbox.capabilities.drafts or client not in (None, rep.mailbox):
+        return _compose(office, stored, rep, client)
+    try:
+        return _draft(office, stored, rep, mailbox, mail)
+    except Refused as error:
+        reason = error.sentence
+    except AdapterError as error:
+        reason = f"the mailbox cannot be reached ({error.sentence})"
+    return _compose(office, stored, rep, client, f"{reason}; this opens a compose window instead")
+
+
+def _checked(office: Office, stored: StoredIntent) -> Rep:
+    intent = stored.intent
+    what = f"the {intent.type} of day {intent.day}, step {intent.step} for {intent.person}"
+    if intent.type is not StepType.EMAIL:
+        raise BadInput(f"{what} has no email to open: do it, then 'connector tasks complete {intent.key[:8]}'")
+    if stored.state is not IntentState.OPEN:
+        why = f": {stored.problem}" if stored.problem else ""
+        raise BadInput(f"{what} is {stored.state}, so there is no draft to open{why}")
+    rep = office.reps.get(intent.rep)
+    if rep is None:
+        raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove {intent.person}")
+    return rep
+
+
+def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mail: StoredMail) -> Opened:
+    """Find the draft where it is now; make it, or make it anew, if it is not there."""
+    notes: list[str] = []
+    if mail.state not in _NOT_PLACED:
+        there = _look(office, mailbox, mail, notes)
+        if there is not None:
+            return Opened(stored=stored, address=there, is_draft=True, notes=tuple(notes))
+        with office.database.write() as tx:
+            blank = {"draft_id": None, "provider_id": None, "thread_id": None, "internet_message_id": None}
+            change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None, edited=False, **blank)
+    drained = drain(office, rep, owner=f"open:{os.getpid()}", only=mail.key)
+    with office.database.read() as tx:
+        mail = read_mails(tx, [mail.key])[mail.key]
+        problem = read_pacing(tx, mail.lane).problem
+    if mail.state is MailState.PRESENT and mail.draft is not None:
+        return Opened(stored=stored, address=mailbox.draft_address(mail.draft), is_draft=True, notes=tuple(notes))
+    if drained.reconnect is not None:
+        raise drained.reconnect
+    if drained.attention or problem:
+        raise Refused(f"the draft could not be placed ({'; '.join(drained.attention) or problem})")
+    if mail.state is MailState.SENT:
+        raise BadInput(f"the mail to {mail.recipient} was sent already: 'connector sync' takes note of it")
+    raise Busy(f"the mailbox of {rep.name} is being worked on by another sync; try again in a moment")
+
+
+def _look(office: Office, mailbox: Mailbox, mail: StoredMail, notes: list[str]) -> str | None:
+    """Return the address of a draft that was placed before; None when it must be made anew."""
+    if mail.state is MailState.PRESENT and mail.draft is not None:
+        try:
+            return mailbox.draft_address(mail.draft)
+        except Refused as error:
+            if error.code != "draft_gone":
+                raise
+    found = mailbox.find(trace_of(mail))
+    match found.where:
+        case Whereabouts.DRAFT if found.draft is not None:
+            with office.database.write() as tx:
+                change_mail(tx, mail.key, state=MailState.PRESENT, **mail.with_draft(found.draft))
+            return mailbox.draft_address(found.draft)
+        case Whereabouts.SENT:
+            raise BadInput(f"the mail to {mail.recipient} was sent already: 'connector sync' takes note of it")
+        case Whereabouts.SCHEDULED:
+            raise BadInput(f"the mail to {mail.recipient} is scheduled in the mail program: it goes out by itself")
+        case Whereabouts.DISCARDED | Whereabouts.ABSENT:
+            notes.append("the draft had been discarded: it was made anew")
+            return None
+        case _:
+            raise Refused("the mailbox cannot tell where the draft is")
+
+
+def _compose(office: Office, stored: StoredIntent, rep: Rep, client: Client | None, *notes: str) -> Opened:
+    with office.database.read() as tx:
+        letter = Letters(tx, office, [stored.intent]).compose(stored.intent)
+    used: Client = client or ("outlook" if rep.mailbox == "outlook" else "gmail")
+    link = compose_link(used, rep_email=rep.email, to=stored.intent.person, subject=letter.subject, text=letter.text)
+    return Opened(
+        stored=stored,
+        address=link.address,
+        is_draft=False,
+        notes=(*notes, link.note) if link.left_out else notes,
+    )
