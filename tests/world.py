@@ -14,10 +14,15 @@ import pytest
 
 from adapters.sandbox import Sandbox
 from connector.app import App, Project, open_app
+from connector.events import Event, EventKind
 from connector.people import Person, Rep
+from connector.sequencing.enrollment import Enrollment
 from connector.store.database import Database
+from connector.store.enrollments import find_enrollments
+from connector.store.ledger import read_events
 from connector.sync.launch import Launched, launch
 from connector.sync.office import Office
+from connector.sync.views import TaskView, list_tasks
 from connector.sync.wheel import Turn, turn
 
 #: A Monday.
@@ -68,6 +73,7 @@ class World:
     settings: dict[str, Any]
     _stack: ExitStack = field(default_factory=ExitStack)
     _app: App | None = None
+    _seeded: set[str] = field(default_factory=set)
 
     @classmethod
     def make(
@@ -75,14 +81,17 @@ class World:
         folder: Path,
         monkeypatch: pytest.MonkeyPatch,
         *,
-        campaign: str = CAMPAIGN,
+        campaign: str | Mapping[str, str] = CAMPAIGN,
         templates: Mapping[str, str] = TEMPLATES,
         reps: Sequence[Mapping[str, Any]] = (ANA, BOB, CY),
         database_url: str | None = None,
         start: datetime | None = START,
         **settings: Any,
     ) -> World:
-        """Start a sandbox and write a project; extra settings go into connector.yaml as they are."""
+        """Start a sandbox and write a project; extra settings go into connector.yaml as they are.
+
+        `campaign` is the text of the one campaign file, or file stem -> text for several.
+        """
         stack = ExitStack()
         sandbox = stack.enter_context(Sandbox(start))
         (folder / "campaigns").mkdir(parents=True)
@@ -93,7 +102,9 @@ class World:
         monkeypatch.delenv("DATABASE_URL", raising=False)
         said = {"reps": [dict(rep) for rep in reps], "accounts": ready["accounts"], **settings}
         (folder / "connector.yaml").write_text(json.dumps(said))
-        (folder / "campaigns" / "campaign.yaml").write_text(campaign)
+        files = {"campaign": campaign} if isinstance(campaign, str) else campaign
+        for name, text in files.items():
+            (folder / "campaigns" / f"{name}.yaml").write_text(text)
         for name, text in templates.items():
             (folder / "templates" / name).write_text(text)
         url = database_url or f"sqlite:///{folder / 'connector.db'}"
@@ -126,16 +137,29 @@ class World:
         """Return a rep of the project."""
         return self.project.rep(email)
 
+    def seed(self, people: Sequence[Person]) -> None:
+        """Make the reps, and these people's leads and contacts, each once."""
+        reps = [rep for rep in self.project.settings.reps if rep.email not in self._seeded]
+        new = [person for person in people if person.email not in self._seeded]
+        self.sandbox.seed(new, reps)
+        self._seeded |= {one.email for one in (*reps, *new)}
+
     def launch(
-        self, people: Sequence[Person], *, rep: str = "ana@acme.example", start: datetime | None = None, **options: Any
+        self,
+        people: Sequence[Person],
+        *,
+        campaign: str | None = None,
+        rep: str = "ana@acme.example",
+        start: datetime | None = None,
+        **options: Any,
     ) -> Launched:
-        """Seed people into Salesforce and put them into the campaign."""
+        """Seed people into Salesforce and put them into the campaign; `campaign` names one of several."""
         project = self.project
-        self.sandbox.seed(people, project.settings.reps)
-        (campaign,) = project.loaded.campaigns.values()
+        self.seed(people)
+        (only, *_) = project.loaded.campaigns.values()
         return launch(
             self.office,
-            campaign,
+            only if campaign is None else project.campaign(campaign),
             project.templates,
             rep=project.rep(rep),
             people=people,
@@ -155,6 +179,36 @@ class World:
     def act(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Let somebody outside act."""
         return self.sandbox.act(action, **arguments)
+
+    def effects(self, *names: str) -> list[dict[str, Any]]:
+        """Return the lasting effects of these names, in order."""
+        return [entry for entry in self.sandbox.log.effects if entry["effect"] in names]
+
+    def facts(self, *kinds: EventKind, person: str | None = None) -> list[Event]:
+        """Return the ledger's facts of these kinds, in order."""
+        with self.database.read() as tx:
+            return [event for _, event in read_events(tx, person=person) if event.kind in kinds]
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """Return the records of a Salesforce object that nobody deleted."""
+        return [row for row in self.sandbox.state()["salesforce"]["records"][name] if not row.get("IsDeleted")]
+
+    def mails(self, rep: str, place: str) -> list[dict[str, Any]]:
+        """Return what lies in `drafts`, `sent`, `inbox` or `trash` of a rep."""
+        state = self.sandbox.state()
+        boxes = {**state["gmail"], **state["graph"]}
+        return [mail for mail in boxes[rep]["mails"] if mail["place"] == place]
+
+    @property
+    def enrollments(self) -> dict[str, Enrollment]:
+        """Person -> enrollment, for worlds where nobody is in two campaigns."""
+        with self.database.read() as tx:
+            return {one.person: one for one in find_enrollments(tx, live=False)}
+
+    @property
+    def tasks(self) -> list[TaskView]:
+        """What waits for reps."""
+        return list_tasks(self.office)
 
     def close(self) -> None:
         """Close the office and stop the sandbox."""
