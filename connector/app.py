@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from connector.accounts import is_loopback
 from connector.campaigns.model import Campaign
@@ -30,6 +30,9 @@ from connector.settings import Settings, load_settings
 from connector.store.database import Database
 from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
 from connector.tasks.merge import ConflictPolicy, Policy
+
+if TYPE_CHECKING:
+    from adapters.sandbox import Sandbox
 
 #: File that makes a folder a project.
 SETTINGS_FILE = "connector.yaml"
@@ -290,6 +293,13 @@ def _crm_rules(settings: Settings) -> CrmRules:
         if conflict is not None
         else ConflictPolicy(),
     )
+
+
+def open_sandbox(start: datetime | None = None) -> Sandbox:
+    """Return local servers for every service, not started yet; `start` freezes their clock there."""
+    from adapters.sandbox import Sandbox  # noqa: PLC0415 - web servers are slow to import, and seldom needed
+
+    return Sandbox(start)
 
 
 def with_settings(project: Project, **changes: object) -> Project:
