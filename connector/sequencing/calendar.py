@@ -49,7 +49,9 @@ class Calendar:
         """Tell whether a step may fall on the date."""
         if self.skip_weekends and day.weekday() >= 5:
             return False
-        return day not in self.dates and not any(day in country for country in self.countries)
+        if day in self.dates:
+            return False
+        return not self.countries or not any(day in country for country in self.countries)
 
     def following(self, day: date) -> date:
         """Return the next eligible date after `day`; raise `NoEligibleDateError` if there is none for ten years."""

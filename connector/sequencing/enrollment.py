@@ -108,3 +108,29 @@ class Enrollment:
     def next_due(self) -> datetime | None:
         """When the sequencer must look again; None while it waits for an intent, is paused or has ended."""
         return self.due if self.state is EnrollmentState.ACTIVE and self.intent is None else None
+
+    def waiting_for(self, intent: str) -> Enrollment:
+        """Return the enrollment once its current step has become this intent.
+
+        Written out: a tick does this for every due step, and `dataclasses.replace` would take most of its time.
+        """
+        return Enrollment(
+            id=self.id,
+            campaign=self.campaign,
+            version=self.version,
+            person=self.person,
+            rep=self.rep,
+            zone=self.zone,
+            launched=self.launched,
+            start=self.start,
+            overrides=self.overrides,
+            state=self.state,
+            position=self.position,
+            due=self.due,
+            due_date=self.due_date,
+            reason=self.reason,
+            intent=intent,
+            anchor_day=self.anchor_day,
+            anchor_date=self.anchor_date,
+            email_clocks=self.email_clocks,
+        )

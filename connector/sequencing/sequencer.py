@@ -13,15 +13,16 @@ Rules, in the order they are applied:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time
+from datetime import date, datetime, time
+from functools import lru_cache
 
-from connector.campaigns.model import RECIPIENT_ZONE, SENDER_ZONE, Campaign, CampaignSettings, OnReply, SendOption
+from connector.campaigns.model import RECIPIENT_ZONE, SENDER_ZONE, Campaign, CampaignSettings, OnReply, SendOption, Step
 from connector.events import Event, EventKind
 from connector.intents import Intent, Mode, StepType, intent_key
 from connector.sequencing.calendar import Calendar, calendar_for
-from connector.sequencing.due import plan_due
+from connector.sequencing.due import Due, plan_due
 from connector.sequencing.enrollment import ENROLLMENT_TRANSITIONS, Enrollment, EnrollmentState
 
 _STEP_ENDS = frozenset({EventKind.SENT, EventKind.COMPLETED, EventKind.SKIPPED})
@@ -45,6 +46,15 @@ def zone_of(settings: CampaignSettings, *, sender: str, recipient: str) -> str:
     return settings.time_zone
 
 
+def plan_first(campaign: Campaign, *, zone: str, start: datetime, overrides: Mapping[str, time]) -> Due:
+    """Return when the first step is due; the same for everybody who starts at one instant in one zone."""
+    calendar = calendar_for(campaign.settings, zone)
+    first = campaign.steps[0]
+    return _due(
+        campaign, first, start, start=start, anchor=None, overrides=overrides, email_clocks=(), calendar=calendar
+    )
+
+
 def launch(
     campaign: Campaign,
     *,
@@ -55,11 +65,13 @@ def launch(
     zone: str,
     launched: datetime,
     start: datetime,
-    overrides: dict[str, time],
+    overrides: Mapping[str, time],
+    first: Due,
 ) -> Outcome:
     """Return a new enrollment with its first step planned, and the ledger line of the launch.
 
-    The caller has checked that `start` is not before `launched` and that overrides name fixed-time steps.
+    The caller has checked that `start` is not before `launched` and that overrides name fixed-time steps; `first` is
+    `plan_first` of the same zone, start and overrides.
     """
     enrollment = Enrollment(
         id=id,
@@ -71,30 +83,34 @@ def launch(
         launched=launched,
         start=start,
         overrides=overrides,
+        due=first.at,
+        due_date=first.date,
+        reason=first.reason,
+        anchor_day=campaign.steps[0].day,
+        anchor_date=first.date,
     )
-    enrollment = _plan(campaign, enrollment, start, calendar_for(campaign.settings, zone))
     data = {"start": _minute(start), "version": version}
     return Outcome(enrollment=enrollment, decisions=(_line(enrollment, EventKind.LAUNCHED, launched, **data),))
 
 
-def decide(campaign: Campaign, enrollment: Enrollment, events: Iterable[Event], now: datetime) -> Outcome:
+def decide(campaign: Campaign, enrollment: Enrollment, events: Sequence[Event], now: datetime) -> Outcome:
     """Apply events in order, then turn the current step into an intent if it is due at `now`.
 
     Decisions hold what follows from the events (finished, step due), not the events themselves.
     """
-    applied = apply(campaign, enrollment, events)
+    applied = apply(campaign, enrollment, events) if events else Outcome(enrollment=enrollment)
     enrollment = applied.enrollment
     due = enrollment.next_due
     if due is None or due > now:
         return applied
     intent = _intent(campaign, enrollment, due)
-    enrollment = replace(enrollment, intent=intent.key)
+    enrollment = enrollment.waiting_for(intent.key)
     where = {"day": intent.day, "step": intent.step, "type": intent.type.value}
     line = _line(enrollment, EventKind.STEP_DUE, now, reason=enrollment.reason, intent=intent.key, **where)
     return Outcome(enrollment=enrollment, intents=(intent,), decisions=(*applied.decisions, line))
 
 
-def apply(campaign: Campaign, enrollment: Enrollment, events: Iterable[Event]) -> Outcome:
+def apply(campaign: Campaign, enrollment: Enrollment, events: Sequence[Event]) -> Outcome:
     """Apply events in order, without looking at what is due."""
     calendar = calendar_for(campaign.settings, enrollment.zone)
     decisions: list[Event] = []
@@ -168,15 +184,14 @@ def _migrate(campaign: Campaign, enrollment: Enrollment, event: Event, calendar:
 def _plan(campaign: Campaign, enrollment: Enrollment, t: datetime, calendar: Calendar) -> Enrollment:
     """Make the step at the enrollment's position current at `t`."""
     step = campaign.steps[enrollment.position]
-    fixed = step.send is SendOption.FIXED_TIME
-    due = plan_due(
+    due = _due(
+        campaign,
         step,
-        t=t,
+        t,
         start=enrollment.start,
         anchor=None if enrollment.anchor_date is None else (enrollment.anchor_day or 1, enrollment.anchor_date),
-        override=enrollment.overrides.get(step.place) if fixed else None,
+        overrides=enrollment.overrides,
         email_clocks=enrollment.email_clocks,
-        window=campaign.settings.send_window,
         calendar=calendar,
     )
     return replace(
@@ -187,6 +202,29 @@ def _plan(campaign: Campaign, enrollment: Enrollment, t: datetime, calendar: Cal
         intent=None,
         anchor_day=step.day,
         anchor_date=due.date,
+    )
+
+
+def _due(
+    campaign: Campaign,
+    step: Step,
+    t: datetime,
+    *,
+    start: datetime,
+    anchor: tuple[int, date] | None,
+    overrides: Mapping[str, time],
+    email_clocks: tuple[tuple[int, time], ...],
+    calendar: Calendar,
+) -> Due:
+    return plan_due(
+        step,
+        t=t,
+        start=start,
+        anchor=anchor,
+        override=overrides.get(step.place) if overrides and step.send is SendOption.FIXED_TIME else None,
+        email_clocks=email_clocks,
+        window=campaign.settings.send_window,
+        calendar=calendar,
     )
 
 
@@ -230,5 +268,6 @@ def _line(
     )
 
 
+@lru_cache(maxsize=256)
 def _minute(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,7 @@ from connector.campaigns.model import Campaign, Step
 from connector.events import Event, EventKind
 from connector.intents import Mode
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
-from connector.sequencing.sequencer import apply, decide, launch
+from connector.sequencing.sequencer import apply, decide, launch, plan_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,7 @@ def simulate_person(
         launched=launched,
         start=start,
         overrides=overrides,
+        first=plan_first(campaign, zone=zone, start=start, overrides=overrides),
     ).enrollment
     return _play(campaign, enrollment, complete_tasks_after)
 

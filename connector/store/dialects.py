@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Executable, Float, Table
+from sqlalchemy import Column, ColumnElement, Executable, Float, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from connector.store.database import Transaction
+from connector.store.schema import Json
 
 
 class database_seconds(FunctionElement[float]):  # noqa: N801 - reads as an SQL function
@@ -28,6 +29,28 @@ def _sqlite_seconds(_element: database_seconds, _compiler: SQLCompiler, **_: Any
 @compiles(database_seconds, "postgresql")
 def _postgresql_seconds(_element: database_seconds, _compiler: SQLCompiler, **_: Any) -> str:
     return "extract(epoch from clock_timestamp())::float8"
+
+
+class json_items(FunctionElement[str]):  # noqa: N801 - reads as an SQL function
+    """The texts of a JSON list, as a sub-query: one parameter however many there are."""
+
+    inherit_cache = True
+
+
+@compiles(json_items, "sqlite")
+def _sqlite_items(element: json_items, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"  # noqa: S608 - bound
+
+
+@compiles(json_items, "postgresql")
+def _postgresql_items(element: json_items, compiler: SQLCompiler, **options: Any) -> str:
+    items = compiler.process(element.clauses, **options)
+    return f"(SELECT jsonb_array_elements_text(CAST({items} AS jsonb)))"
+
+
+def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that a text column is one of a list, which is bound to `name` as a Python list."""
+    return column.op("IN", is_comparison=True)(json_items(bindparam(name, type_=Json)))
 
 
 def _insert(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, TypeDecorator, bindparam, func, select, text, type_coerce
 
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
+from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
-from connector.store.schema import enrollments
+from connector.store.dialects import any_of
+from connector.store.schema import day, enrollments, instant, iso_date, json_text, microseconds
 
+_STATES = {state.value: state for state in EnrollmentState}
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _LIVE = enrollments.c.state.in_(["active", "paused"])
-_INSERT = insert(enrollments)
+_FIXED = ("id", "campaign", "person", "zone", "launched", "start", "overrides")
 _MOVING = (
     "version",
     "state",
@@ -28,37 +33,37 @@ _MOVING = (
     "next_due",
     "rep",
 )
-_UPDATE = (
-    update(enrollments)
-    .where(enrollments.c.id == bindparam("of_id"))
-    .values({name: bindparam(f"new_{name}") for name in _MOVING})
+_INSERT = BulkStatement(enrollments, (*_FIXED, *_MOVING))
+_UPDATE = BulkStatement(enrollments, (*_MOVING, "id"), where="id")
+#: As stored: turning every column into its type costs more than the sequencer.
+_RAW = tuple(
+    type_coerce(column, column.type.impl) if isinstance(column.type, TypeDecorator) else column
+    for column in enrollments.columns
+    if column.name != "next_due"
 )
 _DUE = (
-    select(enrollments)
+    select(*_RAW)
     .where(enrollments.c.next_due <= bindparam("now"))
     .order_by(enrollments.c.next_due)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_BY_ID = select(enrollments).where(enrollments.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
+_BY_ID = select(*_RAW).where(any_of(enrollments.c.id, "ids")).with_for_update()
+_INSIDE = select(enrollments.c.person).where(
+    text("state IN ('active', 'paused')"),
+    enrollments.c.campaign == bindparam("of_campaign"),
+    any_of(enrollments.c.person, "persons"),
+)
 
 
 def insert_enrollments(tx: Transaction, new: Iterable[Enrollment]) -> None:
     """Insert in bulk; a second live enrollment of a person in a campaign breaks the transaction."""
-    rows = [_row(enrollment) for enrollment in new]
-    if rows:
-        tx.execute(_INSERT, rows)
+    _INSERT.execute(tx, [(*_fixed(enrollment), *_moving(enrollment)) for enrollment in new])
 
 
 def update_enrollments(tx: Transaction, changed: Iterable[Enrollment]) -> None:
     """Write what can move, in bulk."""
-    rows = []
-    for enrollment in changed:
-        row = {f"new_{name}": value for name, value in _moving(enrollment).items()}
-        row["of_id"] = enrollment.id
-        rows.append(row)
-    if rows:
-        tx.execute(_UPDATE, rows)
+    _UPDATE.execute(tx, [(*_moving(enrollment), enrollment.id) for enrollment in changed])
 
 
 def read_due(tx: Transaction, now: datetime, most: int) -> list[Enrollment]:
@@ -70,7 +75,12 @@ def read_enrollments(tx: Transaction, ids: Sequence[str]) -> dict[str, Enrollmen
     """Return enrollments by id, locked for this transaction."""
     if not ids:
         return {}
-    return {row.id: _enrollment(row) for row in tx.execute(_BY_ID, {"ids": list(ids)})}
+    return {row[0]: _enrollment(row) for row in tx.execute(_BY_ID, {"ids": list(ids)})}
+
+
+def read_inside(tx: Transaction, campaign: str, persons: Sequence[str]) -> set[str]:
+    """Return those of the people who are in the campaign and have not ended."""
+    return set(tx.execute(_INSIDE, {"of_campaign": campaign, "persons": list(persons)}).scalars())
 
 
 def find_enrollments(
@@ -89,7 +99,7 @@ def find_enrollments(
         conditions.append(enrollments.c.campaign == campaign)
     if rep is not None:
         conditions.append(enrollments.c.rep == rep)
-    query = select(enrollments).where(*conditions).order_by(enrollments.c.launched, enrollments.c.id)
+    query = select(*_RAW).where(*conditions).order_by(enrollments.c.launched, enrollments.c.id)
     return [_enrollment(row) for row in tx.execute(query)]
 
 
@@ -110,56 +120,81 @@ def count_due(tx: Transaction, now: datetime) -> tuple[int, datetime | None]:
     return due, tx.execute(earliest).scalar()
 
 
-def _moving(enrollment: Enrollment) -> dict[str, Any]:
+def _moving(enrollment: Enrollment) -> tuple[Any, ...]:
     clocks = enrollment.email_clocks
-    return {
-        "version": enrollment.version,
-        "state": enrollment.state.value,
-        "position": enrollment.position,
-        "due": enrollment.due,
-        "due_date": enrollment.due_date,
-        "reason": enrollment.reason,
-        "intent": enrollment.intent,
-        "anchor_day": enrollment.anchor_day,
-        "anchor_date": enrollment.anchor_date,
-        "email_clocks": [[day, clock.isoformat()] for day, clock in clocks] if clocks else None,
-        "next_due": enrollment.next_due,
-        "rep": enrollment.rep,
-    }
+    return (
+        enrollment.version,
+        enrollment.state.value,
+        enrollment.position,
+        microseconds(enrollment.due),
+        iso_date(enrollment.due_date),
+        enrollment.reason,
+        enrollment.intent,
+        enrollment.anchor_day,
+        iso_date(enrollment.anchor_date),
+        json_text([[number, clock.isoformat()] for number, clock in clocks]) if clocks else None,
+        microseconds(enrollment.next_due),
+        enrollment.rep,
+    )
 
 
-def _row(enrollment: Enrollment) -> dict[str, Any]:
+def _fixed(enrollment: Enrollment) -> tuple[Any, ...]:
     overrides = enrollment.overrides
-    return {
-        "id": enrollment.id,
-        "campaign": enrollment.campaign,
-        "person": enrollment.person,
-        "zone": enrollment.zone,
-        "launched": enrollment.launched,
-        "start": enrollment.start,
-        "overrides": {place: clock.isoformat() for place, clock in overrides.items()} if overrides else None,
-        **_moving(enrollment),
-    }
+    return (
+        enrollment.id,
+        enrollment.campaign,
+        enrollment.person,
+        enrollment.zone,
+        microseconds(enrollment.launched),
+        microseconds(enrollment.start),
+        json_text({place: clock.isoformat() for place, clock in overrides.items()}) if overrides else None,
+    )
 
 
 def _enrollment(row: Row[Any]) -> Enrollment:
+    (
+        id_,
+        campaign,
+        version,
+        person,
+        rep,
+        zone,
+        launched,
+        start,
+        overrides,
+        state,
+        position,
+        due,
+        due_date,
+        reason,
+        intent,
+        anchor_day,
+        anchor_date,
+        email_clocks,
+    ) = tuple(row)
     return Enrollment(
-        id=row.id,
-        campaign=row.campaign,
-        version=row.version,
-        person=row.person,
-        rep=row.rep,
-        zone=row.zone,
-        launched=row.launched,
-        start=row.start,
-        overrides={place: time.fromisoformat(clock) for place, clock in (row.overrides or {}).items()},
-        state=EnrollmentState(row.state),
-        position=row.position,
-        due=row.due,
-        due_date=row.due_date,
-        reason=row.reason,
-        intent=row.intent,
-        anchor_day=row.anchor_day,
-        anchor_date=row.anchor_date,
-        email_clocks=tuple((day, time.fromisoformat(clock)) for day, clock in row.email_clocks or ()),
+        id=id_,
+        campaign=campaign,
+        version=version,
+        person=person,
+        rep=rep,
+        zone=zone,
+        launched=instant(launched) or _NEVER,
+        start=instant(start) or _NEVER,
+        overrides=(
+            {place: time.fromisoformat(clock) for place, clock in json.loads(overrides).items()} if overrides else {}
+        ),
+        state=_STATES[state],
+        position=position,
+        due=instant(due),
+        due_date=day(due_date),
+        reason=reason,
+        intent=intent,
+        anchor_day=anchor_day,
+        anchor_date=day(anchor_date),
+        email_clocks=_clocks(email_clocks) if email_clocks else (),
     )
+
+
+def _clocks(text: str) -> tuple[tuple[int, time], ...]:
+    return tuple((number, time.fromisoformat(clock)) for number, clock in json.loads(text))

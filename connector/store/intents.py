@@ -7,13 +7,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, select, text, update
 
 from connector.intents import Intent, IntentEvent, IntentState, Mode, StepType, next_state
+from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
-from connector.store.schema import intents
+from connector.store.dialects import any_of
+from connector.store.schema import intents, iso_date, microseconds
 
-_INSERT = insert(intents)
+_INSERT = BulkStatement(
+    intents,
+    (
+        "key",
+        "enrollment",
+        "campaign",
+        "version",
+        "person",
+        "rep",
+        "day",
+        "step",
+        "type",
+        "mode",
+        "due",
+        "due_date",
+        "state",
+        "prepared",
+    ),
+)
 # The condition stands as a literal so that SQLite uses the partial index.
 _UNPREPARED = (
     select(intents)
@@ -32,7 +52,7 @@ _SET = (
         problem=bindparam("new_problem"),
     )
 )
-_BY_KEY = select(intents).where(intents.c.key.in_(bindparam("keys", expanding=True)))
+_BY_KEY = select(intents).where(any_of(intents.c.key, "keys"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,27 +68,28 @@ class StoredIntent:
 
 def insert_intents(tx: Transaction, new: Iterable[Intent]) -> None:
     """Insert intents that have become due, in bulk."""
-    rows = [
-        {
-            "key": intent.key,
-            "enrollment": intent.enrollment,
-            "campaign": intent.campaign,
-            "version": intent.version,
-            "person": intent.person,
-            "rep": intent.rep,
-            "day": intent.day,
-            "step": intent.step,
-            "type": intent.type.value,
-            "mode": intent.mode.value,
-            "due": intent.due,
-            "due_date": intent.due_date,
-            "state": "due",
-            "prepared": 0,
-        }
-        for intent in new
-    ]
-    if rows:
-        tx.execute(_INSERT, rows)
+    _INSERT.execute(
+        tx,
+        [
+            (
+                intent.key,
+                intent.enrollment,
+                intent.campaign,
+                intent.version,
+                intent.person,
+                intent.rep,
+                intent.day,
+                intent.step,
+                intent.type.value,
+                intent.mode.value,
+                microseconds(intent.due),
+                iso_date(intent.due_date),
+                "due",
+                0,
+            )
+            for intent in new
+        ],
+    )
 
 
 def save_intents(tx: Transaction, changed: Iterable[StoredIntent]) -> None:

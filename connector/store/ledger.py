@@ -6,33 +6,35 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, select
 
 from connector.events import Event, EventKind
+from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
-from connector.store.schema import ledger
+from connector.store.schema import json_text, ledger, microseconds
 
-_INSERT = insert(ledger)
+_INSERT = BulkStatement(ledger, ("at", "kind", "enrollment", "person", "rep", "campaign", "intent", "reason", "data"))
 
 
 def append(tx: Transaction, events: Iterable[Event]) -> None:
     """Append facts in order, in bulk."""
-    rows = [
-        {
-            "at": event.at,
-            "kind": event.kind.value,
-            "enrollment": event.enrollment,
-            "person": event.person,
-            "rep": event.rep,
-            "campaign": event.campaign,
-            "intent": event.intent,
-            "reason": event.reason,
-            "data": event.data or None,
-        }
-        for event in events
-    ]
-    if rows:
-        tx.execute(_INSERT, rows)
+    _INSERT.execute(
+        tx,
+        [
+            (
+                microseconds(event.at),
+                event.kind.value,
+                event.enrollment,
+                event.person,
+                event.rep,
+                event.campaign,
+                event.intent,
+                event.reason,
+                json_text(event.data) if event.data else None,
+            )
+            for event in events
+        ],
+    )
 
 
 def read_events(

@@ -19,7 +19,7 @@ from sqlalchemy import Row, bindparam, func, or_, select, text, update
 
 from connector.ports import DraftRef, SentMail
 from connector.store.database import Transaction
-from connector.store.dialects import insert_or_update
+from connector.store.dialects import any_of, insert_or_update
 from connector.store.schema import mails
 
 
@@ -112,7 +112,7 @@ _WAITING = (
     .limit(bindparam("most"))
 )
 _LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwanted')")).distinct()
-_BY_KEY = select(mails).where(mails.c.key.in_(bindparam("keys", expanding=True)))
+_BY_KEY = select(mails).where(any_of(mails.c.key, "keys"))
 
 
 def insert_mails(tx: Transaction, new: Iterable[StoredMail]) -> None:

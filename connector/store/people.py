@@ -10,12 +10,20 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, update
 
 from connector.people import Person
+from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
-from connector.store.dialects import insert_or_ignore, insert_or_update
-from connector.store.schema import people
+from connector.store.dialects import any_of
+from connector.store.schema import json_text, people
 
 _OWN = ("first_name", "last_name", "title", "company", "phone", "time_zone", "salesforce_id", "linkedin_url")
-_BY_EMAIL = select(people).where(people.c.email.in_(bindparam("emails", expanding=True)))
+_INSERTED = ("email", *_OWN, "custom")
+_KEEP = BulkStatement(people, _INSERTED, suffix=" ON CONFLICT DO NOTHING")
+_OVERWRITE = BulkStatement(
+    people,
+    _INSERTED,
+    suffix=" ON CONFLICT (email) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _INSERTED[1:]),
+)
+_BY_EMAIL = select(people).where(any_of(people.c.email, "emails"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +43,25 @@ class StoredPerson:
 
 def save_people(tx: Transaction, persons: Iterable[Person], *, overwrite: bool = True) -> None:
     """Insert people, or overwrite what files say of them; opt-out, bounce and CRM facts stay."""
-    rows = [
-        {"email": person.email, **{name: getattr(person, name) for name in _OWN}, "custom": dict(person.custom) or None}
-        for person in persons
-    ]
-    if rows:
-        statement = insert_or_update(tx, people, (*_OWN, "custom")) if overwrite else insert_or_ignore(tx, people)
-        tx.execute(statement, rows)
+    statement = _OVERWRITE if overwrite else _KEEP
+    statement.execute(
+        tx,
+        [
+            (
+                person.email,
+                person.first_name,
+                person.last_name,
+                person.title,
+                person.company,
+                person.phone,
+                person.time_zone,
+                person.salesforce_id,
+                person.linkedin_url,
+                json_text(dict(person.custom)) if person.custom else None,
+            )
+            for person in persons
+        ],
+    )
 
 
 def read_people(tx: Transaction, emails: Sequence[str]) -> dict[str, StoredPerson]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +34,37 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+#: `json.dumps` with these options makes an encoder a call.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def microseconds(value: datetime | None) -> int | None:
+    """Turn an aware instant into microseconds since 1970."""
+    return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+
+@lru_cache(maxsize=8192)
+def instant(value: int | None) -> datetime | None:
+    """Turn microseconds since 1970 into an aware UTC instant."""
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def iso_date(value: date | None) -> str | None:
+    """Turn a date into ISO text."""
+    return None if value is None else value.isoformat()
+
+
+@lru_cache(maxsize=8192)
+def day(value: str | None) -> date | None:
+    """Turn ISO text into a date."""
+    return None if value is None else date.fromisoformat(value)
+
+
+def json_text(value: Any) -> str | None:
+    """Turn a value into JSON text; None stays NULL."""
+    return None if value is None else _encode(value)
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC instant, kept as microseconds since 1970."""
 
@@ -41,11 +73,11 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - interface
         """Turn an aware instant into microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Turn microseconds into an aware instant."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return instant(value)
 
 
 class Day(TypeDecorator[date]):
@@ -56,11 +88,11 @@ class Day(TypeDecorator[date]):
 
     def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Turn a date into text."""
-        return None if value is None else value.isoformat()
+        return iso_date(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:  # noqa: ARG002
         """Turn text into a date."""
-        return None if value is None else date.fromisoformat(value)
+        return day(value)
 
 
 class Json(TypeDecorator[Any]):
@@ -71,7 +103,7 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Turn a value into JSON text."""
-        return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
         """Turn JSON text into a value."""

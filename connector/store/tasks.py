@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, func, select, text, update
 
 from connector.store.database import Transaction
-from connector.store.dialects import insert_or_update
+from connector.store.dialects import any_of, insert_or_update
 from connector.store.schema import tasks
 
 
@@ -53,7 +53,7 @@ _DIRTY = (
     .order_by(tasks.c.due, tasks.c.key)
     .limit(bindparam("most"))
 )
-_BY_KEY = select(tasks).where(tasks.c.key.in_(bindparam("keys", expanding=True)))
+_BY_KEY = select(tasks).where(any_of(tasks.c.key, "keys"))
 #: What was wanted may have changed while it was written: then the task stays dirty.
 _WRITTEN = (
     update(tasks)

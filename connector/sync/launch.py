@@ -6,7 +6,7 @@ step is due (`sequencing`). Source: spec sequencing 3.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -19,12 +19,13 @@ from connector.errors import BadInput, Fault
 from connector.events import Event, EventKind
 from connector.intents import Mode
 from connector.people import Person, Rep
+from connector.sequencing.due import Due
 from connector.sequencing.enrollment import Enrollment
 from connector.sequencing.sequencer import launch as launch_one
-from connector.sequencing.sequencer import zone_of
+from connector.sequencing.sequencer import plan_first, zone_of
 from connector.store.campaigns import save_version
 from connector.store.database import Transaction
-from connector.store.enrollments import find_enrollments, insert_enrollments
+from connector.store.enrollments import insert_enrollments, read_inside
 from connector.store.ledger import append
 from connector.store.people import read_people, save_people
 from connector.sync.office import Office, Progress, no_progress
@@ -59,7 +60,7 @@ class Launched:
 
 def new_id(now: datetime) -> str:
     """Return a new enrollment id: 32 hex digits that grow with time, so that rows of one launch lie together."""
-    return f"{int(now.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    return f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}"
 
 
 def check_launch(
@@ -130,7 +131,7 @@ def _sift(
     """Return those of a batch who may be in the campaign; note the others."""
     emails = [person.email for person in batch]
     known = read_people(tx, emails)
-    inside = {enrollment.person for enrollment in find_enrollments(tx, persons=emails, campaign=campaign)}
+    inside = read_inside(tx, campaign, emails)
     fresh = []
     for person in batch:
         stored = known.get(person.email)
@@ -163,17 +164,22 @@ def _enroll(
 ) -> tuple[list[Enrollment], list[Event]]:
     enrollments: list[Enrollment] = []
     lines: list[Event] = []
+    first_by_zone: dict[str, Due] = {}
     for person in people:
+        zone = zone_of(campaign.settings, sender=rep.time_zone, recipient=person.time_zone)
+        if zone not in first_by_zone:
+            first_by_zone[zone] = plan_first(campaign, zone=zone, start=launched.start, overrides=overrides)
         outcome = launch_one(
             campaign,
             id=new_id(now),
             version=launched.version,
             person=person.email,
             rep=rep.email,
-            zone=zone_of(campaign.settings, sender=rep.time_zone, recipient=person.time_zone),
+            zone=zone,
             launched=now,
             start=launched.start,
-            overrides=dict(overrides),
+            overrides=overrides,
+            first=first_by_zone[zone],
         )
         enrollments.append(outcome.enrollment)
         lines += outcome.decisions
