@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from connector import __version__
-from connector.cli import people, project, sandbox, work
+from connector.cli import demo, people, project, sandbox, work
 from connector.cli.output import Terminal, marked
 from connector.errors import BadInput, ConnectorError
 
@@ -62,7 +62,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _commands in (project, people, work, sandbox):
+for _commands in (demo, project, people, work, sandbox):
     app.add_typer(_commands.commands)
 
 
