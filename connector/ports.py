@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Protocol
 from connector.accounts import AccountModel
 from connector.capabilities import CrmCapabilities, MailboxCapabilities
 from connector.errors import AdapterError
-from connector.intents import StepType
 
 #: The group under which adapter packages are found.
 ENTRY_POINT_GROUP = "connector.adapters"
@@ -310,7 +309,7 @@ class TaskWrite:
 
     Field names are ours: `subject, closed, priority, due_date, reminder_at, description, who, what, owner,
     subtype`. Values: str, bool (`closed`), `date` (`due_date`), `datetime` (`reminder_at`), `Priority`,
-    `email|call|linkedin|task` (`subtype`, given on creation only), or None to clear.
+    `StepType` (`subtype`, given on creation only), or None to clear.
     """
 
     key: str
@@ -471,12 +470,3 @@ class CrmAdapter(Protocol):
 
 #: What an entry point of the group `connector.adapters` gives.
 Adapter = MailboxAdapter | CrmAdapter
-
-
-#: Step type -> subtype of its CRM task (given on creation only).
-TASK_SUBTYPES: Mapping[StepType, str] = {
-    StepType.EMAIL: "email",
-    StepType.CALL: "call",
-    StepType.INMAIL: "linkedin",
-    StepType.CUSTOM: "task",
-}

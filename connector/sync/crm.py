@@ -15,7 +15,7 @@ from typing import Any
 
 from connector.errors import AdapterError, Reconnect, Refused, Retry
 from connector.events import Event, EventKind
-from connector.intents import CLOSED_STATES, IntentEvent, Priority
+from connector.intents import CLOSED_STATES, IntentEvent, Priority, StepType
 from connector.ports import Crm, CrmPerson, TaskWrite
 from connector.store.database import Transaction
 from connector.store.intents import move_intent, read_intents, read_unprepared
@@ -261,6 +261,8 @@ def _neutral(name: str, value: Any) -> Any:
             return datetime.fromisoformat(value)
         case "priority":
             return Priority(value)
+        case "subtype":
+            return StepType(value)
         case _:
             return value
 

@@ -15,7 +15,6 @@ from typing import Any
 from connector.campaigns.model import Step
 from connector.intents import Intent, Priority, StepType
 from connector.people import Rep
-from connector.ports import TASK_SUBTYPES
 from connector.store.database import Transaction
 from connector.store.tasks import Dirty, StoredTask, read_tasks, save_tasks
 from connector.sync.office import Office, OnEnd
@@ -36,7 +35,7 @@ def opened_task(office: Office, intent: Intent, step: Step, rep: Rep, *, subject
         "due_date": local.date().isoformat() if clock_matters else intent.due_date.isoformat(),
         "reminder_at": intent.due.isoformat() if clock_matters else None,
         "description": description,
-        "subtype": TASK_SUBTYPES[intent.type],
+        "subtype": intent.type.value,
     }
     return StoredTask(
         key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=intent.due
@@ -51,7 +50,7 @@ def logged_mail(office: Office, intent: Intent, rep: Rep, *, subject: str, text:
         "priority": Priority.NORMAL.value,
         "due_date": sent.astimezone(rep.zone).date().isoformat(),
         "description": text,
-        "subtype": TASK_SUBTYPES[StepType.EMAIL],
+        "subtype": StepType.EMAIL.value,
     }
     return StoredTask(key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=sent)
 
@@ -64,7 +63,7 @@ def logged_reply(*, message: str, person: str, rep: Rep, subject: str, text: str
         "priority": Priority.NORMAL.value,
         "due_date": at.astimezone(rep.zone).date().isoformat(),
         "description": text,
-        "subtype": TASK_SUBTYPES[StepType.EMAIL],
+        "subtype": StepType.EMAIL.value,
     }
     key = hashlib.blake2b(f"reply\n{message}".encode(), digest_size=16).hexdigest()
     return StoredTask(key=key, person=person, rep=rep.email, wanted=wanted, due=at)
