@@ -72,6 +72,7 @@ class World:
     database_url: str
     settings: dict[str, Any]
     _stack: ExitStack = field(default_factory=ExitStack)
+    _office: ExitStack = field(default_factory=ExitStack)
     _app: App | None = None
     _seeded: set[str] = field(default_factory=set)
 
@@ -120,8 +121,13 @@ class World:
         """The office, opened when first asked for."""
         if self._app is None:
             opened = open_app(self.project, clock=self.sandbox.clock, database_url=self.database_url)
-            self._app = self._stack.enter_context(opened)
+            self._app = self._office.enter_context(opened)
         return self._app.office
+
+    def reopen(self) -> None:
+        """Go on as a new process would: with the project's files read anew, and signed in anew."""
+        self._office.close()
+        self._app = None
 
     @property
     def database(self) -> Database:
@@ -210,8 +216,15 @@ class World:
         """What waits for reps."""
         return list_tasks(self.office)
 
+    def configure(self, **settings: Any) -> None:
+        """Change settings in connector.yaml, and go on as a new process."""
+        self.settings.update(settings)
+        (self.folder / "connector.yaml").write_text(json.dumps(self.settings))
+        self.reopen()
+
     def close(self) -> None:
         """Close the office and stop the sandbox."""
+        self.reopen()
         self._stack.close()
 
 
