@@ -75,7 +75,7 @@ def mailbox_table() -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "–" if value is None else f"{value:,}"
+    return "no limit" if value is None else f"{value:,}"
 
 
 def pages() -> dict[Path, str]:
