@@ -193,6 +193,7 @@ class _Worker:
                 return None
             try:
                 letter = letters.compose(stored.intent)
+                letter.mail(key, self._office.folder)  # an attachment that has gone is found out here, calling nobody
             except BadInput as error:
                 if again:
                     raise

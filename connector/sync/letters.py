@@ -158,8 +158,9 @@ def _thread(sent: StoredMail | None) -> Thread | None:
 
 
 def _attachment(folder: Path, name: str) -> Attachment:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise BadInput(f"the attachment '{name}' is not in the project folder: put it there, or take it out")
+    beside = folder / "templates"
+    path = (beside / name).resolve()
+    if not path.is_relative_to(beside.resolve()) or not path.is_file():
+        raise BadInput(f"the attachment '{name}' is not beside the templates: put it there, or take it out")
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return Attachment(name=path.name, media_type=media_type, content=path.read_bytes())

@@ -103,6 +103,8 @@ def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mai
         raise Refused(f"the draft could not be placed ({'; '.join(drained.attention) or problem})")
     if mail.state is MailState.SENT:
         raise BadInput(f"the mail to {mail.recipient} was sent already: 'connector sync' takes note of it")
+    if mail.state is MailState.CANCELLED:
+        raise BadInput(f"the draft could not be made: 'connector explain {stored.intent.person}' says why")
     raise Busy(f"the mailbox of {rep.name} is being worked on by another sync; try again in a moment")
 
 
