@@ -75,7 +75,7 @@ def mailbox_table() -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "no limit" if value is None else f"{value:,}"
+    return "does not apply" if value is None else f"{value:,}"
 
 
 def pages() -> dict[Path, str]:
