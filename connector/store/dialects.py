@@ -57,7 +57,7 @@ def _insert(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:
     return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def insert_or_ignore(tx: Transaction, table: Table) -> Executable:
+def insert_or_ignore(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that leaves an existing row as it is."""
     return _insert(tx, table).on_conflict_do_nothing()
 

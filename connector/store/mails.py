@@ -19,8 +19,8 @@ from sqlalchemy import Row, bindparam, func, or_, select, text, update
 
 from connector.ports import DraftRef, SentMail
 from connector.store.database import Transaction
-from connector.store.dialects import any_of, insert_or_update
-from connector.store.schema import mails
+from connector.store.dialects import any_of, insert_or_ignore, insert_or_update
+from connector.store.schema import mails, received
 
 
 class MailAction(StrEnum):
@@ -68,6 +68,8 @@ class StoredMail:
     internet_message_id: str | None = None
     references: tuple[str, ...] = ()
     edited: bool = False
+    #: It left Drafts and was not found; looked for again.
+    missing: datetime | None = None
     sent: datetime | None = None
 
     @property
@@ -99,6 +101,7 @@ class StoredMail:
             "thread_id": sent.thread_id or self.thread_id,
             "internet_message_id": sent.internet_message_id or self.internet_message_id,
             "references": sent.references or self.references,
+            "missing": None,
             "sent": sent.at,
         }
 
@@ -170,6 +173,12 @@ def read_sent_about(
         return []
     query = select(mails).where(or_(*conditions), mails.c.state == MailState.SENT.value).order_by(mails.c.sent)
     return [_stored(row) for row in tx.execute(query)]
+
+
+def note_received(tx: Transaction, lane: str, message: str, at: datetime) -> bool:
+    """Note an incoming mail that is acted on; False when it was acted on before."""
+    row = {"lane": lane, "message": message, "at": at}
+    return tx.execute(insert_or_ignore(tx, received), row).rowcount == 1
 
 
 def count_waiting(tx: Transaction, now: datetime) -> dict[tuple[str, str], tuple[int, datetime]]:

@@ -271,6 +271,8 @@ mails = Table(
     Column("internet_message_id", Text),
     Column("references", Json),
     Column("edited", SmallInteger, nullable=False),
+    # It left Drafts and was not found anywhere; looked for again until found or given up.
+    Column("missing", Instant),
     Column("sent", Instant),
 )
 Index(
@@ -284,6 +286,15 @@ Index("mails_open", mails.c.lane, sqlite_where=text("state = 'present'"), postgr
 Index("mails_message", mails.c.internet_message_id)
 Index("mails_thread", mails.c.thread_id)
 Index("mails_person", mails.c.person)
+
+# Incoming mails that were acted on, so that a second look after an expired cursor does not act again.
+received = Table(
+    "received",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("message", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+)
 
 tasks = Table(
     "tasks",

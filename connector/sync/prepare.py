@@ -140,9 +140,7 @@ def _compose_address(rep: Rep, letter: Letter) -> str:
     to, links = letter.person.person.email, []
     for client in ("gmail", "outlook"):
         link = compose_link(client, rep_email=rep.email, to=to, subject=letter.subject, text=letter.text)
-        links.append(
-            f"Write it in {client.title()}: {link.address}" + (f"\n({link.left_out})" if link.left_out else "")
-        )
+        links.append(f"Write it in {client.title()}: {link.address}" + (f"\n({link.note})" if link.note else ""))
     return "\n".join(links)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from connector.campaigns.model import SameAccount
@@ -35,6 +35,7 @@ from connector.store.mails import (
     MailState,
     StoredMail,
     change_mail,
+    note_received,
     read_mails,
     read_open,
     read_sent_about,
@@ -48,6 +49,9 @@ from connector.sync.mirror import logged_reply
 from connector.sync.office import Office, TaskSync
 from connector.sync.record import end_task, enrollment_fact, intent_fact, record
 from connector.tasks.merge import TaskValues, merge
+
+#: A draft that was nowhere for so long was discarded.
+_GIVEN_UP = timedelta(hours=24)
 
 #: Characters of a reply that go into its log in the CRM.
 _LOGGED = 4000
@@ -215,7 +219,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
     try:
         pull = mailbox.pull_mail(cursor)
         with office.database.read() as tx:
-            drafts = _OpenDrafts(read_open(tx, lane) if pull.changes else ())
+            drafts = _OpenDrafts(read_open(tx, lane))
         for change in pull.changes:
             if isinstance(change, DraftSaved):
                 drafts.saved(change)
@@ -223,7 +227,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
             if isinstance(change, MailSent):
                 drafts.was_sent(change)
         gone = [change for change in pull.changes if isinstance(change, DraftGone)]
-        drafts.look_up(gone, mailbox)
+        drafts.look_up(gone, mailbox, everything=pull.resynced)
     except AdapterError as error:
         _note_lane_problem(office, lane, error.sentence)
         return _stopped(pulled, lane, error)
@@ -268,11 +272,12 @@ class _OpenDrafts:
         if match is not None:
             self._sent[match.key] = change
 
-    def look_up(self, gone: Sequence[DraftGone], mailbox: Mailbox) -> None:
-        """Ask where a draft went that left Drafts without a mail in Sent that told."""
+    def look_up(self, gone: Sequence[DraftGone], mailbox: Mailbox, *, everything: bool) -> None:
+        """Ask where a draft went that left Drafts without a mail in Sent that told; all of them after a resync."""
         ids = {change.provider_id for change in gone}
         for key, mail in self._mails.items():
-            if mail.state is MailState.PRESENT and key not in self._sent and mail.provider_id in ids:
+            lost = everything or mail.missing is not None or mail.provider_id in ids
+            if mail.state is MailState.PRESENT and key not in self._sent and lost:
                 self._found[key] = mailbox.find(trace_of(mail))
 
     def store(self, tx: Transaction, office: Office, now: datetime, pulled: Pulled) -> None:
@@ -287,15 +292,27 @@ class _OpenDrafts:
                 _draft_sent(tx, office, mail, stored[key], self._sent[key].mail, now, pulled)
             elif found is not None and found.where is Whereabouts.SENT and found.sent is not None:
                 _draft_sent(tx, office, mail, stored[key], found.sent, now, pulled)
-            elif found is not None and found.where is Whereabouts.DISCARDED:
+            elif found is not None and _is_discarded(found, mail, now):
                 pulled.counts["drafts_discarded"] += 1
-                change_mail(tx, key, state=MailState.DISCARDED)
+                change_mail(tx, key, state=MailState.DISCARDED, missing=None)
                 append(tx, [intent_fact(stored[key], EventKind.DRAFT_DISCARDED, now)])
+            elif found is not None and found.where is not Whereabouts.DRAFT:
+                # Scheduled in the client, undone, or on its way to Sent: neither sent nor discarded yet.
+                change_mail(tx, key, missing=mail.missing or now)
+            elif found is not None and found.draft is not None:
+                edited = mail.edited or found.draft.provider_id != mail.provider_id
+                change_mail(tx, key, missing=None, edited=int(edited), **mail.with_draft(found.draft))
             elif key in self._edited:
                 change_mail(tx, key, edited=1, provider_id=mail.provider_id, thread_id=mail.thread_id)
                 if not current[key].edited:
                     pulled.counts["drafts_edited"] += 1
                     append(tx, [intent_fact(stored[key], EventKind.DRAFT_EDITED, now)])
+
+
+def _is_discarded(found: Found, mail: StoredMail, now: datetime) -> bool:
+    if found.where is Whereabouts.UNCLEAR:
+        return mail.missing is not None and now - mail.missing > _GIVEN_UP
+    return found.where in (Whereabouts.DISCARDED, Whereabouts.ABSENT)
 
 
 def _open_draft(mail: StoredMail) -> OpenDraft:
@@ -343,7 +360,9 @@ def _take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, no
     if kind.kind in (MailKind.OWN, MailKind.CALENDAR_OR_RECEIPT):
         return
     match = match_received(mail, kind, _candidates(tx, mail, kind))
-    if match is None:
+    if match is None or (kind.kind is MailKind.AUTOMATIC and not kind.out_of_office):
+        return
+    if not note_received(tx, office.lane_of(rep), mail.internet_message_id or mail.provider_id, now):
         return
     enrollments = _about(tx, match, rep)
     told = {"subject": mail.subject, "matched_by": match.matched_by}

@@ -151,6 +151,7 @@ def upgrade() -> None:
         sa.Column("internet_message_id", sa.Text(), nullable=True),
         sa.Column("references", sa.Text(), nullable=True),
         sa.Column("edited", sa.SmallInteger(), nullable=False),
+        sa.Column("missing", sa.BigInteger(), nullable=True),
         sa.Column("sent", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("key"),
     )
@@ -203,6 +204,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("account IS NOT NULL"),
         )
 
+    op.create_table(
+        "received",
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("lane", "message"),
+    )
     op.create_table(
         "tasks",
         sa.Column("key", sa.String(length=32), nullable=False),
