@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,11 +16,14 @@ import pytest
 from adapters.sandbox import Sandbox
 from connector.app import App, Project, open_app
 from connector.events import Event, EventKind
+from connector.intents import IntentState
 from connector.people import Person, Rep
 from connector.sequencing.enrollment import Enrollment
 from connector.store.database import Database
 from connector.store.enrollments import find_enrollments
+from connector.store.intents import find_intents
 from connector.store.ledger import read_events
+from connector.store.mails import MailState, read_mails
 from connector.sync.launch import Launched, launch
 from connector.sync.office import Office
 from connector.sync.views import TaskView, list_tasks
@@ -87,11 +91,13 @@ class World:
         reps: Sequence[Mapping[str, Any]] = (ANA, BOB, CY),
         database_url: str | None = None,
         start: datetime | None = START,
+        line: Callable[[str], str] | None = None,
         **settings: Any,
     ) -> World:
         """Start a sandbox and write a project; extra settings go into connector.yaml as they are.
 
-        `campaign` is the text of the one campaign file, or file stem -> text for several.
+        `campaign` is the text of the one campaign file, or file stem -> text for several. `line` is given the
+        sandbox's address and returns the address to reach it at, for a line that loses answers.
         """
         stack = ExitStack()
         sandbox = stack.enter_context(Sandbox(start))
@@ -101,6 +107,9 @@ class World:
         for name, value in ready["environment"].items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("DATABASE_URL", raising=False)
+        if line is not None:
+            reached = line(sandbox.url)
+            ready["accounts"] = json.loads(json.dumps(ready["accounts"]).replace(sandbox.url, reached))
         said = {"reps": [dict(rep) for rep in reps], "accounts": ready["accounts"], **settings}
         (folder / "connector.yaml").write_text(json.dumps(said))
         files = {"campaign": campaign} if isinstance(campaign, str) else campaign
@@ -205,6 +214,28 @@ class World:
         boxes = {**state["gmail"], **state["graph"]}
         return [mail for mail in boxes[rep]["mails"] if mail["place"] == place]
 
+    def judge(self) -> Counter[str]:
+        """Assert that every intent took effect exactly once, by what the services say; count intents by kind.
+
+        Every send is one mail in Sent, every email task one draft (or one mail, once the rep sent it), every task and
+        every logged mail one Task, made once.
+        """
+        with self.database.read() as tx:
+            stored = find_intents(tx, states=list(IntentState))
+            placed = read_mails(tx, [one.intent.key for one in stored])
+        assert {one.problem for one in stored if one.state in (IntentState.UNKNOWN, IntentState.FAILED)} == set()
+        sends = {one.intent.key for one in stored if one.state is IntentState.SENT}
+        sends |= {key for key, mail in placed.items() if mail.state is MailState.SENT}
+        drafts = {key for key, mail in placed.items() if mail.state is MailState.PRESENT}
+        tasks = {one.intent.key for one in stored if one.state in (IntentState.OPEN, IntentState.COMPLETED)} | sends
+        reps = [rep.email for rep in self.project.settings.reps if rep.mailbox != "links"]
+        once_each(self.effects("mail_sent"), sends)
+        once_each([mail for rep in reps for mail in self.mails(rep, "sent")], sends)
+        once_each([mail for rep in reps for mail in self.mails(rep, "drafts")], drafts)
+        once_each(self.effects("task_created"), tasks)
+        assert len(self.records("Task")) == len(tasks)
+        return Counter(sends=len(sends), drafts=len(drafts), tasks=len(tasks), all=len(stored))
+
     @property
     def enrollments(self) -> dict[str, Enrollment]:
         """Person -> enrollment, for worlds where nobody is in two campaigns."""
@@ -226,6 +257,13 @@ class World:
         """Close the office and stop the sandbox."""
         self.reopen()
         self._stack.close()
+
+
+def once_each(entries: Sequence[Mapping[str, Any]], expected: set[str]) -> None:
+    """Assert that each expected intent key occurs exactly once among what a service says, and no other."""
+    counted = Counter(str(entry["key"]) for entry in entries)
+    assert {key: count for key, count in counted.items() if count != 1} == {}
+    assert set(counted) == expected
 
 
 #: Makes a world; see `World.make` for what it takes.
