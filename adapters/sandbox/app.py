@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +23,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.sandbox.gmail import GmailService
 from adapters.sandbox.graph import GraphService
@@ -113,6 +116,7 @@ class Sandbox:
             lifespan="off",
             log_level="error",
             access_log=False,
+            date_header=False,
             timeout_keep_alive=300,
             timeout_graceful_shutdown=3,
         )
@@ -159,7 +163,7 @@ class Sandbox:
         ]
         for service in self.services().values():
             routes.extend(service.routes())
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, middleware=[Middleware(_DateHeader, clock=self.clock)])
 
     # ---------------------------------------------------------------------------------- people outside
 
@@ -330,6 +334,23 @@ class Sandbox:
                 raise BadInput(f"{kind} must be a list of objects with Salesforce field names")
             made[kind] = [add(**row) for row in rows]
         return made
+
+
+class _DateHeader:
+    """Puts the sandbox's own time into the Date header, as its services live by that clock."""
+
+    def __init__(self, app: ASGIApp, *, clock: SandboxClock) -> None:
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self._clock.now(), usegmt=True).encode()
+                message["headers"] = [*message.get("headers", ()), (b"date", date)]
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 def _object(body: Any) -> Mapping[str, Any]:

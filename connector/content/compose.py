@@ -85,10 +85,18 @@ class Rendered:
     prompts: tuple[str, ...] = ()
 
 
-def render(template: Template, fields: Mapping[str, Any], *, signature: str, unsubscribe_html: str = "") -> Rendered:
+def render(
+    template: Template,
+    fields: Mapping[str, Any],
+    *,
+    signature: str,
+    unsubscribe_html: str = "",
+    as_quoted: bool = False,
+) -> Rendered:
     """Return the template for one person.
 
     `signature` and `unsubscribe_html` are HTML; each goes where its field stands, else at the end, once.
+    `as_quoted` leaves field prompts out: what the rep put in their place is not known (decision 7).
     Raises `Unresolved` with the names of all fields of subject and body that have no value.
     """
     mine = {**fields.get("my", {}), "signature": Markup(_SIGNATURE_PLACE) if signature.strip() else ""}
@@ -96,6 +104,8 @@ def render(template: Template, fields: Mapping[str, Any], *, signature: str, uns
     subject, body = evaluate_all(
         (template.compiled_subject, template.compiled_body), placed, f"template '{template.name}'"
     )
+    if as_quoted:
+        subject, body = _PROMPT.sub("", subject), _PROMPT.sub("", body)
     prompts = tuple(html.unescape(found) for part in (subject, body) for found in _PROMPT.findall(part))
     page = _AS_HTML[template.format](body)
     page = _put(page, _SIGNATURE_PLACE, signature)

@@ -115,7 +115,7 @@ class Letters:
 
     def _rendered_before(self, intent: Intent, before: Step, fields: Mapping[str, object], rep: Rep) -> Rendered:
         """Render the previous email as its template renders, with what it quoted itself (spec sequencing 7)."""
-        own = render(self._template(intent, before), fields, signature=rep.signature)
+        own = render(self._template(intent, before), fields, signature=rep.signature, as_quoted=True)
         if not before.follow_up or own.subject:
             return own
         campaign = self._campaign(intent)

@@ -203,6 +203,18 @@ def test_prompts_stay_visible_and_are_told(file_format):
     assert "{{! Say *how* &lt;you&gt; &amp; I met }}" in made.html
 
 
+@pytest.mark.parametrize("file_format", ["html", "md", "txt"])
+def test_a_quoted_email_leaves_prompts_out(file_format):
+    template = parse_template(
+        "asking", "---\nsubject: S {{! what }}\n---\nBefore {{! how you met }} after\n", file_format
+    )
+    made = render(template, {}, signature="", as_quoted=True)
+    assert made.prompts == ()
+    assert "{{!" not in made.subject + made.html + made.text
+    assert "Before" in made.text
+    assert "after" in made.text
+
+
 def test_a_value_that_looks_like_a_prompt_is_none():
     assert rendered("{{ company }}", company="{{! x }} \ue002{{! y }}\ue003").prompts == ()
 
