@@ -55,12 +55,12 @@ class Calendar:
 
     def following(self, day: date) -> date:
         """Return the next eligible date after `day`; raise `NoEligibleDateError` if there is none for ten years."""
-        last = day + _LONGEST_CLOSURE
+        first, last = day, day + _LONGEST_CLOSURE
         day += _DAY
         while not self.is_eligible(day):
             day += _DAY
             if day > last:
-                raise NoEligibleDateError(f"no eligible date follows {day - _LONGEST_CLOSURE}: check the holidays")
+                raise NoEligibleDateError(f"no eligible date follows {first}: check the holidays")
         return day
 
     def roll(self, day: date) -> date:
