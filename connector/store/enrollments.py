@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, TypeDecorator, bindparam, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Row, TypeDecorator, bindparam, func, select, text, type_coerce, update
 
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.store.bulk import BulkStatement
@@ -39,7 +39,7 @@ _UPDATE = BulkStatement(enrollments, (*_MOVING, "id"), where="id")
 _RAW = tuple(
     type_coerce(column, column.type.impl) if isinstance(column.type, TypeDecorator) else column
     for column in enrollments.columns
-    if column.name != "next_due"
+    if column.name not in ("next_due", "paused_until")
 )
 _DUE = (
     select(*_RAW)
@@ -81,6 +81,19 @@ def read_enrollments(tx: Transaction, ids: Sequence[str]) -> dict[str, Enrollmen
 def read_inside(tx: Transaction, campaign: str, persons: Sequence[str]) -> set[str]:
     """Return those of the people who are in the campaign and have not ended."""
     return set(tx.execute(_INSIDE, {"of_campaign": campaign, "persons": list(persons)}).scalars())
+
+
+def pause_until(tx: Transaction, ids: Sequence[str], until: datetime | None) -> None:
+    """Let the pause of enrollments end by itself at an instant, or not."""
+    tx.execute(
+        update(enrollments).where(any_of(enrollments.c.id, "ids")).values(paused_until=until), {"ids": list(ids)}
+    )
+
+
+def read_expired_pauses(tx: Transaction, now: datetime) -> list[Enrollment]:
+    """Return paused enrollments whose pause has ended by itself, locked for this transaction."""
+    query = select(*_RAW).where(enrollments.c.paused_until <= now, enrollments.c.state == "paused").with_for_update()
+    return [_enrollment(row) for row in tx.execute(query)]
 
 
 def find_enrollments(

@@ -178,12 +178,20 @@ enrollments = Table(
     Column("email_clocks", Json),
     # When the sequencer must look again; NULL while there is nothing to look at.
     Column("next_due", Instant),
+    # A pause that ends by itself.
+    Column("paused_until", Instant),
 )
 Index(
     "enrollments_due",
     enrollments.c.next_due,
     sqlite_where=text("next_due IS NOT NULL"),
     postgresql_where=text("next_due IS NOT NULL"),
+)
+Index(
+    "enrollments_pausing",
+    enrollments.c.paused_until,
+    sqlite_where=text("paused_until IS NOT NULL"),
+    postgresql_where=text("paused_until IS NOT NULL"),
 )
 #: The same person can be in one campaign only once at a time (spec sequencing 3).
 Index(

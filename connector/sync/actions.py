@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 from connector.campaigns.model import Campaign
 from connector.campaigns.versions import to_document, version_of
@@ -20,7 +20,7 @@ from connector.people import Person
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.store.campaigns import save_version
 from connector.store.database import Transaction
-from connector.store.enrollments import find_enrollments, read_enrollments
+from connector.store.enrollments import find_enrollments, pause_until, read_enrollments, read_expired_pauses
 from connector.store.intents import (
     StoredIntent,
     delete_intents,
@@ -102,9 +102,29 @@ def move_task(tx: Transaction, stored: StoredIntent, until: date) -> None:
     postpone_intent(tx, stored.intent.key, moved, until)
 
 
-def pause(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
-    """Pause what the filters name; return the enrollments that were paused."""
-    return _each(office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
+def pause(
+    office: Office, *, person: str | None, campaign: str | None, rep: str | None, until: date | None = None
+) -> list[Enrollment]:
+    """Pause what the filters name; return the enrollments that were paused.
+
+    With `until` they are resumed by the first pass of that date, in the rep's zone.
+    """
+    if until is not None and any(until <= office.now().astimezone(one.zone).date() for one in office.reps.values()):
+        raise BadInput(f"--until {until} has come already: give a later date")
+    paused = _each(office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
+    with office.database.write() as tx:
+        for owner in {enrollment.rep for enrollment in paused}:
+            zone = office.reps[owner].zone if owner in office.reps else UTC
+            ends = None if until is None else datetime.combine(until, time(), tzinfo=zone).astimezone(UTC)
+            pause_until(tx, [enrollment.id for enrollment in paused if enrollment.rep == owner], ends)
+    return paused
+
+
+def resume_expired(office: Office) -> list[Enrollment]:
+    """Resume what was paused until now; return the enrollments."""
+    now = office.now()
+    with office.database.write() as tx:
+        return _resume(tx, office, read_expired_pauses(tx, now), now)
 
 
 def remove(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
@@ -118,16 +138,22 @@ def resume(office: Office, *, person: str | None, campaign: str | None, rep: str
     with office.database.write() as tx:
         live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
         paused = [enrollment for enrollment in live if enrollment.state is EnrollmentState.PAUSED]
-        facts = []
-        for enrollment in paused:
-            carried_out = _forget_not_carried_out(tx, enrollment)
-            facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
-        record(tx, office, facts, now)
-        released = list(paused)
+        released = list(_resume(tx, office, paused, now))
         if person is not None:
             mark_person(tx, person, held=None)
             released += _release(tx, [person], now)
     return released
+
+
+def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: datetime) -> list[Enrollment]:
+    facts = []
+    for enrollment in paused:
+        carried_out = _forget_not_carried_out(tx, enrollment)
+        facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
+    record(tx, office, facts, now)
+    if paused:
+        pause_until(tx, [enrollment.id for enrollment in paused], None)
+    return list(paused)
 
 
 def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:

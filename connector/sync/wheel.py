@@ -18,6 +18,7 @@ from connector.people import Rep
 from connector.store import enrollments, intents, mails, tasks
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
+from connector.sync.actions import resume_expired
 from connector.sync.crm import push_tasks
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
@@ -71,6 +72,7 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
     report = Turn()
     with office.database.only_one("sync"):
         before = _calls(office)
+        resume_expired(office)
         _pull(office, only, report, progress)
         for _ in range(_ROUNDS):
             now = office.now()

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("anchor_date", sa.String(length=10), nullable=True),
         sa.Column("email_clocks", sa.Text(), nullable=True),
         sa.Column("next_due", sa.BigInteger(), nullable=True),
+        sa.Column("paused_until", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("enrollments", schema=None) as batch_op:
@@ -63,6 +64,13 @@ def upgrade() -> None:
             unique=True,
             sqlite_where=sa.text("state IN ('active', 'paused')"),
             postgresql_where=sa.text("state IN ('active', 'paused')"),
+        )
+        batch_op.create_index(
+            "enrollments_pausing",
+            ["paused_until"],
+            unique=False,
+            sqlite_where=sa.text("paused_until IS NOT NULL"),
+            postgresql_where=sa.text("paused_until IS NOT NULL"),
         )
 
     op.create_table(
