@@ -71,7 +71,7 @@ CASES = {
     # --- choose_at_launch
     "at the start": (launch_email(), S, FIRST, (), S, MON),
     "start on a date that does not count": (launch_email(), f"{SAT} 10:15", FIRST, (), f"{NEXT_TUE} 10:15", NEXT_TUE),
-    # --- "HH:MM"
+    # --- a fixed time
     "fixed, ahead on the same day": (fixed(1, "14:00"), f"{MON} 11:00", (1, MON), (), f"{MON} 14:00", MON),
     "fixed, at this very instant": (fixed(1, "11:00"), f"{MON} 11:00", (1, MON), (), f"{MON} 11:00", MON),
     "fixed, passed: the next date that counts": (fixed(1, "10:59"), f"{MON} 11:00", (1, MON), (), f"{TUE} 10:59", TUE),
