@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from connector import __version__
 from connector.cli import demo, people, project, sandbox, work
@@ -94,10 +96,16 @@ def _global_options(
     context.obj = Terminal(folder=folder, json=as_json, verbose=verbose)
 
 
+@cache
+def _built() -> Callable[..., Any]:
+    """Build the commands from their functions, once a process."""
+    return get_command(app)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; every error ends in a sentence on stderr."""
     try:
-        status = app(list(arguments), prog_name="connector", standalone_mode=False)
+        status = _built()(list(arguments), prog_name="connector", standalone_mode=False)
     except typer.TyperException as error:
         _say(f"{error.format_message()} ('connector --help' and 'connector COMMAND --help' say what there is)")
         return error.exit_code
@@ -115,7 +123,9 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: nobody should have to read a traceback
         if "-v" in arguments or "--verbose" in arguments:
             traceback.print_exc()
-        _say(f"something unexpected went wrong ({type(error).__name__}: {error}); run it again with -v to see where")
+        # The first line is enough; a database's further lines would quote what was to be written.
+        said = (str(error).splitlines() or [""])[0]
+        _say(f"something unexpected went wrong ({type(error).__name__}: {said}); run it again with -v to see where")
         return 1
     return status if isinstance(status, int) else 0
 

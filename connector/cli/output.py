@@ -132,6 +132,23 @@ def moment(instant: datetime | None, zone: str = "UTC") -> str:
     return "" if instant is None else f"{instant.astimezone(ZoneInfo(zone)):%a %d %b %Y %H:%M}"
 
 
+def short_moment(instant: datetime, zone: str) -> str:
+    """Return an instant near today for people: `Tue 24 Nov 14:30`."""
+    return f"{instant.astimezone(ZoneInfo(zone)):%a %d %b %H:%M}"
+
+
+def in_words(value: object) -> str:
+    """Return a setting's value for people: `yes`, `US, DE-BY`, nothing for an empty one."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case None:
+            return ""
+    return str(value)
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Return `1 person`, `2 people`."""
     return f"{number} {one if number == 1 else many or one + 's'}"

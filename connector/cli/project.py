@@ -24,7 +24,7 @@ from connector.campaigns.people_file import read_people
 from connector.campaigns.schema import campaign_schema
 from connector.campaigns.versions import to_document, version_of
 from connector.cli.options import NOW, read_instant, read_send_at, rep_or_first
-from connector.cli.output import Terminal, counted, fault_json, marked, moment, terminal_of
+from connector.cli.output import Terminal, counted, fault_json, in_words, marked, moment, terminal_of
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.settings import config_schema
@@ -162,7 +162,7 @@ def show(context: typer.Context, name: _Name) -> None:
     definition = project.campaign(name)
     document = to_document(definition, project.templates)
     terminal.document({**document, "version": version_of(document)})
-    settings = [(key, "" if value is None else value) for key, value in document["settings"].items()]
+    settings = [(key, in_words(value)) for key, value in document["settings"].items()]
     terminal.table(f"{definition.name} (version {version_of(document)})", ("setting", "value"), settings)
     terminal.table(
         "Steps",

@@ -16,7 +16,7 @@ import typer
 
 from connector.app import open_app
 from connector.cli.options import read_address, read_date
-from connector.cli.output import Terminal, counted, moment, terminal_of
+from connector.cli.output import Terminal, counted, moment, short_moment, terminal_of
 from connector.cli.people import campaign_name
 from connector.errors import BadInput
 from connector.events import Event, sentence
@@ -115,7 +115,7 @@ def list_(
     terminal.document([task.as_json() for task in found])
     terminal.table(
         "Tasks",
-        ("id", "due (rep's time)", "rep", "person", "type", "subject", "state", "draft", "Salesforce"),
+        ("id", "due (rep's time)", "rep", "person", "type", "subject", "state", "draft"),
         [_task_row(task, zones) for task in found],
     )
     terminal.say(counted(len(found), "task"))
@@ -129,14 +129,13 @@ def _task_row(task: TaskView, zones: dict[str, str]) -> tuple[object, ...]:
     draft = f"{task.mail.state.value} in {task.mailbox}" if task.mail is not None else ""
     return (
         intent.key[:_ID],
-        moment(intent.due, zones.get(intent.rep, "UTC")),
+        short_moment(intent.due, zones.get(intent.rep, "UTC")),
         intent.rep,
         intent.person,
         intent.type.value,
         task.stored.subject or "",
         task.stored.state.value,
         draft,
-        (task.task.remote_id if task.task is not None else None) or "",
     )
 
 

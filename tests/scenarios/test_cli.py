@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -534,3 +538,35 @@ def test_without_a_sandbox_it_says_how_to_start_one(connector: Command) -> None:
         assert done.status == 2
         assert f"port {port} cannot be used" in done.err
     assert "start one with 'connector sandbox'" in connector("sandbox", "state", "--port", port).err
+
+
+def test_the_sandbox_runs_until_it_is_interrupted(world: World, tmp_path: Path) -> None:
+    """The printed lines are all that another terminal needs: the example project syncs by them."""
+    folder = tmp_path / "example"
+    command = [sys.executable, "-c", "from connector.cli import main; main()", "-C", str(folder)]
+    subprocess.run([*command[:-2], "init", str(folder)], check=True, capture_output=True, timeout=60)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    config = folder / "connector.yaml"
+    config.write_text(config.read_text().replace("127.0.0.1:8025", f"127.0.0.1:{port}"))
+    running = subprocess.Popen(
+        [*command, "sandbox", "--port", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout is not None
+        lines = []
+        while not lines or "Ctrl-C" not in lines[-1]:
+            lines.append(running.stdout.readline())
+            assert lines[-1], running.communicate()[1]
+        told = dict(line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line)
+        environment = {**os.environ, **told, "DATABASE_URL": f"sqlite:///{tmp_path / 'example.db'}"}
+        asked = [*command, "sync", "--json"]
+        done = subprocess.run(asked, check=False, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, json.loads(done.stdout)["needs_attention"]) == (0, []), done.stderr
+        running.send_signal(signal.SIGINT)
+        _, complaints = running.communicate(timeout=30)
+        assert (running.returncode, complaints) == (0, "")
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
