@@ -50,6 +50,8 @@ def _global_first(arguments: Sequence[str]) -> list[str]:
             first.append(argument)
             if _EVERYWHERE[argument]:
                 first += [value for value in [next(remaining, None)] if value is not None]
+        elif argument.startswith("-C"):
+            first.append(argument)
         else:
             rest.append(argument)
     return first + rest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 
 from connector.app import App, Project, open_app
 from connector.campaigns.people_file import read_people
-from connector.cli.options import NOW, read_address, read_instant, read_send_at, read_source
+from connector.cli.options import NOW, read_address, read_date, read_instant, read_send_at, read_source
 from connector.cli.output import Terminal, counted, fault_json, moment, terminal_of
 from connector.errors import BadInput, Fault
 from connector.people import Person
@@ -33,6 +34,9 @@ from connector.sync.views import zulu
 commands = typer.Typer()
 people = typer.Typer(help="Import people, pull them from Salesforce, and look at them.", no_args_is_help=True)
 commands.add_typer(people, name="people")
+
+#: Lines about people left out that a launch prints for people.
+_SHOWN = 50
 
 _Filter = Annotated[str | None, typer.Option("--person", metavar="EMAIL", help="Only this person.")]
 _CampaignFilter = Annotated[str | None, typer.Option("--campaign", metavar="NAME", help="Only this campaign.")]
@@ -236,8 +240,10 @@ def _tell_launched(
     terminal.say(f"{who} {verb} into '{launched.campaign}' by {launched.rep}, starting {moment(launched.start)} UTC")
     for sentence in (*launched.warnings, *notes):
         terminal.say(f"note: {sentence}")
-    for left in launched.left_out:
+    for left in launched.left_out[:_SHOWN]:
         terminal.say(f"{left.person} was left out: {left.reason}")
+    if (more := len(launched.left_out) - _SHOWN) > 0:
+        terminal.say(f"{more} more were left out: --json and 'connector feed' name them")
     terminal.faults(bad_rows)
     if launched.enrolled == 0:
         terminal.trouble("nobody was enrolled")
@@ -253,14 +259,13 @@ def pause(
     person: _Filter = None,
     campaign: _CampaignFilter = None,
     rep: _RepFilter = None,
-    until: Annotated[str | None, typer.Option(metavar="D", help="Not in this release; resume by hand.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Resume by itself on this date, in the rep's zone.")
+    ] = None,
 ) -> None:
     """Hold campaigns: of a person, of everybody in a campaign, or of a rep."""
-    if until is not None:
-        raise BadInput(
-            "--until is not in this release: pause now, and run 'connector resume' on that day (a scheduler can do it)"
-        )
-    _each(context, "paused", actions.pause, person, campaign, rep)
+    day = None if until is None else read_date(until, option="--until")
+    _each(context, "paused", partial(actions.pause, until=day), person, campaign, rep)
 
 
 @commands.command()

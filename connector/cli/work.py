@@ -247,7 +247,10 @@ def feed(
                 terminal.say(_line(event))
             if not follow or terminal.json:
                 return
-            threading.Event().wait(_LOOK_EVERY)
+            try:
+                threading.Event().wait(_LOOK_EVERY)
+            except KeyboardInterrupt:
+                return
             with app.database.read() as tx:
                 lines = read_events(tx, person=address, after=seen)
 

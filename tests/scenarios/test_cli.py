@@ -265,12 +265,22 @@ def test_pause_resume_and_remove(connector: Command, launched: Callable[..., Res
     assert connector("status", "--json").json["campaigns"]["Outreach"] == {"removed": 2}
 
 
+def test_a_pause_ends_by_itself(connector: Command, world: World, launched: Callable[..., Result]) -> None:
+    launched()
+    assert len(connector("pause", "--rep", "ana@acme.example", "--until", "2026-11-25", "--json").json["paused"]) == 2
+    for days, state in ((1, "paused"), (1, "active")):
+        world.after(days=days)
+        assert connector("sync").status == 0
+        assert connector("status", "--json").json["campaigns"]["Outreach"] == {state: 2}
+
+
 REFUSED = [
     (("pause",), "say whom it is about"),
     (("resume", "--person", "cat@nine.example"), "cat@nine.example is not known"),
     (("remove", "--campaign", "nothing"), "there is no campaign 'nothing'"),
     (("pause", "--rep", "dan@acme.example"), "there is no rep 'dan@acme.example'"),
-    (("pause", "--rep", "ana@acme.example", "--until", "2026-12-01"), "--until is not in this release"),
+    (("pause", "--rep", "ana@acme.example", "--until", "2026-11-23"), "--until 2026-11-23 has come already"),
+    (("pause", "--rep", "ana@acme.example", "--until", "soon"), "--until 'soon' is not a date"),
     (("opt-out", "ann"), "'ann' is not a mail address"),
     (("opt-out", "ann@one.example", "--undo"), "only undone with --reason"),
     (("explain", "cat@nine.example"), "cat@nine.example is not known"),
