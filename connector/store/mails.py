@@ -129,6 +129,8 @@ def change_mail(tx: Transaction, key: str, **changes: Any) -> None:
     """Write some fields of one mail."""
     if "references" in changes:
         changes["references"] = list(changes["references"]) or None
+    if "edited" in changes:
+        changes["edited"] = int(changes["edited"])
     tx.execute(update(mails).where(mails.c.key == key).values(**changes))
 
 
