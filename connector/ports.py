@@ -181,6 +181,8 @@ class DraftSaved:
 
     draft: DraftRef
     key: str | None = None
+    #: The service knows that it was changed after it was made. Gmail does not: there a new message id tells it.
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

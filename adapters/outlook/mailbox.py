@@ -31,6 +31,7 @@ from adapters.outlook.messages import (
     sent_mail,
     stamp_of,
     stamped_with,
+    was_edited,
     was_never_sent,
 )
 from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
@@ -416,7 +417,9 @@ class OutlookMailbox:
             received: MailReceived = received_mail(message, raw)
             return received.at, received
         if folder == "drafts":
-            return saved_at(message), DraftSaved(draft=draft_ref(message), key=stamp_of(message))
+            return saved_at(message), DraftSaved(
+                draft=draft_ref(message), key=stamp_of(message), edited=was_edited(message)
+            )
         sent = sent_mail(message)
         return sent.at, MailSent(mail=sent)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connector.ports import (
@@ -47,6 +47,9 @@ RECEIVED = (
 EXPAND_STAMP = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
 
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+
+#: A draft that was changed later than this after it was made, was changed by the rep.
+_MAKING = timedelta(seconds=10)
 
 #: Local parts that delivery reports come from; Exchange's own has a number behind it.
 _REPORTERS = ("mailer-daemon", "postmaster", "microsoftexchange")
@@ -152,6 +155,14 @@ def sent_mail(message: Mapping[str, Any]) -> SentMail:
 def saved_at(message: Mapping[str, Any]) -> datetime:
     """Return when a message was last changed."""
     return _when(message["lastModifiedDateTime"])
+
+
+def was_edited(message: Mapping[str, Any]) -> bool:
+    """Tell whether a draft was changed after it was made: its id stays, so only the two times tell.
+
+    Making one takes up to three requests and Exchange's own finishing, hence the allowance.
+    """
+    return saved_at(message) - _when(message["createdDateTime"]) > _MAKING
 
 
 def was_never_sent(message: Mapping[str, Any]) -> bool:

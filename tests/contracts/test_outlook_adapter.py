@@ -648,7 +648,9 @@ def test_changes_are_told_once_and_in_order(wire, mailbox):
     assert isinstance(sent_, MailSent)
     assert (sent_.mail.provider_id, sent_.mail.key) == ("S", None)
     assert saved == DraftSaved(
-        draft=DraftRef(draft_id="D", provider_id="D", thread_id="C1", internet_message_id="<d@acme.example>"), key=KEY
+        draft=DraftRef(draft_id="D", provider_id="D", thread_id="C1", internet_message_id="<d@acme.example>"),
+        key=KEY,
+        edited=True,
     )
     assert isinstance(reply, MailReceived)
     assert (reply.text, reply.in_reply_to, reply.raw) == ("Yes please", "<d@acme.example>", None)
