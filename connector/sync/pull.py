@@ -102,6 +102,8 @@ def _take_task(
             save_tasks(tx, [replace(task, remote_id=remote.remote_id, dirty=Dirty.CLEAN, status="deleted")])
             note_task_deleted(tx, task, now)
         return
+    if task.dirty is Dirty.DELETE:
+        return  # It goes away in this pass; what the CRM still shows of it must not keep it.
     merged = merge(_values(task.synced), _wanted_values(task), remote, office.crm_rules.conflict, ours_at=None)
     wanted, synced = dict(task.wanted), dict(task.synced or {})
     for name in ("closed", "due_date", "priority", "description"):
@@ -261,7 +263,7 @@ class _OpenDrafts:
             )
             if change.key == key or change.draft.draft_id in ids or same_message:
                 known = mail.provider_id == change.draft.provider_id
-                if mail.state is MailState.PRESENT and not known:
+                if mail.state is MailState.PRESENT and (change.edited or not known):
                     self._edited.add(key)
                 self._mails[key] = replace(mail, **mail.with_draft(replace(change.draft, draft_id=mail.draft_id or "")))
 
