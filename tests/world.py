@@ -78,6 +78,7 @@ class World:
     _stack: ExitStack = field(default_factory=ExitStack)
     _office: ExitStack = field(default_factory=ExitStack)
     _app: App | None = None
+    _project: Project | None = None
     _seeded: set[str] = field(default_factory=set)
 
     @classmethod
@@ -122,8 +123,10 @@ class World:
 
     @property
     def project(self) -> Project:
-        """The project as its files are now."""
-        return Project(folder=self.folder)
+        """The project as its files were when they were first asked for since `reopen`."""
+        if self._project is None:
+            self._project = Project(folder=self.folder)
+        return self._project
 
     @property
     def office(self) -> Office:
@@ -136,7 +139,7 @@ class World:
     def reopen(self) -> None:
         """Go on as a new process would: with the project's files read anew, and signed in anew."""
         self._office.close()
-        self._app = None
+        self._app = self._project = None
 
     @property
     def database(self) -> Database:

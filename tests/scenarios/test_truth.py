@@ -22,7 +22,6 @@ from connector.intents import Mode, StepType
 from connector.people import Person
 from connector.sequencing.sequencer import zone_of
 from connector.sequencing.simulate import PlannedStep, simulate_person
-
 from tests.world import World, WorldMaker
 
 EXAMPLE = Path(__file__).parents[2] / "config"

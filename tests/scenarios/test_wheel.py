@@ -7,7 +7,6 @@ import pytest
 from connector.sequencing.enrollment import EnrollmentState
 from connector.store.enrollments import find_enrollments
 from connector.sync.views import explain, list_tasks
-
 from tests.world import WorldMaker, people
 
 
