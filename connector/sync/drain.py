@@ -21,7 +21,7 @@ from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, 
 from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.people import Rep
-from connector.ports import DraftRef, Found, Mailbox, SentMail, Trace, Whereabouts
+from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
@@ -69,7 +69,8 @@ class _Claim:
 
     mail: StoredMail
     stored: StoredIntent
-    letter: Letter
+    #: None when it cannot be composed any more; then it can only be looked up.
+    letter: Letter | None
     #: It was in flight before: look it up first.
     again: bool
     #: It must not be sent any more, unless it was: the fact that says why.
@@ -100,6 +101,7 @@ class _Worker:
 
     def __init__(self, office: Office, rep: Rep, mailbox: Mailbox, lease: Lease, drained: Drained) -> None:
         self._office = office
+        self._rep = rep
         self._mailbox = mailbox
         self._lease = lease
         self._drained = drained
@@ -207,7 +209,8 @@ class _Worker:
                 if not again:
                     pacing = read_pacing(tx, self._lease.lane)
                     save_pacing(tx, self._lease.lane, after_send(replace(pacing, problem=None), self._rule, now))
-        mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=letter.subject)
+        subject = mail.subject if letter is None else letter.subject
+        mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
         return _Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped)
 
     def _act(self, claim: _Claim) -> None:
@@ -220,7 +223,10 @@ class _Worker:
                 return
             draft = found.draft
         if draft is None:
-            draft = self._mailbox.create_draft(claim.letter.mail(claim.mail.key, self._office.folder))
+            mail = self._composed(claim)
+            if mail is None:
+                return
+            draft = self._mailbox.create_draft(mail)
         self._save_draft(claim, draft)
         if claim.mail.action is MailAction.DRAFT:
             return
@@ -235,6 +241,19 @@ class _Worker:
                 return
             sent = found.sent
         self._confirm_sent(claim, sent)
+
+    def _composed(self, claim: _Claim) -> Mail | None:
+        """Return the mail to place; None, and the intent blocked, when something it needs is missing."""
+        problem = "it cannot be composed any more: look at the person's fields"
+        try:
+            if claim.letter is not None:
+                return claim.letter.mail(claim.mail.key, self._office.folder)
+        except BadInput as error:
+            problem = str(error)
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            self._block(tx, claim.stored, problem, self._office.now())
+        return None
 
     def _goes_on(self, claim: _Claim, found: Found) -> bool:
         """Settle what a look-up found; True when the mail must still be made or sent."""
@@ -263,9 +282,8 @@ class _Worker:
             guard(tx, self._lease)
             if is_task:
                 changes["state"] = MailState.PRESENT
-                fact = intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.letter.subject)
-                append(tx, [fact])
-            change_mail(tx, key, **changes, subject=claim.letter.subject)
+                append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.mail.subject)])
+            change_mail(tx, key, **changes, subject=claim.mail.subject)
         self._drained.drafts += is_task
 
     def _confirm_sent(self, claim: _Claim, sent: SentMail) -> None:
@@ -281,9 +299,9 @@ class _Worker:
             move_intent(tx, claim.mail.key, IntentEvent.SEND)
             record(tx, self._office, [intent_fact(claim.stored, EventKind.SENT, at)], now)
             if self._office.mirrors_tasks and self._office.crm_rules.log_email:
-                letter = claim.letter
+                text = claim.letter.text if claim.letter is not None else ""
                 log = logged_mail(
-                    self._office, claim.stored.intent, letter.rep, subject=letter.subject, text=letter.text, sent=at
+                    self._office, claim.stored.intent, self._rep, subject=claim.mail.subject, text=text, sent=at
                 )
                 save_tasks(tx, [log])
         self._drained.sent += 1
@@ -328,10 +346,8 @@ class _Worker:
         """Look again in a later pass, or leave it to a person when that was often enough."""
         with self._office.database.read() as tx:
             mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
-            letters = Letters(tx, self._office, [stored.intent])
-            letter = letters.compose(stored.intent)
         if mail.attempts >= _TRIES:
-            self._lose(_Claim(mail=mail, stored=stored, letter=letter, again=True), error.sentence)
+            self._lose(_Claim(mail=mail, stored=stored, letter=None, again=True), error.sentence)
             return
         with self._office.database.write() as tx:
             guard(tx, self._lease)
@@ -363,7 +379,7 @@ class _Worker:
     def _block(self, tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
         key = stored.intent.key
         change_mail(tx, key, state=MailState.CANCELLED)
-        if stored.state is IntentState.DUE:
+        if stored.state in (IntentState.DUE, IntentState.DELIVERING):
             move_intent(tx, key, IntentEvent.BLOCK, problem=problem)
         append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=problem)])
 
