@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from connector.accounts import is_loopback
+from connector.accounts import Secret, is_loopback
 from connector.campaigns.model import Campaign
 from connector.campaigns.reading import LoadedCampaigns, load_campaigns
 from connector.content.templates import Template, load_templates
@@ -233,6 +233,8 @@ def open_app(
 def open_office(project: Project, database: Database, clock: Clock, *, services: bool = True) -> Office:
     """Join settings, adapters, database and clock; without `services` there is no mailbox and no CRM."""
     settings = project.settings
+    if services:
+        _check_secrets(settings)
     return Office(
         database=database,
         clock=clock,
@@ -248,6 +250,21 @@ def open_office(project: Project, database: Database, clock: Clock, *, services:
         folder=project.folder,
         pass_seconds=max(60.0, settings.sync.every.total_seconds()),
     )
+
+
+def _check_secrets(settings: Settings) -> None:
+    """Raise `BadInput` naming every secret that is not set, before any account is used: nothing is half done."""
+    faults: list[Fault] = []
+    for account in settings.accounts.values():
+        for value in dict(account).values():
+            for secret in value.values() if isinstance(value, Mapping) else (value,):
+                try:
+                    if isinstance(secret, Secret):
+                        secret.reveal()
+                except BadInput as error:
+                    faults += error.faults
+    if faults:
+        raise BadInput.of(list(dict.fromkeys(faults)))
 
 
 def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:

@@ -338,7 +338,8 @@ def opt_out(
     address = read_address(email)
     if undo and not (reason or "").strip():
         raise BadInput("an opt-out is only undone with --reason, which the ledger keeps")
-    with open_app(terminal.project(), services=not undo) as app:
+    project = terminal.project()
+    with open_app(project, services=False) as app:
         if undo:
             actions.undo_opt_out(app.office, address, reason=reason or "")
             terminal.document({"person": address, "opted_out": False, "ended": [], "not_told": []})
@@ -346,7 +347,7 @@ def opt_out(
             terminal.say("note: Salesforce keeps its own mark: change it there too, if the person agreed")
             return 0
         ended = actions.opt_out(app.office, address, reason=reason or "by hand")
-        not_told = push_opt_outs(app.office, [address], app.office.now())
+    not_told = _tell_crm(project, address)
     terminal.document(
         {
             "person": address,
@@ -357,8 +358,17 @@ def opt_out(
     )
     terminal.say(f"{address} has opted out; {counted(len(ended), 'campaign')} ended")
     for sentence in not_told:
-        terminal.trouble(sentence)
+        terminal.trouble(f"{sentence}; run this command again when that is mended")
     return 1 if not_told else 0
+
+
+def _tell_crm(project: Project, address: str) -> list[str]:
+    """Tell the CRM of an opt-out, which holds here already; return sentences about what it could not be told."""
+    try:
+        with open_app(project) as app:
+            return push_opt_outs(app.office, [address], app.office.now())
+    except BadInput as error:
+        return [f"the CRM does not know yet that {address} opted out: {error}"]
 
 
 # ----------------------------------------------------------------------------------------------- as shown

@@ -321,10 +321,12 @@ def test_an_opt_out_the_crm_cannot_be_told_holds_here(
 ) -> None:
     launched()
     monkeypatch.setenv("SANDBOX_SALESFORCE_SECRET", "wrong")
-    done = connector("opt-out", "ann@one.example", "--json")
-    assert done.status == 1
-    assert "does not know yet that ann@one.example opted out" in done.json["not_told"][0]
-    assert connector("people", "show", "ann@one.example", "--json").json["opted_out"]
+    for email in ("ann@one.example", "bo@two.example"):
+        done = connector("opt-out", email, "--json")
+        assert done.status == 1
+        assert f"does not know yet that {email} opted out" in done.json["not_told"][0]
+        assert connector("people", "show", email, "--json").json["opted_out"]
+        monkeypatch.delenv("SANDBOX_SALESFORCE_SECRET", raising=False)  # and then there is none at all
 
 
 # ------------------------------------------------------------------------------------- versions of a campaign
@@ -503,14 +505,18 @@ def test_another_sync_is_3(connector: Command, world: World, launched: Callable[
     assert "another sync is running" in done.err
 
 
-def test_a_missing_secret_is_2_and_names_it(
-    connector: Command, launched: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+def test_missing_secrets_are_2_and_all_named_before_anything_is_called(
+    connector: Command, world: World, launched: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched()
+    calls = sum(world.sandbox.log.calls.values())
     monkeypatch.delenv("SANDBOX_SALESFORCE_SECRET")
+    monkeypatch.delenv("SANDBOX_MICROSOFT_SECRET")
     done = connector("sync", "--json")
     assert (done.status, done.out) == (2, "")
     assert "SANDBOX_SALESFORCE_SECRET is not set" in done.err
+    assert "SANDBOX_MICROSOFT_SECRET is not set" in done.err
+    assert sum(world.sandbox.log.calls.values()) == calls
 
 
 # ------------------------------------------------------------------------------------------- the sandbox
