@@ -26,8 +26,9 @@ bo@two.example,Bo,Kim,Two
 
 
 @pytest.fixture
-def world(make_world: WorldMaker) -> World:
-    return make_world()
+def world(make_world: WorldMaker, request: pytest.FixtureRequest) -> World:
+    named = "database_url" in request.fixturenames
+    return make_world(database_url=request.getfixturevalue("database_url") if named else None)
 
 
 @pytest.fixture
@@ -82,7 +83,9 @@ def lose_google(world: World) -> None:
 # ------------------------------------------------------------------------------------------------ the way
 
 
-def test_the_main_job_by_commands_alone(connector: Command, world: World, launched: Callable[..., Result]) -> None:
+def test_the_main_job_by_commands_alone(
+    database_url: str, connector: Command, world: World, launched: Callable[..., Result]
+) -> None:
     synced = launched()
     assert synced.status == 0
     assert synced.json["intents"] == {"send": 2, "task": 2}
