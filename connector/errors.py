@@ -8,6 +8,7 @@
          +- Reconnect         the account must be signed in again; only its own work stops
          +- Refused           the service will never do this as asked
          |   +- Unsupported   the service cannot express it (see its Capabilities)
+         |   +- Stale         what it points at has changed: look that up anew, then do it again
          +- OutcomeUnknown    it may have been done: look it up before anything is tried again
 
 Vendor errors are translated at the edge and keep their cause (`raise ... from`).
@@ -120,6 +121,10 @@ class Refused(AdapterError):  # noqa: N818
 
 class Unsupported(Refused):
     """The service cannot express this; never dropped in silence."""
+
+
+class Stale(Refused):
+    """What it points at has changed since it was asked about (a converted lead, an owner who left)."""
 
 
 class OutcomeUnknown(AdapterError):  # noqa: N818

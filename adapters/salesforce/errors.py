@@ -21,7 +21,7 @@ from simple_salesforce.exceptions import SalesforceError
 
 from adapters.http import retry_after
 from adapters.salesforce.account import ACCOUNT
-from connector.errors import AdapterError, Reconnect, Refused, Retry
+from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 
 
 class Treatment(StrEnum):
@@ -196,6 +196,8 @@ def from_code(code: str, message: str = "", *, fields: Sequence[str] = ()) -> Ad
             return Retry(sentence, code=code, after=rule.after)
         case Treatment.RECONNECT:
             return Reconnect(sentence, code=code, account=ACCOUNT)
+        case Treatment.RESOLVE:
+            return Stale(sentence, code=code)
         case _:
             return Refused(sentence, code=code)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from connector.errors import AdapterError, Reconnect, Refused, Retry
+from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
 from connector.intents import CLOSED_STATES, IntentEvent, Priority, StepType
 from connector.ports import Crm, CrmPerson, TaskWrite
@@ -285,6 +285,12 @@ def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: d
     if isinstance(error, Refused) and error.code == "gone":
         save_tasks(tx, [replace(task, dirty=Dirty.CLEAN, problem="deleted in the CRM")])
         note_task_deleted(tx, task, now)
+        return
+    if isinstance(error, Stale) and task.problem != error.sentence:
+        # Their lead was converted since we asked, say: ask again, and address the task anew in this pass.
+        save_crm_facts(tx, [{"email": task.person, "crm_asked": None}])
+        wanted = {name: value for name, value in task.wanted.items() if name not in ("who", "owner")}
+        save_tasks(tx, [replace(task, wanted=wanted, problem=error.sentence)])
         return
     wait = (error.after or _LATER) if isinstance(error, Retry) else _REFUSED_WAIT
     save_tasks(tx, [replace(task, due=now + wait, problem=error.sentence)])

@@ -40,7 +40,7 @@ from connector.store.mails import (
     read_open,
     read_sent_about,
 )
-from connector.store.people import list_people, mark_person, read_people
+from connector.store.people import list_people, mark_person, read_people, save_crm_facts
 from connector.store.tasks import Dirty, StoredTask, read_tasks, save_tasks
 from connector.sync.actions import move_task
 from connector.sync.crm import note_task_deleted
@@ -48,7 +48,7 @@ from connector.sync.drain import trace_of
 from connector.sync.mirror import logged_reply
 from connector.sync.office import Office, TaskSync
 from connector.sync.record import end_task, enrollment_fact, intent_fact, record
-from connector.tasks.merge import TaskValues, merge
+from connector.tasks.merge import MergeResult, TaskValues, merge
 
 #: A draft that was nowhere for so long was discarded.
 _GIVEN_UP = timedelta(hours=24)
@@ -105,21 +105,10 @@ def _take_task(
     if task.dirty is Dirty.DELETE:
         return  # It goes away in this pass; what the CRM still shows of it must not keep it.
     merged = merge(_values(task.synced), _wanted_values(task), remote, office.crm_rules.conflict, ours_at=None)
-    wanted, synced = dict(task.wanted), dict(task.synced or {})
-    for name in ("closed", "due_date", "priority", "description"):
-        taken = _plain(merged.take[name]) if name in merged.take else wanted.get(name)
-        wanted[name] = taken
-        if name not in merged.push:
-            synced[name] = taken
-    owner = remote.owner if remote.owner != synced.get("owner") and "owner" in synced else None
-    if owner is not None:
-        wanted["owner"] = synced["owner"] = owner
-    base = synced if task.synced is not None else None
-    dirty = task.dirty if wanted != base else Dirty.CLEAN
-    save_tasks(
-        tx,
-        [replace(task, wanted=wanted, synced=base, remote_id=remote.remote_id, status=remote.status, dirty=dirty)],
-    )
+    taken = _taken(task, remote, merged)
+    save_tasks(tx, [taken])
+    if taken.wanted.get("who") != task.wanted.get("who"):
+        _repoint(tx, task, remote.who or "", now, pulled)
     stored = read_intents(tx, [task.intent or ""]).get(task.intent or "")
     if stored is None:
         return
@@ -127,9 +116,26 @@ def _take_task(
         pulled.counts["conflicts"] += 1
         data = {"field": conflict.field, "winner": conflict.winner.value, "ours": _plain(conflict.ours)}
         append(tx, [intent_fact(stored, EventKind.CONFLICT, now, theirs=_plain(conflict.theirs), **data)])
-    if owner is not None:
-        stored = _reassign(tx, office, stored, owner, now, pulled)
+    if taken.wanted.get("owner") != task.wanted.get("owner"):
+        stored = _reassign(tx, office, stored, remote.owner or "", now, pulled)
     _follow(tx, office, stored, task, remote, merged.take, now, pulled)
+
+
+def _taken(task: StoredTask, remote: RemoteTask, merged: MergeResult) -> StoredTask:
+    """Return the task once both sides are merged: what is wanted now, and what both hold."""
+    wanted, synced = dict(task.wanted), dict(task.synced or {})
+    for name in ("closed", "due_date", "priority", "description"):
+        value = _plain(merged.take[name]) if name in merged.take else wanted.get(name)
+        wanted[name] = value
+        if name not in merged.push:
+            synced[name] = value
+    # A converted lead's tasks hang on its contact, a merged record's on the one that stayed; an owner may have changed.
+    for name, theirs in (("who", remote.who), ("owner", remote.owner)):
+        if theirs is not None and name in synced and theirs != synced[name]:
+            wanted[name] = synced[name] = theirs
+    base = synced if task.synced is not None else None
+    dirty = task.dirty if wanted != base else Dirty.CLEAN
+    return replace(task, wanted=wanted, synced=base, remote_id=remote.remote_id, status=remote.status, dirty=dirty)
 
 
 def _follow(
@@ -166,6 +172,18 @@ def _follow(
     for name, value in changed:
         pulled.counts["tasks_changed"] += 1
         append(tx, [intent_fact(stored, EventKind.TASK_CHANGED, now, field=name, value=str(_plain(value))[:200])])
+
+
+def _repoint(tx: Transaction, task: StoredTask, record: str, now: datetime, pulled: Pulled) -> None:
+    """Follow a person to the CRM record that stands for them now."""
+    person = read_people(tx, [task.person]).get(task.person)
+    if person is None or person.person.salesforce_id == record:
+        return
+    pulled.counts["people_repointed"] += 1
+    save_crm_facts(tx, [{"email": task.person, "salesforce_id": record, "crm_asked": None}])
+    reason = "their lead was converted or merged in the CRM"
+    told = Event(at=now, kind=EventKind.PERSON_REPOINTED, person=task.person, reason=reason, data={"record": record})
+    append(tx, [told])
 
 
 def _reassign(

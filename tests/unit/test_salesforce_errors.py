@@ -7,7 +7,7 @@ import requests
 from simple_salesforce.exceptions import SalesforceGeneralError, SalesforceMalformedRequest, SalesforceRefusedRequest
 
 from adapters.salesforce.errors import CODES, MissingField, Treatment, from_code, from_item, from_requests, from_vendor
-from connector.errors import Reconnect, Refused, Retry
+from connector.errors import Reconnect, Refused, Retry, Stale
 
 CLASSES = {Treatment.RETRY: Retry, Treatment.RECONNECT: Reconnect}
 
@@ -17,8 +17,7 @@ NEVER_RETRIED = [
     "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "FIELD_INTEGRITY_EXCEPTION",
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "INSUFFICIENT_ACCESS_OR_READONLY", "INACTIVE_OWNER_OR_USER",
     "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE", "MALFORMED_ID",
-    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DUPLICATES_DETECTED", "CANNOT_UPDATE_CONVERTED_LEAD",
-    "INVALID_CROSS_REFERENCE_KEY", "ENTITY_IS_DELETED", "SOMETHING_NEW",
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DUPLICATES_DETECTED", "ENTITY_IS_DELETED", "SOMETHING_NEW",
 ]  # fmt: skip
 RETRIED = [
     "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG", "UNKNOWN_EXCEPTION",
@@ -34,6 +33,13 @@ SIGNED_OUT = [
 def test_a_refusal_is_not_retried(code):
     error = from_code(code, "the org's words")
     assert type(error) is Refused
+    assert error.code == code
+
+
+@pytest.mark.parametrize("code", ["CANNOT_UPDATE_CONVERTED_LEAD", "INVALID_CROSS_REFERENCE_KEY"])
+def test_what_it_points_at_must_be_looked_up_anew(code):
+    error = from_code(code, "the org's words")
+    assert type(error) is Stale
     assert error.code == code
 
 
