@@ -128,6 +128,17 @@ def test_simulate_renders_subjects_and_says_bad_rows(connector: Command, tmp_pat
     assert done.err.startswith("list.csv:3: ")
 
 
+def test_a_follow_up_without_a_subject_answers_the_email_before_it(connector: Command) -> None:
+    (connector.folder / "templates" / "again.md").write_text("Any news?")
+    path = connector.folder / "campaigns" / "outreach.yaml"
+    path.write_text(
+        CAMPAIGN + "  - day: 6\n    steps:\n      - email: {template: again, send: task, follow_up: true}\n"
+    )
+    (calendar,) = connector("simulate", "outreach", *LAUNCHED, "--start", "now", "--json").json
+    last = calendar["steps"][-1]
+    assert (last["subject"], last["follow_up"], last["template"]) == ("Re: A word on {{company}}", True, "again")
+
+
 @pytest.mark.parametrize("start", ["2026-11-23T14:00:00Z", "2026-11-23T15:00:00+01:00", "2026-11-23T15:00"])
 def test_an_instant_without_an_offset_is_the_reps_own(connector: Command, start: str) -> None:
     (calendar,) = connector("simulate", "outreach", *LAUNCHED, "--start", start, "--json").json
