@@ -46,5 +46,6 @@ class Command:
 def command_in(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return the command on a world's project, its database and its clock."""
     monkeypatch.setenv("DATABASE_URL", world.database_url)
+    monkeypatch.setenv("COLUMNS", "200")  # tables are as wide as the terminal
     monkeypatch.setenv(CLOCK_VARIABLE, f"{world.sandbox.url}/sandbox/clock")
     return Command(folder=world.folder, capsys=capsys)

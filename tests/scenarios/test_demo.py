@@ -14,6 +14,7 @@ from connector.cli import run
 def test_the_demo_shows_all_services_and_what_moved(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run(["demo"]) == 0
     shown = capsys.readouterr()

@@ -41,6 +41,7 @@ PEOPLE = "email,first_name,company\nann@client.example,Ann,Client\nbad,,\n"
 @pytest.fixture
 def connector(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")  # tables are as wide as the terminal
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "config"
     for name, text in {
