@@ -19,6 +19,8 @@ from connector.events import Event, EventKind
 from connector.intents import IntentState
 from connector.people import Person, Rep
 from connector.sequencing.enrollment import Enrollment
+from connector.sequencing.sequencer import apply, decide, plan_first
+from connector.sequencing.sequencer import launch as launch_one
 from connector.store.database import Database
 from connector.store.enrollments import find_enrollments
 from connector.store.intents import find_intents
@@ -237,7 +239,49 @@ class World:
         once_each([mail for rep in reps for mail in self.mails(rep, "drafts")], drafts)
         once_each(self.effects("task_created"), tasks)
         assert len(self.records("Task")) == len(tasks)
+        self.replay()
         return Counter(sends=len(sends), drafts=len(drafts), tasks=len(tasks), all=len(stored))
+
+    def replay(self) -> int:
+        """Assert that the ledger, played through the sequencer, gives each enrollment and its intents; count intents."""
+        with self.database.read() as tx:
+            found = find_enrollments(tx, live=False)
+            ledger = [event for _, event in read_events(tx)]
+            stored = {one.intent.key for one in find_intents(tx, states=list(IntentState))}
+            books = {
+                (event.campaign, event.data["version"]): self.office.book.pinned(
+                    tx, event.campaign or "", event.data["version"]
+                ).campaign
+                for event in ledger
+                if "version" in event.data
+            }
+        replayed: set[str] = set()
+        for now in found:
+            events = [event for event in ledger if event.enrollment == now.id]
+            version = next(event.data["version"] for event in events if event.kind is EventKind.LAUNCHED)
+            campaign = books[now.campaign, version]
+            one = launch_one(
+                campaign,
+                id=now.id,
+                version=version,
+                person=now.person,
+                rep=now.rep,
+                zone=now.zone,
+                launched=now.launched,
+                start=now.start,
+                overrides=now.overrides,
+                first=plan_first(campaign, zone=now.zone, start=now.start, overrides=now.overrides),
+            ).enrollment
+            for event in events:
+                if event.kind is EventKind.MIGRATED:
+                    campaign = books[now.campaign, event.data["version"]]
+                due = event.kind is EventKind.STEP_DUE
+                outcome = decide(campaign, one, (), event.at) if due else apply(campaign, one, (event,))
+                one = outcome.enrollment
+                replayed |= {intent.key for intent in outcome.intents}
+            assert one == now
+        assert stored <= replayed
+        return len(replayed)
 
     @property
     def enrollments(self) -> dict[str, Enrollment]:
