@@ -22,6 +22,7 @@ from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
+from connector.sequencing.enrollment import EnrollmentState
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
@@ -33,7 +34,7 @@ from connector.sync.mirror import logged_mail
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, fairly, seconds_to_wait
 from connector.sync.prepare import stop_fact
-from connector.sync.record import end_task, intent_fact, record
+from connector.sync.record import cancel_intent, end_task, hold_intent, intent_fact, record
 
 #: Mails read at a time.
 BATCH = 500
@@ -73,8 +74,8 @@ class _Claim:
     letter: Letter | None
     #: It was in flight before: look it up first.
     again: bool
-    #: It must not be sent any more, unless it was: the fact that says why.
-    stopped: Event | None = None
+    #: It must not be sent any more, unless it was: the fact that ends its campaign, or the state that holds it.
+    stopped: Event | EnrollmentState | None = None
 
 
 def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = None) -> Drained:
@@ -188,11 +189,17 @@ class _Worker:
                 return None
             letters = Letters(tx, self._office, [stored.intent])
             person = letters.people[stored.intent.person]
-            stopped = stop_fact(self._office, letters, stored.intent, person, now)
-            if stopped is not None and not again:
+            fact = stop_fact(self._office, letters, stored.intent, person, now)
+            if fact is not None and not again:
                 change_mail(tx, key, state=MailState.CANCELLED)
-                record(tx, self._office, [stopped], now)
+                record(tx, self._office, [fact], now)
                 return None
+            enrollment = letters.enrollments[stored.intent.enrollment]
+            # A pause holds a send; a task's draft is with the rep already.
+            holds = enrollment.has_ended or (
+                enrollment.state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
+            )
+            stopped = fact or (enrollment.state if holds else None)
             try:
                 letter = letters.compose(stored.intent)
                 letter.mail(key, self._office.folder)  # an attachment that has gone is found out here, calling nobody
@@ -322,14 +329,21 @@ class _Worker:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
         if found.draft is not None:
             self._mailbox.delete_draft(found.draft)
-        now = self._office.now()
+        now, key = self._office.now(), claim.mail.key
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            change_mail(tx, claim.mail.key, state=MailState.CANCELLED)
+            change_mail(tx, key, state=MailState.CANCELLED)
             if claim.mail.action is MailAction.SEND:
-                move_intent(tx, claim.mail.key, IntentEvent.DEFER)
-            if claim.stopped is not None:
-                record(tx, self._office, [claim.stopped], now)
+                move_intent(tx, key, IntentEvent.DEFER)
+            match claim.stopped:
+                case Event() as fact:
+                    record(tx, self._office, [fact], now)
+                case EnrollmentState.PAUSED:
+                    hold_intent(tx, key, now)
+                case EnrollmentState() as ended if claim.mail.action is MailAction.SEND:
+                    cancel_intent(tx, claim.stored, ended, now)
+                case _:
+                    pass  # A task's intent was cancelled with its campaign.
 
     def _lose(self, claim: _Claim, reason: str) -> None:
         """Leave it to a person: it may have been sent, so it is never sent again by itself."""

@@ -50,7 +50,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         if enrollment.has_ended:
             _withdraw_intent(tx, office, enrollment, now)
         elif enrollment.state is EnrollmentState.PAUSED and before[enrollment.id].state is not EnrollmentState.PAUSED:
-            _hold_intent(tx, enrollment.intent, now)
+            hold_intent(tx, enrollment.intent, now)
 
 
 def end_task(
@@ -104,9 +104,8 @@ def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, no
     stored = read_intents(tx, [key]).get(key)
     if stored is None or stored.state in CLOSED_STATES or stored.state is IntentState.DELIVERING:
         return
-    reason = f"campaign has ended: {END_CAUSES[enrollment.state]}"
-    move_intent(tx, key, IntentEvent.CANCEL, problem=reason)
-    facts = [intent_fact(stored, EventKind.CANCELLED, now, reason=reason)]
+    reason = cancel_intent(tx, stored, enrollment.state, now)
+    facts: list[Event] = []
     mail = read_mails(tx, [key]).get(key)
     if mail is not None and mail.state is MailState.WANTED:
         change_mail(tx, key, state=MailState.CANCELLED)
@@ -119,7 +118,15 @@ def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, no
     withdraw(tx, office, key, now)
 
 
-def _hold_intent(tx: Transaction, key: str, now: datetime) -> None:
+def cancel_intent(tx: Transaction, stored: StoredIntent, ended: EnrollmentState, now: datetime) -> str:
+    """Cancel an intent that was not carried out when its campaign ended; return the reason."""
+    reason = f"campaign has ended: {END_CAUSES[ended]}"
+    move_intent(tx, stored.intent.key, IntentEvent.CANCEL, problem=reason)
+    append(tx, [intent_fact(stored, EventKind.CANCELLED, now, reason=reason)])
+    return reason
+
+
+def hold_intent(tx: Transaction, key: str, now: datetime) -> None:
     """Hold what a pause caught before it was carried out; a task the rep has already stays with them."""
     stored = read_intents(tx, [key]).get(key)
     if stored is None or stored.state not in (IntentState.DUE, IntentState.BLOCKED):
