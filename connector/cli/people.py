@@ -358,7 +358,7 @@ def opt_out(
     )
     terminal.say(f"{address} has opted out; {counted(len(ended), 'campaign')} ended")
     for sentence in not_told:
-        terminal.trouble(f"{sentence}; run this command again when that is mended")
+        terminal.trouble(sentence)
     return 1 if not_told else 0
 
 
@@ -366,9 +366,9 @@ def _tell_crm(project: Project, address: str) -> list[str]:
     """Tell the CRM of an opt-out, which holds here already; return sentences about what it could not be told."""
     try:
         with open_app(project) as app:
-            return push_opt_outs(app.office, [address], app.office.now())
+            return push_opt_outs(app.office, app.office.now())
     except BadInput as error:
-        return [f"the CRM does not know yet that {address} opted out: {error}"]
+        return [f"the CRM does not know yet that {address} opted out, and a later sync tells it: {error}"]
 
 
 # ----------------------------------------------------------------------------------------------- as shown

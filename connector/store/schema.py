@@ -144,6 +144,8 @@ people = Table(
     # JSON list of record ids when several match: never guessed.
     Column("crm_ambiguous", Json),
     Column("opted_out", Instant),
+    # When the CRM must be told of the opt-out (again); NULL once it knows.
+    Column("opt_out_due", Instant),
     Column("bounced", Instant),
     # An incoming mail that nobody could classify holds the next automatic send until somebody decides.
     Column("held", Instant),
@@ -153,6 +155,13 @@ Index(
     people.c.account,
     sqlite_where=text("account IS NOT NULL"),
     postgresql_where=text("account IS NOT NULL"),
+)
+
+Index(
+    "people_opting_out",
+    people.c.opt_out_due,
+    sqlite_where=text("opt_out_due IS NOT NULL"),
+    postgresql_where=text("opt_out_due IS NOT NULL"),
 )
 
 enrollments = Table(

@@ -157,13 +157,13 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
 
 
 def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:
-    """Opt a person out: every campaign of theirs ends at once. The caller tells the CRM (`crm.push_opt_outs`)."""
+    """Opt a person out: every campaign of theirs ends at once. `crm.push_opt_outs` tells the CRM, now or later."""
     now = office.now()
     with office.database.write() as tx:
         save_people(tx, [Person(email=email)], overwrite=False)
         stored = read_people(tx, [email])[email]
         if stored.opted_out is None:
-            mark_person(tx, email, opted_out=at or now)
+            mark_person(tx, email, opted_out=at or now, opt_out_due=now)
         live = find_enrollments(tx, persons=[email])
         facts = [enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason=reason) for enrollment in live]
         facts = facts or [Event(at=now, kind=EventKind.OPTED_OUT, person=email, reason=reason)]
@@ -178,7 +178,7 @@ def undo_opt_out(office: Office, email: str, *, reason: str) -> None:
         stored = read_people(tx, [email]).get(email)
         if stored is None or stored.opted_out is None:
             raise BadInput(f"{email} has not opted out, so there is nothing to undo")
-        mark_person(tx, email, opted_out=None)
+        mark_person(tx, email, opted_out=None, opt_out_due=None)
         append(tx, [Event(at=now, kind=EventKind.OPT_OUT_UNDONE, person=email, reason=reason)])
 
 

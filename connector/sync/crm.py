@@ -21,7 +21,7 @@ from connector.store.database import Transaction
 from connector.store.intents import move_intent, read_intents, read_unprepared
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
-from connector.store.people import StoredPerson, mark_person, read_people, save_crm_facts
+from connector.store.people import StoredPerson, mark_person, read_opt_outs_due, read_people, save_crm_facts
 from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, save_tasks
 from connector.sync.office import Office
 from connector.sync.record import intent_fact
@@ -146,25 +146,34 @@ def crm_fields_of(templates: Mapping[str, Any]) -> set[str]:
     }
 
 
-def push_opt_outs(office: Office, emails: Sequence[str], now: datetime) -> list[str]:
-    """Tell the CRM at once that people opted out; return sentences about those it could not be told for."""
+def push_opt_outs(office: Office, now: datetime) -> list[str]:
+    """Tell the CRM of every opt-out it does not know of; return sentences about those it could not be told.
+
+    What it cannot be told stays due and is tried again by a later pass.
+    """
+    with office.database.read() as tx:
+        emails = read_opt_outs_due(tx, now)
     if office.crm is None or not emails:
         return []
+    later, problems = now + _REFUSED_WAIT, {}
     try:
         resolve_people(office, emails, now)
         with office.database.read() as tx:
-            ids = {
-                stored.person.salesforce_id: email
-                for email, stored in read_people(tx, list(emails)).items()
-                if stored.person.salesforce_id
-            }
+            ids = {stored.person.salesforce_id: email for email, stored in read_people(tx, emails).items()}
+        ids.pop("", None)
         results = office.crm.push_opt_out(list(ids))
+        problems = {
+            ids[result.key]: result.error for result in results if result.error is not None and result.key in ids
+        }
     except AdapterError as error:
-        return [f"the CRM does not know yet that {', '.join(emails)} opted out: {error.sentence}"]
+        later = now + (error.after or _LATER) if isinstance(error, Retry) else later
+        problems = dict.fromkeys(emails, error)
+    with office.database.write() as tx:
+        for email in emails:
+            mark_person(tx, email, opt_out_due=later if email in problems else None)
     return [
-        f"the CRM could not be told that {ids.get(result.key, result.key)} opted out: {result.error.sentence}"
-        for result in results
-        if result.error is not None
+        f"the CRM does not know yet that {email} opted out, and will be told again: {error.sentence}"
+        for email, error in problems.items()
     ]
 
 

@@ -114,8 +114,12 @@ class _Worker:
         done: set[str] = set()
         while True:
             with self._office.database.read() as tx:
-                waiting = read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
-            batch = [mail for mail in fairly(waiting) if mail.key not in done and only in (None, mail.key)]
+                waiting = (
+                    read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
+                    if only is None
+                    else list(read_mails(tx, [only]).values())
+                )
+            batch = [mail for mail in fairly(waiting) if mail.key not in done]
             if not batch:
                 return
             for mail in batch:

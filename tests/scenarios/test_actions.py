@@ -154,7 +154,7 @@ def test_an_opt_out_ends_everything_at_once_and_is_told_to_the_crm(make_world: W
     world.sync()
     assert [one["HasOptedOutOfEmail"] for one in world.records("Lead")] == [False]
     opt_out(world.office, ANN.email, reason="asked by phone")
-    assert push_opt_outs(world.office, [ANN.email], world.now) == []
+    assert push_opt_outs(world.office, world.now) == []
     assert [one["HasOptedOutOfEmail"] for one in world.records("Lead")] == [True]
     with world.database.read() as tx:
         assert {one.state.value for one in find_enrollments(tx, live=False)} == {"opted_out"}

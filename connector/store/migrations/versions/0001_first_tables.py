@@ -199,6 +199,7 @@ def upgrade() -> None:
         sa.Column("crm_asked", sa.BigInteger(), nullable=True),
         sa.Column("crm_ambiguous", sa.Text(), nullable=True),
         sa.Column("opted_out", sa.BigInteger(), nullable=True),
+        sa.Column("opt_out_due", sa.BigInteger(), nullable=True),
         sa.Column("bounced", sa.BigInteger(), nullable=True),
         sa.Column("held", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("email"),
@@ -210,6 +211,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("account IS NOT NULL"),
             postgresql_where=sa.text("account IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "people_opting_out",
+            ["opt_out_due"],
+            unique=False,
+            sqlite_where=sa.text("opt_out_due IS NOT NULL"),
+            postgresql_where=sa.text("opt_out_due IS NOT NULL"),
         )
 
     op.create_table(

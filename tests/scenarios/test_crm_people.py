@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from connector.errors import Retry
 from connector.intents import IntentEvent
 from connector.store.people import read_people
-from connector.sync.actions import end_by_hand
+from connector.sync.actions import end_by_hand, opt_out
+from connector.sync.crm import push_opt_outs
 from connector.sync.views import list_tasks
 from tests.world import WorldMaker, people
 
@@ -49,3 +53,31 @@ def test_the_push_notices_first(make_world: WorldMaker) -> None:
     assert record_of(world, who[0].email).startswith("003")
     (email,) = list_tasks(world.office)
     assert email.task.remote_id is not None
+
+
+def test_an_opt_out_the_crm_could_not_hear_is_told_by_a_later_pass(make_world: WorldMaker) -> None:
+    world = make_world()
+    who = people(1)
+    world.launch(who)
+    world.sync()
+    opt_out(world.office, who[0].email, reason="asked by phone")
+    office = replace(world.office, crm=Deaf(world.office.crm))
+    (problem,) = push_opt_outs(office, world.now)
+    assert who[0].email in problem
+    assert [lead["HasOptedOutOfEmail"] for lead in world.sandbox.state()["salesforce"]["records"]["Lead"]] == [False]
+    world.after(hours=2)
+    assert world.sync().needs_attention == []
+    assert [lead["HasOptedOutOfEmail"] for lead in world.sandbox.state()["salesforce"]["records"]["Lead"]] == [True]
+
+
+class Deaf:
+    """A CRM that does not answer opt-outs."""
+
+    def __init__(self, crm):
+        self._crm = crm
+
+    def __getattr__(self, name):
+        return getattr(self._crm, name)
+
+    def push_opt_out(self, person_ids):
+        raise Retry("Salesforce is not available")
