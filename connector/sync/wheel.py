@@ -23,7 +23,9 @@ from connector.sync.crm import push_opt_outs, push_tasks
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.prepare import prepare
-from connector.sync.pull import Pulled, pull_crm, pull_mailbox
+from connector.sync.pull_crm import pull_crm
+from connector.sync.pull_mailbox import pull_mailbox
+from connector.sync.pulled import Pulled
 from connector.sync.tick import tick
 
 #: Mailboxes worked at a time; each is one lane, so no mailbox ever has more than one worker.

@@ -1,0 +1,160 @@
+"""Incoming mail: replies, bounces, out-of-office and what nobody can tell become facts about enrollments.
+
+Lives here: `take_mail`. Does not live here: what kind of mail it is and whom it is about (`inbox`), reading the mailbox
+(`pull_mailbox`), what an end does (`record`). Source: spec delivery 5 and 6, sequencing 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from connector.campaigns.model import SameAccount
+from connector.events import Event, EventKind
+from connector.inbox.classify import Classified, MailKind, classify
+from connector.inbox.match import KnownMail, Match, match_received
+from connector.people import Rep
+from connector.ports import MailReceived
+from connector.sequencing.enrollment import Enrollment
+from connector.store.database import Transaction
+from connector.store.enrollments import find_enrollments, read_enrollments
+from connector.store.intents import read_intents
+from connector.store.ledger import append
+from connector.store.mails import (
+    note_received,
+    read_sent_about,
+)
+from connector.store.people import list_people, mark_person, read_people
+from connector.store.tasks import read_tasks, save_tasks
+from connector.sync.mirror import logged_reply
+from connector.sync.office import Office
+from connector.sync.pulled import Pulled
+from connector.sync.record import enrollment_fact, record
+
+#: Characters of a reply that go into its log in the CRM.
+_LOGGED = 4000
+
+
+def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now: datetime, pulled: Pulled) -> None:
+    """Record what an incoming mail means; one that was acted on before, or is about nobody here, means nothing."""
+    kind = classify(mail, own=frozenset({rep.email, *rep.aliases}))
+    if kind.kind in (MailKind.OWN, MailKind.CALENDAR_OR_RECEIPT):
+        return
+    match = match_received(mail, kind, _candidates(tx, mail, kind))
+    if match is None or (kind.kind is MailKind.AUTOMATIC and not kind.out_of_office):
+        return
+    if not note_received(tx, office.lane_of(rep), mail.internet_message_id or mail.provider_id, now):
+        return
+    enrollments = _about(tx, match, rep)
+    told = {"subject": mail.subject, "matched_by": match.matched_by}
+    at = min(mail.at, now)
+    match kind.kind:
+        case MailKind.BOUNCE:
+            pulled.counts["bounces"] += 1
+            _bounce(tx, office, match.person, kind, at, now)
+        case MailKind.DELAYED:
+            _tell(tx, enrollments, EventKind.DELAYED, at, kind.reason, told)
+        case MailKind.AUTOMATIC:
+            pulled.counts["out_of_office"] += 1
+            facts = [
+                enrollment_fact(one, EventKind.OUT_OF_OFFICE, at, reason=kind.reason, **told) for one in enrollments
+            ]
+            record(tx, office, facts, now)
+        case MailKind.PERSONAL if match.from_person or not _is_colleague(mail, rep):
+            pulled.counts["replies"] += 1
+            _reply(tx, office, rep, mail, match, enrollments, at, now)
+        case _:
+            pulled.counts["unclassified"] += 1
+            mark_person(tx, match.person, held=now)
+            _tell(tx, enrollments, EventKind.UNCLASSIFIED, at, kind.reason, told)
+
+
+def _candidates(tx: Transaction, mail: MailReceived, kind: Classified) -> list[KnownMail]:
+    answered = [kind.original_message_id, mail.in_reply_to, *mail.references]
+    sent = read_sent_about(
+        tx,
+        message_ids=[message_id for message_id in answered if message_id],
+        thread_ids=[mail.thread_id] if mail.thread_id else [],
+        persons=kind.failed_recipients or [mail.sender.email.lower()],
+    )
+    return [
+        KnownMail(
+            intent=one.key,
+            person=one.person,
+            sent_at=one.sent or one.due,
+            internet_message_id=one.internet_message_id,
+            thread_id=one.thread_id,
+        )
+        for one in sent
+    ]
+
+
+def _about(tx: Transaction, match: Match, rep: Rep) -> list[Enrollment]:
+    """Return the enrollments a mail is about: the one it answers, or by address all the person has with this rep."""
+    if match.matched_by == "address":
+        return find_enrollments(tx, persons=[match.person], rep=rep.email)
+    intent = read_intents(tx, [match.intent])[match.intent].intent
+    return list(read_enrollments(tx, [intent.enrollment]).values())
+
+
+def _is_colleague(mail: MailReceived, rep: Rep) -> bool:
+    return mail.sender.email.lower().rpartition("@")[2] == rep.email.rpartition("@")[2]
+
+
+def _tell(
+    tx: Transaction, enrollments: Sequence[Enrollment], kind: EventKind, at: datetime, reason: str, told: Any
+) -> None:
+    append(tx, [enrollment_fact(enrollment, kind, at, reason=reason, **told) for enrollment in enrollments])
+
+
+def _bounce(tx: Transaction, office: Office, person: str, kind: Classified, at: datetime, now: datetime) -> None:
+    # A policy refusal (5.7.x) says nothing about the address: the campaign ends, the address stays good.
+    if not kind.policy:
+        mark_person(tx, person, bounced=at)
+    live = find_enrollments(tx, persons=[person])
+    status = kind.status or "no status"
+    record(
+        tx,
+        office,
+        [enrollment_fact(one, EventKind.BOUNCED, at, reason=kind.reason, status=status) for one in live],
+        now,
+    )
+
+
+def _reply(
+    tx: Transaction,
+    office: Office,
+    rep: Rep,
+    mail: MailReceived,
+    match: Match,
+    enrollments: Sequence[Enrollment],
+    at: datetime,
+    now: datetime,
+) -> None:
+    told = {"subject": mail.subject, "matched_by": match.matched_by, "from": mail.sender.email}
+    reason = "the prospect replied" if match.from_person else f"{mail.sender.email} replied for them"
+    facts = [enrollment_fact(one, EventKind.REPLIED, at, reason=reason, **told) for one in enrollments]
+    for enrollment in enrollments:
+        campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
+        if campaign.settings.same_account is SameAccount.END and not enrollment.has_ended:
+            facts += _others_of_account(tx, enrollment, match.person, at, told)
+    record(tx, office, facts, now)
+    if office.mirrors_tasks and office.crm_rules.log_email:
+        message = mail.internet_message_id or f"{office.lane_of(rep)} {mail.provider_id}"
+        log = logged_reply(
+            message=message, person=match.person, rep=rep, subject=mail.subject, text=mail.text[:_LOGGED], at=at
+        )
+        if log.key not in read_tasks(tx, [log.key]):
+            save_tasks(tx, [log])
+
+
+def _others_of_account(tx: Transaction, enrollment: Enrollment, person: str, at: datetime, told: Any) -> list[Event]:
+    """Return the reply as a fact about the other people of the same account (setting `same_account: end`)."""
+    account = read_people(tx, [person])[person].account
+    if account is None:
+        return []
+    others = [stored.person.email for stored in list_people(tx, account=account) if stored.person.email != person]
+    live = find_enrollments(tx, persons=others, campaign=enrollment.campaign)
+    reason = f"{person}, of the same account, replied"
+    return [enrollment_fact(one, EventKind.REPLIED, at, reason=reason, **told) for one in live]
