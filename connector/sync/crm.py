@@ -1,6 +1,6 @@
 """The CRM lane: people are looked up, tasks and opt-outs are written, in the fewest calls.
 
-Lives here: `push_tasks`, `resolve_people`, `fetch_template_fields`, `push_opt_outs`. Does not live here: what is
+Lives here: `push_tasks`, `resolve_people`, `ask_before_writing`, `push_opt_outs`. Does not live here: what is
 wanted (`mirror`), reading tasks back (`pull`). Source: spec delivery 1 to 3.
 
 Writes are upserts on the intent key, so a lost answer needs no look-up: the same values are written again.
@@ -15,10 +15,10 @@ from typing import Any
 
 from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
-from connector.intents import CLOSED_STATES, IntentEvent, Priority, StepType
+from connector.intents import CLOSED_STATES, IntentEvent, Mode, Priority, StepType
 from connector.ports import Crm, CrmPerson, TaskWrite
 from connector.store.database import Transaction
-from connector.store.intents import move_intent, read_intents, read_unprepared
+from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, mark_person, read_opt_outs_due, read_people, save_crm_facts
@@ -112,18 +112,19 @@ def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fiel
                 mark_person(tx, stored.person.email, opted_out=now)
 
 
-def fetch_template_fields(office: Office, now: datetime, most: int) -> None:
-    """Fetch the `sfdc.` fields that the templates of due intents read, in bulk, once a person and pass."""
+def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetime) -> None:
+    """Ask the CRM, in bulk, about the people who are about to be written to; raise `AdapterError` when it cannot tell.
+
+    For an automatic email: whether they opted out there. For any template: the `sfdc.` fields it reads.
+    """
     if office.crm is None:
         return
     with office.database.read() as tx:
         wanted: dict[str, set[str]] = {}
-        for stored in read_unprepared(tx, now, most):
-            intent = stored.intent
-            pinned = office.book.pinned(tx, intent.campaign, intent.version)
-            fields = crm_fields_of(pinned.templates)
-            if fields:
-                wanted.setdefault(intent.person, set()).update(fields)
+        for stored in due:
+            fields = crm_fields_wanted(office, tx, stored)
+            if fields or stored.intent.mode is Mode.SEND:
+                wanted.setdefault(stored.intent.person, set()).update(fields)
         people = read_people(tx, sorted(wanted))
     asked = [
         email
@@ -133,6 +134,12 @@ def fetch_template_fields(office: Office, now: datetime, most: int) -> None:
     if asked:
         names = sorted(set().union(*(wanted[email] for email in asked)))
         resolve_people(office, asked, now, fields=names)
+
+
+def crm_fields_wanted(office: Office, tx: Transaction, stored: StoredIntent) -> set[str]:
+    """Return the CRM field names that the templates of an intent's campaign read."""
+    intent = stored.intent
+    return crm_fields_of(office.book.pinned(tx, intent.campaign, intent.version).templates)
 
 
 def crm_fields_of(templates: Mapping[str, Any]) -> set[str]:

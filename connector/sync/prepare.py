@@ -12,16 +12,17 @@ from datetime import datetime
 
 from connector.capabilities import MailboxCapabilities
 from connector.content.links import compose_link
-from connector.errors import BadInput
+from connector.errors import AdapterError, BadInput
 from connector.events import Event, EventKind
 from connector.intents import Intent, IntentState, Mode, StepType
 from connector.people import Rep
+from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_unprepared, save_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
 from connector.store.people import StoredPerson
 from connector.store.tasks import StoredTask, save_tasks
-from connector.sync.crm import fetch_template_fields
+from connector.sync.crm import ask_before_writing, crm_fields_wanted
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import opened_task
 from connector.sync.office import Office
@@ -43,12 +44,24 @@ class _Prepared:
     ended: list[Event] = field(default_factory=list)
 
 
-def prepare(office: Office, now: datetime) -> Counter[str]:
-    """Prepare every due intent; return mode -> how many were looked at."""
-    seen: Counter[str] = Counter()
-    while batch := _prepare_batch(office, now):
-        seen.update(stored.intent.mode.value for stored in batch)
-    return seen
+@dataclass(slots=True, kw_only=True)
+class Preparation:
+    """What preparing came to."""
+
+    #: Mode -> intents looked at.
+    seen: Counter[str] = field(default_factory=Counter)
+    #: Why the CRM could not be asked; what needs its fields waits for a later pass, the rest goes on.
+    crm_error: AdapterError | None = None
+    #: Keys of the intents that wait for the CRM.
+    waiting: set[str] = field(default_factory=set)
+
+
+def prepare(office: Office, now: datetime) -> Preparation:
+    """Prepare every due intent."""
+    preparation = Preparation()
+    while _prepare_batch(office, now, preparation):
+        pass
+    return preparation
 
 
 def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPerson, now: datetime) -> Event | None:
@@ -65,11 +78,24 @@ def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPe
     return None
 
 
-def _prepare_batch(office: Office, now: datetime) -> list[StoredIntent]:
-    fetch_template_fields(office, now, BATCH)
+def _prepare_batch(office: Office, now: datetime, preparation: Preparation) -> bool:
+    """Prepare some; False when there are no more."""
+    waiting = preparation.waiting
+    with office.database.read() as tx:
+        due = _unprepared(tx, now, waiting)
+    if not due:
+        return False
+    try:
+        if preparation.crm_error is None:
+            ask_before_writing(office, due, now)
+    except AdapterError as error:
+        preparation.crm_error = error
     with office.database.write() as tx:
-        batch = read_unprepared(tx, now, BATCH)
+        batch = _unprepared(tx, now, waiting)
         letters = Letters(tx, office, [stored.intent for stored in batch])
+        if preparation.crm_error is not None:
+            waiting |= {stored.intent.key for stored in batch if _lacks_fields(office, tx, stored, letters)}
+            batch = [stored for stored in batch if stored.intent.key not in waiting]
         prepared = _Prepared()
         for stored in batch:
             _prepare_one(office, letters, stored, now, prepared)
@@ -78,7 +104,17 @@ def _prepare_batch(office: Office, now: datetime) -> list[StoredIntent]:
         save_tasks(tx, prepared.tasks)
         append(tx, prepared.told)
         record(tx, office, prepared.ended, now)
-    return batch
+    preparation.seen.update(stored.intent.mode.value for stored in batch)
+    return True
+
+
+def _unprepared(tx: Transaction, now: datetime, waiting: set[str]) -> list[StoredIntent]:
+    found = read_unprepared(tx, now, BATCH + len(waiting))
+    return [stored for stored in found if stored.intent.key not in waiting]
+
+
+def _lacks_fields(office: Office, tx: Transaction, stored: StoredIntent, letters: Letters) -> bool:
+    return not crm_fields_wanted(office, tx, stored) <= set(letters.people[stored.intent.person].crm_fields)
 
 
 def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: datetime, to: _Prepared) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from connector.errors import Reconnect
+from connector.errors import AdapterError, Reconnect
 from connector.intents import IntentState
 from connector.people import Rep
 from connector.store import enrollments, intents, mails, tasks
@@ -80,10 +80,11 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
             now = office.now()
             made = tick(office, now)
             prepared = prepare(office, now)
-            report.made.update(prepared)
+            report.made.update(prepared.seen)
+            _add_error(office, report, prepared.crm_error)
             drained = _drain(office, only, progress)
             _add_drained(report, drained)
-            if not made and not prepared and not any(one.sent or one.drafts for one in drained):
+            if not made and not prepared.seen and not any(one.sent or one.drafts for one in drained):
                 break
         _push(office, only, report, progress)
         _note_attention(office, report)
@@ -148,6 +149,16 @@ def _add_drained(report: Turn, drained: Iterable[Drained]) -> None:
         report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
         if one.reconnect is not None and all(known.account != one.reconnect.account for known in report.reconnect):
             report.reconnect.append(one.reconnect)
+
+
+def _add_error(office: Office, report: Turn, error: AdapterError | None) -> None:
+    if error is None or office.crm is None:
+        return
+    sentence = f"{office.crm.capabilities.name}: {error.sentence}"
+    if sentence not in report.needs_attention:
+        report.needs_attention.append(sentence)
+    if isinstance(error, Reconnect) and all(known.account != error.account for known in report.reconnect):
+        report.reconnect.append(error)
 
 
 def _push(office: Office, only: str | None, report: Turn, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.faults.line import Answer, Asked, Line, Lost
-from tests.world import World, WorldMaker, people
+from tests.world import TEMPLATES, World, WorldMaker, people
 
 SENDS = """\
 name: Sends
@@ -202,3 +202,21 @@ def test_a_service_that_cannot_be_reached(make_world: WorldMaker, service: str) 
     world.configure(accounts={**world.settings["accounts"], ACCOUNTS[service]: good})
     settle(world)
     assert world.judge() == {"sends": 2, "drafts": 2, "tasks": 6, "all": 6}
+
+
+def test_only_what_needs_the_crm_waits_for_it(spoilt: Callable[..., tuple[World, Line]]) -> None:
+    """A template reads a field of Salesforce, which is down: that mail waits, unblocked; others go out."""
+    templates = {**TEMPLATES, "last.md": "---\nsubject: About {{sfdc.Company}}\n---\nHi\n"}
+    world, line = spoilt(templates=templates)
+    world.launch(people(1, domain="s"), campaign="Sends")
+    world.launch(people(1, domain="d"), campaign="Drafts")
+    line.fault = lambda asked: Answer(status=503) if asked.service == "salesforce" else None
+    report = world.sync()
+    assert report.exit_status == 1
+    assert len(world.effects("mail_sent")) == 1
+    assert world.mails(REPS[0], "drafts") == []
+    assert [task.stored.intent.type.value for task in world.tasks] == ["call"]
+    line.fault = lambda _: None
+    settle(world)
+    assert [mail["subject"] for mail in world.mails(REPS[0], "drafts")] == ["About Client 0"]
+    assert world.sync().exit_status == 0

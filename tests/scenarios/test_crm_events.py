@@ -359,3 +359,14 @@ def test_the_due_date_is_the_reps_own_date(make_world: WorldMaker) -> None:
     world.after(hours=2)
     world.sync()
     assert {one["ActivityDate"] for one in world.records("Task")} == {"2026-11-23"}
+
+
+def test_opted_out_there_ends_the_campaign_here(make_world: WorldMaker) -> None:
+    """The CRM is asked before an automatic mail, in bulk, and its word is heard."""
+    world = make_world()
+    world.seed([ANN])
+    world.act("person_opts_out", email=ANN.email)
+    world.launch([ANN])
+    world.sync()
+    assert world.effects("mail_sent") == []
+    assert world.enrollments[ANN.email].state.value == "opted_out"
