@@ -9,6 +9,7 @@ them is recognised by what it already did.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 from connector.errors import AdapterError
 from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState, Priority
-from connector.ports import RemoteTask
+from connector.people import Rep
+from connector.ports import Crm, RemoteTask
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents, reassign_intent
@@ -41,6 +43,7 @@ def pull_crm(office: Office) -> Pulled:
         cursor = read_cursor(tx, name)
     try:
         pull = office.crm.pull_tasks(cursor)
+        owners = _owners(office, office.crm, pull.tasks)
     except AdapterError as error:
         return pulled.stop(name, error)
     now = office.now()
@@ -49,14 +52,32 @@ def pull_crm(office: Office) -> Pulled:
         for remote in pull.tasks:
             task = known.get(remote.key)
             if task is not None:
-                _take_task(tx, office, task, remote, now, pulled)
+                _take_task(tx, office, task, remote, owners, now, pulled)
         if pull.cursor != cursor:
             save_cursor(tx, name, pull.cursor, now)
     return pulled
 
 
+def _owners(office: Office, crm: Crm, tasks: Sequence[RemoteTask]) -> Mapping[str, Rep]:
+    """Return the CRM user id of each rep, if some task has another owner than before; asked for only then."""
+    with office.database.read() as tx:
+        known = read_tasks(tx, [task.key for task in tasks])
+    moved = any(
+        task.owner not in (None, (known[task.key].synced or {}).get("owner")) for task in tasks if task.key in known
+    )
+    users = {rep.salesforce_user: rep for rep in office.reps.values() if rep.salesforce_user}
+    ids = crm.find_users(sorted(users)) if moved and users else {}
+    return {id_: users[name] for name, id_ in ids.items() if name in users}
+
+
 def _take_task(
-    tx: Transaction, office: Office, task: StoredTask, remote: RemoteTask, now: datetime, pulled: Pulled
+    tx: Transaction,
+    office: Office,
+    task: StoredTask,
+    remote: RemoteTask,
+    owners: Mapping[str, Rep],
+    now: datetime,
+    pulled: Pulled,
 ) -> None:
     if remote.deleted:
         if task.dirty is not Dirty.DELETE:
@@ -79,7 +100,7 @@ def _take_task(
         data = {"field": conflict.field, "winner": conflict.winner.value, "ours": _plain(conflict.ours)}
         append(tx, [intent_fact(stored, EventKind.CONFLICT, now, theirs=_plain(conflict.theirs), **data)])
     if taken.wanted.get("owner") != task.wanted.get("owner"):
-        stored = _reassign(tx, office, stored, remote.owner or "", now, pulled)
+        stored = _reassign(tx, stored, remote.owner or "", owners, now, pulled)
     _follow(tx, office, stored, task, remote, merged.take, now, pulled)
 
 
@@ -149,12 +170,10 @@ def _repoint(tx: Transaction, task: StoredTask, record: str, now: datetime, pull
 
 
 def _reassign(
-    tx: Transaction, office: Office, stored: StoredIntent, owner: str, now: datetime, pulled: Pulled
+    tx: Transaction, stored: StoredIntent, owner: str, owners: Mapping[str, Rep], now: datetime, pulled: Pulled
 ) -> StoredIntent:
     """Move a task to the rep that owns it now, if they are known."""
-    users = {rep.salesforce_user: rep for rep in office.reps.values() if rep.salesforce_user}
-    ids = office.crm.find_users(sorted(users)) if office.crm is not None else {}
-    rep = next((users[name] for name, id_ in ids.items() if id_ == owner and name in users), None)
+    rep = owners.get(owner)
     pulled.counts["tasks_reassigned"] += 1
     if rep is None or rep.email == stored.intent.rep:
         append(
