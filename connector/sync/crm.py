@@ -8,7 +8,7 @@ Writes are upserts on the intent key, so a lost answer needs no look-up: the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -137,20 +137,10 @@ def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetim
 
 
 def crm_fields_wanted(office: Office, tx: Transaction, stored: StoredIntent) -> set[str]:
-    """Return the CRM field names that the templates of an intent's campaign read."""
-    intent = stored.intent
-    return crm_fields_of(office.book.pinned(tx, intent.campaign, intent.version).templates)
-
-
-def crm_fields_of(templates: Mapping[str, Any]) -> set[str]:
-    """Return the CRM field names that templates read as `sfdc.<Field>`."""
+    """Return the CRM field names that an intent's campaign reads as `sfdc.<Field>`."""
     prefix = "sfdc."
-    return {
-        path.removeprefix(prefix)
-        for template in templates.values()
-        for path in template.fields
-        if path.startswith(prefix)
-    }
+    fields = office.book.pinned(tx, stored.intent.campaign, stored.intent.version).fields
+    return {path.removeprefix(prefix) for path in fields if path.startswith(prefix)}
 
 
 def push_opt_outs(office: Office, now: datetime) -> list[str]:

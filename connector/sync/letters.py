@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from connector.campaigns.model import Campaign, Step
+from connector.campaigns.model import Campaign, CampaignSettings, Step
 from connector.content.compose import Rendered, compose_follow_up, quote_header, render
 from connector.content.fields import fields_of
 from connector.content.templates import Template, parse_text
@@ -78,6 +78,10 @@ class Letters:
         """Return the step an intent stands for, in the version it was made from."""
         campaign = self._campaign(intent)
         return campaign.steps[campaign.index_of(intent.day, intent.step) or 0]
+
+    def settings_of(self, intent: Intent) -> CampaignSettings:
+        """Return the settings of an intent's campaign, in the version it was made from."""
+        return self._campaign(intent).settings
 
     def compose(self, intent: Intent) -> Letter:
         """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing."""

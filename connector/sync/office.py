@@ -14,7 +14,7 @@ from pathlib import Path
 
 from connector.campaigns.model import Campaign
 from connector.campaigns.versions import from_document
-from connector.content.templates import Template
+from connector.content.templates import Template, parse_text
 from connector.people import Rep
 from connector.ports import Clock, Crm, Mailbox
 from connector.store.campaigns import read_version
@@ -70,6 +70,8 @@ class PinnedCampaign:
 
     campaign: Campaign
     templates: Mapping[str, Template]
+    #: Paths of all fields that its templates, names and notes use.
+    fields: frozenset[str]
 
 
 class CampaignBook:
@@ -89,8 +91,15 @@ class CampaignBook:
                 if document is None:
                     raise KeyError(f"version {version} of campaign '{name}'")
                 campaign, templates = from_document(document)
-                known = self._pinned[name, version] = PinnedCampaign(campaign=campaign, templates=templates)
+                fields = _fields_used(campaign, templates)
+                known = PinnedCampaign(campaign=campaign, templates=templates, fields=fields)
+                self._pinned[name, version] = known
             return known
+
+
+def _fields_used(campaign: Campaign, templates: Mapping[str, Template]) -> frozenset[str]:
+    texts = [parse_text(text) for step in campaign.steps for text in (step.name, step.notes)]
+    return frozenset().union(*(template.fields for template in templates.values()), *(text.fields for text in texts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPe
     enrollment = letters.enrollments[intent.enrollment]
     if person.opted_out is not None:
         return enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason="the person opted out before delivery")
-    if intent.type is StepType.EMAIL and person.bounced is not None:
+    if intent.type is StepType.EMAIL and person.bounced is not None and letters.settings_of(intent).remove_on_bounce:
         status = "an earlier mail"
         return enrollment_fact(enrollment, EventKind.BOUNCED, now, reason="the address bounced before", status=status)
     if intent.type is StepType.EMAIL and person.person.domain in office.blocked_domains:
