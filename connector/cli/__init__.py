@@ -109,7 +109,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = _built()(list(arguments), prog_name="connector", standalone_mode=False)
     except typer.TyperException as error:
-        _say(f"{error.format_message()} ('connector --help' and 'connector COMMAND --help' say what there is)")
+        # Without a command the help was printed, and the message is empty.
+        if message := error.format_message().replace("Value error, ", "").rstrip("."):
+            _say(f"{message} ('connector --help' and 'connector COMMAND --help' say what there is)")
         return error.exit_code
     except BadInput as error:
         _say(*(marked(fault) for fault in error.faults))

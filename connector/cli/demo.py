@@ -237,13 +237,18 @@ class _Story:
         return turn(self.app.office)
 
     def _tell_pass(self, done: Turn, worked: int) -> None:
+        delivered = done.delivered
         news = [
-            f"{done.delivered[name]} {word}"
-            for name, word in (("sent", "sent"), ("drafts", "drafts placed"), ("tasks", "tasks written"))
-            if done.delivered[name]
+            told
+            for name, told in (
+                ("sent", f"{delivered['sent']} sent"),
+                ("drafts", f"{counted(delivered['drafts'], 'draft')} placed"),
+                ("tasks", f"{counted(delivered['tasks'], 'task')} written"),
+            )
+            if delivered[name]
         ]
         if worked:
-            news.append(f"then reps did {worked}")
+            news.append(f"then reps did {counted(worked, 'task')}")
         if news:
             self.terminal.say(f"  {moment(self.app.office.now())} UTC: {', '.join(news)}")
 
@@ -295,7 +300,7 @@ class _Story:
 
     def _let_people_act(self) -> Mapping[str, str]:
         """Let people outside act; return what each did -> the intent it concerns."""
-        self._chapter("Now people act, none of them here")
+        self._chapter("Now reps and prospects act, outside the connector")
         tasks = [task for task in views.list_tasks(self.app.office) if task.stored.intent.type is StepType.EMAIL]
         gmail, outlook = _of(tasks, "gmail"), _of(tasks, "outlook")
         self._expect(len(gmail) >= 3 and len(outlook) >= 3, "there are too few drafts to act on")
@@ -378,7 +383,7 @@ class _Story:
         counts = Counter((one.state.value, one.rep) for one in self._enrollments())
         rows = [(state, rep, number) for (state, rep), number in sorted(counts.items())]
         self.terminal.table("Enrollments", ("state", "rep", "people"), rows)
-        calls = dict(sorted(self.servers.log.calls.items()))
+        calls = ", ".join(f"{service} {count}" for service, count in sorted(self.servers.log.calls.items()))
         self.terminal.say(f"{self.passes} passes; calls the services had: {calls}")
 
     # --------------------------------------------------------------------------------------------- looking

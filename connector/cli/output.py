@@ -28,8 +28,8 @@ from connector.app import Project, find_folder
 from connector.errors import Fault, Severity
 from connector.sync.office import Progress, no_progress
 
-#: Columns of a table that goes into a file or a pipe, where nobody says how wide it may be.
-_PLAIN_WIDTH = 200
+#: Columns of a table that goes into a file or a pipe: more than any row needs, so that no value is broken.
+_PLAIN_WIDTH = 10_000
 
 
 def _console(*, stderr: bool) -> Console:
@@ -71,12 +71,21 @@ class Terminal:
         cells = [[Text("" if cell is None else str(cell)) for cell in row] for row in rows]
         if self.json or not cells:
             return
-        table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
+        table = Table(header_style="bold")
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in cells:
             table.add_row(*row)
-        self.out.print(table)
+        self.say(title, style="bold")
+        if self.out.measure(table).minimum <= self.out.width:
+            self.out.print(table)
+            return
+        # Columns would break words, and nobody can copy half an address: a line for each value instead.
+        widest = max(map(len, columns))
+        for row in cells:
+            for column, cell in zip(columns, row, strict=True):
+                self.say(f"  {column:<{widest}}  {cell}")
+            self.say("")
 
     def document(self, value: Any) -> None:
         """Print the JSON document; nothing without --json."""
@@ -113,7 +122,8 @@ def terminal_of(context: typer.Context) -> Terminal:
 
 def marked(fault: Fault) -> str:
     """Return a fault as a line: `file:line: where: sentence`, a warning said to be one."""
-    return f"warning: {fault}" if fault.severity is Severity.WARNING else str(fault)
+    sentence = " ".join(str(fault).splitlines())  # a value from a file may hold line breaks
+    return f"warning: {sentence}" if fault.severity is Severity.WARNING else sentence
 
 
 def fault_json(fault: Fault) -> dict[str, Any]:

@@ -16,13 +16,13 @@ import typer
 from connector.app import App, Project, open_app
 from connector.campaigns.people_file import read_people
 from connector.cli.options import NOW, read_address, read_date, read_instant, read_send_at, read_source
-from connector.cli.output import Terminal, counted, fault_json, moment, terminal_of
+from connector.cli.output import Terminal, counted, fault_json, in_words, moment, terminal_of
 from connector.errors import BadInput, Fault
 from connector.people import Person
 from connector.ports import PeopleSource
 from connector.sequencing.enrollment import Enrollment
 from connector.store import people as store
-from connector.store.enrollments import find_enrollments
+from connector.store.enrollments import find_enrollments, read_enrollments
 from connector.store.people import StoredPerson
 from connector.sync import actions
 from connector.sync.crm import push_opt_outs
@@ -100,7 +100,9 @@ def show(context: typer.Context, email: Annotated[str, typer.Argument(help="Addr
     if stored is None:
         raise BadInput(f"{address} is not known: 'connector people import' and 'connector people pull' bring people in")
     terminal.document({**_person_json(stored), "campaigns": [enrollment_json(one) for one in enrollments]})
-    details = [(name, value) for name, value in _person_json(stored).items() if value not in ("", None, {}, [])]
+    fields = _person_json(stored)
+    fields |= {f"custom.{name}": value for name, value in fields.pop("custom").items()}
+    details = [(name, in_words(value)) for name, value in fields.items() if value not in ("", None, [])]
     terminal.table(address, ("field", "value"), details)
     terminal.table(
         "Campaigns",
@@ -300,12 +302,19 @@ def _each(
     with open_app(project, services=False) as app:
         address = None if person is None else _existing(app, person)
         name = None if campaign is None else campaign_name(project, app, campaign)
-        changed = act(app.office, person=address, campaign=name, rep=sender)
+        changed = _as_stored(app, act(app.office, person=address, campaign=name, rep=sender))
     terminal.document({done: [enrollment_json(one) for one in changed]})
     for one in changed:
         terminal.say(f"{done}: {one.person} in '{one.campaign}' (rep {one.rep})")
     if not changed:
         terminal.say(f"nothing had to be {done}")
+
+
+def _as_stored(app: App, changed: Sequence[Enrollment]) -> list[Enrollment]:
+    """Return enrollments as they stand after an action, which returns them as they stood before it."""
+    with app.database.read() as tx:
+        stored = read_enrollments(tx, [one.id for one in changed])
+    return [stored[one.id] for one in changed]
 
 
 def _existing(app: App, email: str) -> str:
@@ -346,7 +355,7 @@ def opt_out(
             terminal.say(f"the opt-out of {address} was undone here; campaigns that ended stay ended")
             terminal.say("note: Salesforce keeps its own mark: change it there too, if the person agreed")
             return 0
-        ended = actions.opt_out(app.office, address, reason=reason or "by hand")
+        ended = _as_stored(app, actions.opt_out(app.office, address, reason=reason or "by hand"))
     not_told = _tell_crm(project, address)
     terminal.document(
         {

@@ -6,16 +6,18 @@ Lives here: these commands. Does not live here: the servers (`adapters.sandbox`)
 from __future__ import annotations
 
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.app import CLOCK_VARIABLE, Project, find_folder, open_sandbox
 from connector.campaigns.people_file import read_people
-from connector.cli.output import Terminal, counted, terminal_of
+from connector.cli.output import Terminal, counted, moment, terminal_of
 from connector.cli.project import PEOPLE_FILE
 from connector.errors import BadInput
 
@@ -49,7 +51,7 @@ def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
     try:
         servers.start(PORT if port is None else port)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise BadInput(f"port {port or PORT} cannot be used ({reason}): name another with --port") from error
     try:
         servers.seed(people, project.settings.reps)
@@ -74,7 +76,8 @@ def _tell(terminal: Terminal, servers: Sandbox, project: Project, people: int) -
         terminal.say(f"  export {name}={value}")
     for name in elsewhere:
         terminal.trouble(f"note: accounts.{name} of connector.yaml names another address than {servers.url}")
-    terminal.say("then 'connector sync', 'connector sandbox actions' and 'connector sandbox clock --advance 1d'")
+    command = "connector" if terminal.folder is None else f"connector -C {terminal.folder}"
+    terminal.say(f"then '{command} sync', '{command} sandbox actions' and '{command} sandbox clock --advance 1d'")
     terminal.say("Ctrl-C stops it")
     terminal.out.file.flush()
 
@@ -136,7 +139,7 @@ def clock(
     terminal = terminal_of(context)
     answer = _ask(context, port, "clock", body)
     terminal.document(answer)
-    terminal.say(f"in the sandbox it is {answer['now']}")
+    terminal.say(f"in the sandbox it is {moment(datetime.fromisoformat(answer['now']))} UTC")
 
 
 @sandbox.command()

@@ -21,6 +21,7 @@ from connector.cli.people import campaign_name
 from connector.errors import BadInput
 from connector.events import Event, sentence
 from connector.intents import IntentEvent
+from connector.store.enrollments import count_due
 from connector.store.ledger import read_events
 from connector.store.people import read_people
 from connector.sync import actions, views
@@ -68,8 +69,12 @@ def sync(
             return 0
         with terminal.progress() as progress:
             done = turn(app.office, only=only.value if only else None, progress=progress)
+        with app.database.read() as tx:
+            _, ahead = count_due(tx, app.office.now())
     terminal.document(done.as_json())
     _tell_turn(terminal, done)
+    if ahead is not None:
+        terminal.say(f"next step  due {moment(ahead)} UTC")
     return done.exit_status
 
 
@@ -242,6 +247,8 @@ def feed(
         with app.database.read() as tx:
             lines = read_events(tx, person=address, last=last)
         terminal.document([event_json(event) for _, event in lines])
+        if not lines and not follow:
+            terminal.say("nothing has happened yet" if address is None else f"nothing has happened with {address}")
         while True:
             for seen, event in lines:  # noqa: B007 - the last number is where the next look begins
                 terminal.say(_line(event))
