@@ -72,19 +72,23 @@ class Terminal:
         if self.json or not cells:
             return
         table = Table(header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for number, column in enumerate(columns):
+            # Where there are single words only, such as addresses and ids, other columns are the ones to wrap.
+            words = not any(" " in row[number].plain for row in cells)
+            table.add_column(column, overflow="fold", no_wrap=words)
         for row in cells:
             table.add_row(*row)
         self.say(title, style="bold")
-        if self.out.measure(table).minimum <= self.out.width:
+        unbounded = self.out.options.update(max_width=_PLAIN_WIDTH)
+        if self.out.measure(table, options=unbounded).minimum <= self.out.width:
             self.out.print(table)
             return
         # Columns would break words, and nobody can copy half an address: a line for each value instead.
         widest = max(map(len, columns))
         for row in cells:
             for column, cell in zip(columns, row, strict=True):
-                self.say(f"  {column:<{widest}}  {cell}")
+                if cell.plain:
+                    self.say(f"  {column:<{widest}}  {cell}")
             self.say("")
 
     def document(self, value: Any) -> None:
