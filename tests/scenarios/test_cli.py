@@ -260,7 +260,8 @@ def test_a_call_has_nothing_to_open(connector: Command, launched: Callable[..., 
 
 def test_pause_resume_and_remove(connector: Command, launched: Callable[..., Result]) -> None:
     launched()
-    assert len(connector("pause", "--rep", "ana@acme.example", "--json").json["paused"]) == 2
+    paused = connector("pause", "--rep", "ana@acme.example", "--json").json["paused"]
+    assert [one["state"] for one in paused] == ["paused", "paused"]
     assert connector("status", "--json").json["campaigns"]["Outreach"] == {"paused": 2}
     assert "nothing had to be paused" in connector("pause", "--campaign", "outreach").out
     assert len(connector("resume", "--person", "ANN@one.example", "--json").json["resumed"]) == 1
