@@ -68,9 +68,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def make_world(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorldMaker]:
+def make_world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorldMaker]:
     """Make a project on a sandbox of its own: `make_world(campaign=..., database_url=...)`."""
     if "database_url" in request.fixturenames:
         request.getfixturevalue("database_url")  # set up before, so that worlds are closed before it is dropped
