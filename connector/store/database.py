@@ -27,6 +27,9 @@ HEAD = "0001"
 #: Seconds a writer waits for another process's transaction on SQLite.
 _BUSY_SECONDS = 60
 
+#: Number of the lock that lets PostgreSQL have one writer at a time.
+_WRITER = zlib.crc32(b"connector writer")
+
 
 class Database:
     """One database, opened once a process; safe for threads, a transaction each."""
@@ -70,6 +73,9 @@ class Database:
     def write(self) -> Iterator[Transaction]:
         """Run a transaction that writes; it is committed at the end, rolled back on an error."""
         with self._writer.begin() as connection:
+            if not self.is_sqlite:
+                # One writer at a time, as on SQLite: what it read stays true until it commits, and none can deadlock.
+                connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
             yield connection
 
     @contextmanager

@@ -66,10 +66,14 @@ def take(tx: Transaction, lane: str, owner: str) -> Lease | None:
 
     `owner` is "sync" for the one sync that may run at a time: what a killed one left is taken over at once.
     """
-    fresh = {"key": lane, "token": 0, "owner": "", "until": 0.0, "day_count": 0}
-    tx.execute(insert_or_ignore(tx, lanes), [fresh])
+    _make(tx, lane)
     token = tx.execute(_TAKE, {"of_key": lane, "of_owner": owner}).scalar()
     return None if token is None else Lease(lane=lane, token=token)
+
+
+def _make(tx: Transaction, lane: str) -> None:
+    fresh = {"key": lane, "token": 0, "owner": "", "until": 0.0, "day_count": 0}
+    tx.execute(insert_or_ignore(tx, lanes), [fresh])
 
 
 def guard(tx: Transaction, lease: Lease) -> None:
@@ -92,6 +96,7 @@ def read_pacing(tx: Transaction, lane: str) -> Pacing:
 
 def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
     """Write the pacing of a lane."""
+    _make(tx, lane)
     tx.execute(
         update(lanes)
         .where(lanes.c.key == lane)

@@ -21,7 +21,10 @@ _KEEP = BulkStatement(people, _INSERTED, suffix=" ON CONFLICT DO NOTHING")
 _OVERWRITE = BulkStatement(
     people,
     _INSERTED,
-    suffix=" ON CONFLICT (email) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _INSERTED[1:]),
+    # An id that the CRM told is not forgotten because a file does not name it.
+    suffix=" ON CONFLICT (email) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _INSERTED[1:] if name != "salesforce_id")
+    + ", salesforce_id = coalesce(nullif(excluded.salesforce_id, ''), people.salesforce_id)",
 )
 _BY_EMAIL = select(people).where(any_of(people.c.email, "emails"))
 
@@ -86,7 +89,7 @@ def mark_person(tx: Transaction, email: str, **marks: Any) -> None:
 
 def read_opt_outs_due(tx: Transaction, now: datetime) -> list[str]:
     """Return the addresses of people whose opt-out the CRM must be told of."""
-    query = select(people.c.email).where(people.c.opt_out_due <= now).order_by(people.c.email)
+    query = select(people.c.email).where(people.c.opt_out_due <= now).order_by(people.c.opt_out_due)
     return list(tx.execute(query).scalars())
 
 

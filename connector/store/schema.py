@@ -299,7 +299,8 @@ Index(
     sqlite_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
     postgresql_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
 )
-Index("mails_open", mails.c.lane, sqlite_where=text("state = 'present'"), postgresql_where=text("state = 'present'"))
+_OPEN = text("state IN ('present', 'in_flight', 'unknown', 'discarded')")
+Index("mails_open", mails.c.lane, sqlite_where=_OPEN, postgresql_where=_OPEN)
 Index("mails_message", mails.c.internet_message_id)
 Index("mails_thread", mails.c.thread_id)
 Index("mails_person", mails.c.person)

@@ -62,7 +62,10 @@ _WRITTEN = (
         synced=bindparam("new_synced", type_=tasks.c.synced.type),
         remote_id=func.coalesce(bindparam("new_remote_id"), tasks.c.remote_id),
         problem=None,
-        dirty=case((tasks.c.wanted == bindparam("new_synced", type_=tasks.c.wanted.type), 0), else_=tasks.c.dirty),
+        dirty=case(
+            (tasks.c.wanted == bindparam("new_synced", type_=tasks.c.wanted.type), 0),
+            else_=case((tasks.c.dirty == 2, 2), else_=1),
+        ),
     )
 )
 
@@ -110,7 +113,7 @@ def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any]
 
 def read_problems(tx: Transaction) -> list[StoredTask]:
     """Return tasks the CRM would not take, which are tried again later."""
-    query = select(tasks).where(text("dirty > 0"), tasks.c.problem.is_not(None)).order_by(tasks.c.key)
+    query = select(tasks).where(text("dirty > 0"), tasks.c.problem.is_not(None)).order_by(tasks.c.due)
     return [_stored(row) for row in tx.execute(query)]
 
 

@@ -111,8 +111,8 @@ def pause(
     """
     if until is not None and any(until <= office.now().astimezone(one.zone).date() for one in office.reps.values()):
         raise BadInput(f"--until {until} has come already: give a later date")
-    paused = _each(office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
     with office.database.write() as tx:
+        paused = _each(tx, office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
         for owner in {enrollment.rep for enrollment in paused}:
             zone = office.reps[owner].zone if owner in office.reps else UTC
             ends = None if until is None else datetime.combine(until, time(), tzinfo=zone).astimezone(UTC)
@@ -129,7 +129,8 @@ def resume_expired(office: Office) -> list[Enrollment]:
 
 def remove(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
     """End what the filters name; return the enrollments that were ended."""
-    return _each(office, EventKind.REMOVED, None, person, campaign, rep)
+    with office.database.write() as tx:
+        return _each(tx, office, EventKind.REMOVED, None, person, campaign, rep)
 
 
 def resume(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
@@ -204,27 +205,31 @@ class Move:
 
 def plan_migration(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
     """Return who would move to the campaign's present version, and where they would go on."""
-    version = version_of(to_document(campaign, templates))
-    moves = []
     with office.database.read() as tx:
-        for enrollment in find_enrollments(tx, campaign=campaign.name):
-            if enrollment.version == version:
-                continue
-            old = office.book.pinned(tx, campaign.name, enrollment.version).campaign
-            position = _position_in(campaign, old, enrollment)
-            step = campaign.steps[position] if position < len(campaign.steps) else None
-            label = f"day {step.day}, step {step.step} ({step.type})" if step else "nothing left to do"
-            moves.append(Move(enrollment=enrollment, position=position, next_step=label))
+        return _moves(tx, office, campaign, version_of(to_document(campaign, templates)))
+
+
+def _moves(tx: Transaction, office: Office, campaign: Campaign, version: str) -> list[Move]:
+    moves = []
+    for enrollment in find_enrollments(tx, campaign=campaign.name):
+        if enrollment.version == version:
+            continue
+        old = office.book.pinned(tx, campaign.name, enrollment.version).campaign
+        position = _position_in(campaign, old, enrollment)
+        step = campaign.steps[position] if position < len(campaign.steps) else None
+        label = f"day {step.day}, step {step.step} ({step.type})" if step else "nothing left to do"
+        moves.append(Move(enrollment=enrollment, position=position, next_step=label))
     return moves
 
 
 def migrate(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
     """Move every live enrollment to the campaign's present version."""
-    moves = plan_migration(office, campaign, templates)
     document = to_document(campaign, templates)
     version, now = version_of(document), office.now()
     with office.database.write() as tx:
         save_version(tx, campaign.name, version, document, now)
+        # Read in the transaction that moves them: a step that ends in between must not come round again.
+        moves = _moves(tx, office, campaign, version)
         facts = []
         for move in moves:
             carried_out = move.enrollment.intent is not None and _forget_not_carried_out(tx, move.enrollment)
@@ -251,6 +256,7 @@ def _position_in(campaign: Campaign, old: Campaign, enrollment: Enrollment) -> i
 
 
 def _each(
+    tx: Transaction,
     office: Office,
     kind: EventKind,
     state: EnrollmentState | None,
@@ -259,10 +265,9 @@ def _each(
     rep: str | None,
 ) -> list[Enrollment]:
     now = office.now()
-    with office.database.write() as tx:
-        live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
-        chosen = [enrollment for enrollment in live if state is None or enrollment.state is state]
-        record(tx, office, [enrollment_fact(enrollment, kind, now, reason="by hand") for enrollment in chosen], now)
+    live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
+    chosen = [enrollment for enrollment in live if state is None or enrollment.state is state]
+    record(tx, office, [enrollment_fact(enrollment, kind, now, reason="by hand") for enrollment in chosen], now)
     return chosen
 
 

@@ -22,7 +22,7 @@ from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, mark_person, read_opt_outs_due, read_people, save_crm_facts
-from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, save_tasks
+from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, read_tasks, save_tasks
 from connector.sync.office import Office
 from connector.sync.record import intent_fact
 from connector.tasks.matching import match_person
@@ -70,6 +70,9 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
         pushed.attention.append(f"{lane}: {error.sentence}")
         pushed.reconnect = error
         _note_problem(office, lease, error, None)
+    except Refused as error:
+        pushed.attention.append(f"{lane}: {error.sentence}")
+        _note_problem(office, lease, error, office.now() + _REFUSED_WAIT)
     except FencedError:
         pushed.attention.append(f"{lane}: another worker took over; what is left goes on there")
     finally:
@@ -183,7 +186,7 @@ def _facts(stored: StoredPerson, found: CrmPerson | None, ambiguous: Sequence[st
         "email": stored.person.email,
         "salesforce_id": found.id if found else stored.person.salesforce_id,
         "account": found.account_id if found else stored.account,
-        "crm_fields": dict(found.fields) if found else None,
+        "crm_fields": {**stored.crm_fields, **found.fields} if found else None,
         "crm_asked": now,
         "crm_ambiguous": list(ambiguous) or None,
     }
@@ -212,9 +215,9 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
         guard(tx, lease)
         done = [task for task in batch if task.key not in errors]
         mark_written(tx, [(task.key, task.wanted, remote.get(task.key)) for task in done])
-        for task in batch:
-            if task.key in errors:
-                _note_refusal(tx, task, errors[task.key], now)
+        # Read anew: a task may have been completed or moved while it was written.
+        for key, task in read_tasks(tx, list(errors)).items():
+            _note_refusal(tx, task, errors[key], now)
     pushed.written += sum(1 for task in done if writes[task.key].fields)
     return True
 
@@ -233,7 +236,7 @@ def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datet
         people = read_people(tx, sorted({task.person for task in batch}))
     names = sorted({user for task in batch if (rep := office.reps.get(task.rep)) and (user := rep.salesforce_user)})
     users = crm.find_users(names) if names else {}
-    addressed = []
+    filled: dict[str, dict[str, Any]] = {}
     for task in batch:
         wanted = dict(task.wanted)
         rep = office.reps.get(task.rep)
@@ -242,10 +245,13 @@ def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datet
         person = people.get(task.person)
         if "who" not in wanted and person is not None and person.person.salesforce_id:
             wanted["who"] = person.person.salesforce_id
-        addressed.append(task if wanted == task.wanted else replace(task, wanted=wanted))
+        filled[task.key] = {name: value for name, value in wanted.items() if name not in task.wanted}
     with office.database.write() as tx:
-        save_tasks(tx, [new for old, new in zip(batch, addressed, strict=True) if new is not old])
-    return addressed
+        # Read anew: a task may have been completed or moved while the CRM was asked.
+        present = read_tasks(tx, list(filled))
+        addressed = [replace(task, wanted={**filled[key], **task.wanted}) for key, task in present.items()]
+        save_tasks(tx, [task for task in addressed if task.wanted != present[task.key].wanted])
+    return [task for task in addressed if task.dirty is Dirty.WRITE]
 
 
 def _write(task: StoredTask, person: StoredPerson | None) -> TaskWrite:
@@ -278,7 +284,7 @@ def _delete(office: Office, crm: Crm, lease: Lease, tasks: Sequence[StoredTask],
     failed = {result.key: result.error for result in results if result.error is not None}
     with office.database.write() as tx:
         guard(tx, lease)
-        for task in tasks:
+        for task in read_tasks(tx, [task.key for task in tasks]).values():
             error = failed.get(task.remote_id or "")
             dirty = Dirty.CLEAN if error is None else Dirty.DELETE
             later = task.due if error is None else office.now() + _REFUSED_WAIT

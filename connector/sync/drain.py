@@ -14,6 +14,7 @@ A crash at any line is replayed by the same code.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,7 +23,7 @@ from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
-from connector.sequencing.enrollment import EnrollmentState
+from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
@@ -33,7 +34,7 @@ from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import logged_mail
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, fairly, seconds_to_wait
-from connector.sync.prepare import stop_fact
+from connector.sync.prepare import stop_fact, unclassified
 from connector.sync.record import cancel_intent, end_task, hold_intent, intent_fact, record
 
 #: Mails read at a time.
@@ -172,9 +173,17 @@ class _Worker:
                 self._act(claim)
             except OutcomeUnknown as error:
                 unclear = error
+                if self._is_being_sent(key):
+                    break
                 continue
             return
         self._postpone(key, unclear)
+
+    def _is_being_sent(self, key: str) -> bool:
+        """Tell whether the lost answer was that of a send: the mail may take a while to show in Sent."""
+        with self._office.database.read() as tx:
+            mail = read_mails(tx, [key])[key]
+        return mail.action is MailAction.SEND and mail.draft_id is not None
 
     # ------------------------------------------------------------------------------------ the steps
 
@@ -192,26 +201,23 @@ class _Worker:
                 change_mail(tx, key, state=MailState.CANCELLED)
                 return None
             letters = Letters(tx, self._office, [stored.intent])
-            person = letters.people[stored.intent.person]
-            fact = stop_fact(self._office, letters, stored.intent, person, now)
-            if fact is not None and not again:
-                change_mail(tx, key, state=MailState.CANCELLED)
-                record(tx, self._office, [fact], now)
+            stopped = self._stopped(letters, stored, mail, now)
+            if stopped is not None and not again:
+                self._withhold(tx, mail, stored, stopped, now)
                 return None
-            enrollment = letters.enrollments[stored.intent.enrollment]
-            # A pause holds a send; a task's draft is with the rep already.
-            holds = enrollment.has_ended or (
-                enrollment.state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
-            )
-            stopped = fact or (enrollment.state if holds else None)
+            person = letters.people[stored.intent.person]
+            if person.held is not None and mail.action is MailAction.SEND and not again:
+                self._hold(tx, stored, now)
+                return None
+            letter: Letter | None
             try:
                 letter = letters.compose(stored.intent)
                 letter.mail(key, self._office.folder)  # an attachment that has gone is found out here, calling nobody
             except BadInput as error:
-                if again:
-                    raise
-                self._block(tx, stored, str(error), now)
-                return None
+                if not again:
+                    self._block(tx, stored, str(error), now)
+                    return None
+                letter = None  # It may have been sent all the same: it is looked up, and never made anew.
             attempts = mail.attempts + 1
             claimed = mail.claimed or now
             change_mail(tx, key, state=MailState.IN_FLIGHT, attempts=attempts, token=self._lease.token, claimed=claimed)
@@ -233,14 +239,22 @@ class _Worker:
             if not self._goes_on(claim, found):
                 return
             draft = found.draft
+            with self._office.database.write() as tx:
+                guard(tx, self._lease)  # a look-up of many calls may outlast the lease
         if draft is None:
             mail = self._composed(claim)
             if mail is None:
                 return
             draft = self._mailbox.create_draft(mail)
-        self._save_draft(claim, draft)
+        stopped = self._save_draft(claim, draft)
         if claim.mail.action is MailAction.DRAFT:
             return
+        if stopped is not None:
+            self._stop(replace(claim, stopped=stopped), Found(where=Whereabouts.DRAFT, draft=draft))
+            return
+        self._send(claim, draft)
+
+    def _send(self, claim: _Claim, draft: DraftRef) -> None:
         try:
             sent = self._mailbox.send_draft(draft, claim.mail.key)
         except Refused as error:
@@ -284,37 +298,39 @@ class _Worker:
                 self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
         return False
 
-    def _save_draft(self, claim: _Claim, draft: DraftRef) -> None:
-        """Commit the draft's id; for a task's draft that is all there is to do."""
+    def _save_draft(self, claim: _Claim, draft: DraftRef) -> Event | EnrollmentState | None:
+        """Commit the draft's id; return why it must not be sent any more, if something came in between.
+
+        For a task's draft that is all there is to do; one whose task is over by now is taken away again.
+        """
         key, now = claim.mail.key, self._office.now()
         changes = claim.mail.with_draft(draft)
         is_task = claim.mail.action is MailAction.DRAFT
         with self._office.database.write() as tx:
             guard(tx, self._lease)
+            letters = Letters(tx, self._office, [claim.stored.intent])
             if is_task:
-                changes["state"] = MailState.PRESENT
+                over = read_intents(tx, [key])[key].state is not IntentState.OPEN
+                changes |= {"state": MailState.UNWANTED, "due": now} if over else {"state": MailState.PRESENT}
                 append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.mail.subject)])
             change_mail(tx, key, **changes, subject=claim.mail.subject)
         self._drained.drafts += is_task
+        return None if is_task else self._stopped(letters, claim.stored, claim.mail, now)
 
     def _confirm_sent(self, claim: _Claim, sent: SentMail) -> None:
-        now = self._office.now()
+        now, key = self._office.now(), claim.mail.key
         at = min(sent.at, now)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            change_mail(tx, claim.mail.key, **claim.mail.with_sent(sent))
+            if read_mails(tx, [key])[key].state is not MailState.IN_FLIGHT:
+                return  # A pull saw it in Sent before.
             if claim.mail.action is MailAction.DRAFT:
-                # The rep was faster than our note of the draft.
-                end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by="by sending it")
+                change_mail(tx, key, **claim.mail.with_sent(sent))
+                if read_intents(tx, [key])[key].state is IntentState.OPEN:
+                    # The rep was faster than our note of the draft.
+                    end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by="by sending it")
                 return
-            move_intent(tx, claim.mail.key, IntentEvent.SEND)
-            record(tx, self._office, [intent_fact(claim.stored, EventKind.SENT, at)], now)
-            if self._office.mirrors_tasks and self._office.crm_rules.log_email:
-                text = claim.letter.text if claim.letter is not None else ""
-                log = logged_mail(
-                    self._office, claim.stored.intent, self._rep, subject=claim.mail.subject, text=text, sent=at
-                )
-                save_tasks(tx, [log])
+            confirm_sent(tx, self._office, self._rep, claim.mail, sent, now)
         self._drained.sent += 1
 
     # ------------------------------------------------------------------------- when it does not go on
@@ -333,21 +349,55 @@ class _Worker:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
         if found.draft is not None:
             self._mailbox.delete_draft(found.draft)
-        now, key = self._office.now(), claim.mail.key
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            change_mail(tx, key, state=MailState.CANCELLED)
-            if claim.mail.action is MailAction.SEND:
-                move_intent(tx, key, IntentEvent.DEFER)
-            match claim.stopped:
-                case Event() as fact:
-                    record(tx, self._office, [fact], now)
-                case EnrollmentState.PAUSED:
-                    hold_intent(tx, key, now)
-                case EnrollmentState() as ended if claim.mail.action is MailAction.SEND:
-                    cancel_intent(tx, claim.stored, ended, now)
-                case _:
-                    pass  # A task's intent was cancelled with its campaign.
+            self._withhold(tx, claim.mail, claim.stored, claim.stopped, self._office.now())
+
+    def _withhold(
+        self,
+        tx: Transaction,
+        mail: StoredMail,
+        stored: StoredIntent,
+        stopped: Event | EnrollmentState | None,
+        now: datetime,
+    ) -> None:
+        """Take a mail that is not sent, and must not be, out of the outbox, and its intent with it."""
+        key = mail.key
+        change_mail(tx, key, state=MailState.CANCELLED)
+        if stored.state is IntentState.DELIVERING:
+            stored = move_intent(tx, key, IntentEvent.DEFER)
+        match stopped:
+            case Event() as fact:
+                record(tx, self._office, [fact], now)
+                if read_intents(tx, [key])[key].state is IntentState.DUE:
+                    # The campaign's settings do not let this end it: somebody must decide.
+                    self._block(tx, stored, fact.reason, now)
+            case EnrollmentState.PAUSED:
+                hold_intent(tx, key, now)
+            case EnrollmentState() as ended if mail.action is MailAction.SEND:
+                cancel_intent(tx, stored, ended, now)
+            case _:
+                pass  # A task's intent was cancelled with its campaign.
+
+    def _stopped(
+        self, letters: Letters, stored: StoredIntent, mail: StoredMail, now: datetime
+    ) -> Event | EnrollmentState | None:
+        """Return why a mail must not go out: its campaign has ended, ends now, or is paused; None if it may."""
+        intent = stored.intent
+        state = letters.enrollments[intent.enrollment].state
+        if state in ENDED_STATES:
+            return state
+        fact = stop_fact(self._office, letters, intent, letters.people[intent.person], now)
+        # A pause holds a send; a task's draft is with the rep already.
+        paused = state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
+        return fact or (state if paused else None)
+
+    def _hold(self, tx: Transaction, stored: StoredIntent, now: datetime) -> None:
+        """Hold a send for a mail that came in since it was prepared and that nobody could classify."""
+        problem, key = unclassified(stored.intent.person), stored.intent.key
+        change_mail(tx, key, state=MailState.CANCELLED)
+        move_intent(tx, key, IntentEvent.HOLD, problem=problem)
+        append(tx, [intent_fact(stored, EventKind.HELD, now, reason=problem)])
 
     def _lose(self, claim: _Claim, reason: str) -> None:
         """Leave it to a person: it may have been sent, so it is never sent again by itself."""
@@ -388,11 +438,15 @@ class _Worker:
         now = self._office.now()
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            stored = read_intents(tx, [key])[key]
+            mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
             change_mail(tx, key, state=MailState.FAILED)
             if stored.state is IntentState.DELIVERING:
                 move_intent(tx, key, IntentEvent.FAIL, problem=error.sentence)
             append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=error.sentence, code=error.code)])
+        if mail.draft is not None:
+            # Tried again it is made anew; what is left over must not lie there for the rep to send.
+            with suppress(AdapterError):
+                self._mailbox.delete_draft(mail.draft)
 
     def _block(self, tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
         key = stored.intent.key
@@ -404,6 +458,20 @@ class _Worker:
 
 #: What an intent must be for its mail to be started.
 _READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
+
+
+def confirm_sent(tx: Transaction, office: Office, rep: Rep, mail: StoredMail, sent: SentMail, now: datetime) -> None:
+    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log."""
+    stored = move_intent(tx, mail.key, IntentEvent.SEND)
+    change_mail(tx, mail.key, **mail.with_sent(sent))
+    at = min(sent.at, now)
+    try:
+        text = Letters(tx, office, [stored.intent]).compose(stored.intent).text
+    except BadInput:
+        text = ""  # It went out; what it said can no longer be told from the template.
+    record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
+    if office.mirrors_tasks and office.crm_rules.log_email:
+        save_tasks(tx, [logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, sent=at)])
 
 
 def trace_of(mail: StoredMail) -> Trace:

@@ -7,6 +7,7 @@ Lives here: `take_mail`. Does not live here: what kind of mail it is and whom it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,7 @@ _LOGGED = 4000
 
 def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now: datetime, pulled: Pulled) -> None:
     """Record what an incoming mail means; one that was acted on before, or is about nobody here, means nothing."""
+    mail = replace(mail, subject=_whole(mail.subject), text=_whole(mail.text))
     kind = classify(mail, own=frozenset({rep.email, *rep.aliases}))
     if kind.kind in (MailKind.OWN, MailKind.CALENDAR_OR_RECEIPT):
         return
@@ -68,6 +70,11 @@ def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now
             pulled.counts["unclassified"] += 1
             mark_person(tx, match.person, held=now)
             _tell(tx, enrollments, EventKind.UNCLASSIFIED, at, kind.reason, told)
+
+
+def _whole(text: str) -> str:
+    """Return text that can be stored: without halves of characters that a preview was cut through, without NUL."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
 def _candidates(tx: Transaction, mail: MailReceived, kind: Classified) -> list[KnownMail]:

@@ -21,6 +21,7 @@ from connector.intents import Intent, StepType, intent_key
 from connector.people import Rep
 from connector.ports import Address, Attachment, Mail, Thread
 from connector.sequencing.enrollment import Enrollment
+from connector.store.campaigns import read_versions
 from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.mails import MailState, StoredMail, read_mails
@@ -72,7 +73,12 @@ class Letters:
         self.enrollments: Mapping[str, Enrollment] = read_enrollments(
             tx, sorted({intent.enrollment for intent in intents})
         )
-        self._previous = read_mails(tx, [key for intent in intents if (key := self._previous_key(intent))])
+        # The previous email may have gone out before the person moved to another version of the campaign.
+        self._versions = {
+            name: [version for version, _ in read_versions(tx, name)]
+            for name in {intent.campaign for intent in intents if self.step_of(intent).follow_up}
+        }
+        self._previous = read_mails(tx, [key for intent in intents for key in self._previous_keys(intent)])
 
     def step_of(self, intent: Intent) -> Step:
         """Return the step an intent stands for, in the version it was made from."""
@@ -99,7 +105,7 @@ class Letters:
         sent: StoredMail | None = None
         if step.follow_up:
             before = self._step_before(intent)
-            sent = self._previous.get(self._previous_key(intent) or "")
+            sent = self._previous_sent(intent)
             zone = ZoneInfo(self.enrollments[intent.enrollment].zone)
             written = sent.sent if sent is not None and sent.sent is not None else intent.due
             header = quote_header(written, zone, rep.name)
@@ -139,16 +145,21 @@ class Letters:
         campaign = self._campaign(intent)
         return campaign.steps[(campaign.index_of(intent.day, intent.step) or 1) - 1]
 
-    def _previous_key(self, intent: Intent) -> str | None:
-        step = self.step_of(intent)
-        if not step.follow_up:
-            return None
+    def _previous_keys(self, intent: Intent) -> list[str]:
+        """Return the keys the previous email may have: that of this version first."""
+        if not self.step_of(intent).follow_up:
+            return []
         before = self._step_before(intent)
-        return intent_key(intent.enrollment, intent.version, before.day, before.step)
+        versions = dict.fromkeys((intent.version, *self._versions[intent.campaign]))
+        return [intent_key(intent.enrollment, version, before.day, before.step) for version in versions]
+
+    def _previous_sent(self, intent: Intent) -> StoredMail | None:
+        mails = (self._previous.get(key) for key in self._previous_keys(intent))
+        return next((mail for mail in mails if mail is not None and mail.state is MailState.SENT), None)
 
 
 def _thread(sent: StoredMail | None) -> Thread | None:
-    if sent is None or sent.state is not MailState.SENT:
+    if sent is None:
         return None
     message_id = sent.internet_message_id
     references = sent.references if not message_id or message_id in sent.references else (*sent.references, message_id)

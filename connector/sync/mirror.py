@@ -85,7 +85,8 @@ def withdraw(tx: Transaction, office: Office, key: str, now: datetime) -> None:
     if task is None or task.wanted.get("closed"):
         return
     if task.synced is None and task.remote_id is None:
-        save_tasks(tx, [replace(task, dirty=Dirty.CLEAN)])
+        # Should its creation be on its way this instant, `mark_written` finds that it must be closed.
+        save_tasks(tx, [replace(task, wanted={**task.wanted, "closed": True}, dirty=Dirty.CLEAN)])
     elif office.crm_rules.on_end is OnEnd.COMPLETE:
         want(tx, key, now, closed=True)
     elif office.crm_rules.on_end is OnEnd.DELETE:

@@ -89,6 +89,8 @@ def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mai
         if there is not None:
             return Opened(stored=stored, address=there, is_draft=True, notes=tuple(notes))
         with office.database.write() as tx:
+            if read_mails(tx, [mail.key])[mail.key].state is not mail.state:
+                raise Busy(f"the mail to {mail.recipient} has just changed: try again in a moment")
             blank = {"draft_id": None, "provider_id": None, "thread_id": None, "internet_message_id": None}
             change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None, edited=False, **blank)
     drained = drain(office, rep, owner=f"open:{os.getpid()}", only=mail.key)

@@ -20,8 +20,10 @@ def seconds_to_wait(pacing: Pacing, rule: PacingRule, now: datetime) -> float | 
     """Return how long the next send must wait, or None when the mailbox may send no more today (UTC)."""
     if rule.per_day is not None and pacing.day == now.date() and pacing.day_count >= rule.per_day:
         return None
-    moments = [moment for moment in (pacing.next_at, pacing.blocked_until) if moment is not None]
-    return max([0.0, *((moment - now).total_seconds() for moment in moments)])
+    spaced = 0.0 if pacing.next_at is None else (pacing.next_at - now).total_seconds()
+    blocked = 0.0 if pacing.blocked_until is None else (pacing.blocked_until - now).total_seconds()
+    # A clock that was set back must not hold the mailbox longer than its spacing.
+    return max(0.0, min(spaced, rule.spacing), blocked)
 
 
 def after_send(pacing: Pacing, rule: PacingRule, now: datetime) -> Pacing:

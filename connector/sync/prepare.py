@@ -78,6 +78,11 @@ def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPe
     return None
 
 
+def unclassified(person: str) -> str:
+    """Return why a send is held for an incoming mail."""
+    return f"a mail about {person} could not be classified: read it, then 'connector resume' or 'remove'"
+
+
 def _prepare_batch(office: Office, now: datetime, preparation: Preparation) -> bool:
     """Prepare some; False when there are no more."""
     waiting = preparation.waiting
@@ -126,7 +131,7 @@ def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: da
         to.intents.append(replace(stored, state=IntentState.BLOCKED, prepared=True, problem=fact.reason))
         return
     if intent.mode is Mode.SEND and person.held is not None:
-        problem = f"a mail about {intent.person} could not be classified: read it, then 'connector resume' or 'remove'"
+        problem = unclassified(intent.person)
         to.intents.append(replace(stored, state=IntentState.HELD, prepared=True, problem=problem))
         to.told.append(intent_fact(stored, EventKind.HELD, now, reason=problem))
         return

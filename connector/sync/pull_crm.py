@@ -136,7 +136,7 @@ def _follow(
     if take.get("closed") is True and is_open:
         pulled.counts["tasks_completed"] += 1
         at = min(remote.completed_at or remote.modified_at, now)
-        at = max(at, stored.intent.due)
+        at = max(at, min(stored.intent.due, now))  # one that was snoozed is due later than it was done
         end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=at, by="in the CRM")
         return
     if take.get("closed") is False and not is_open:

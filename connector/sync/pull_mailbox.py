@@ -22,7 +22,7 @@ from connector.people import Rep
 from connector.ports import DraftGone, DraftSaved, Found, Mailbox, MailReceived, MailSent, Whereabouts
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
-from connector.store.intents import StoredIntent, move_intent, read_intents
+from connector.store.intents import StoredIntent, read_intents
 from connector.store.lanes import read_pacing, save_pacing
 from connector.store.ledger import append
 from connector.store.mails import (
@@ -33,11 +33,11 @@ from connector.store.mails import (
     read_mails,
     read_open,
 )
-from connector.sync.drain import trace_of
+from connector.sync.drain import confirm_sent, trace_of
 from connector.sync.incoming import take_mail
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
-from connector.sync.record import end_task, intent_fact, record
+from connector.sync.record import end_task, intent_fact
 
 #: A draft that was nowhere for so long was discarded.
 _GIVEN_UP = timedelta(hours=24)
@@ -66,7 +66,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
         return pulled.stop(lane, error)
     now = office.now()
     with office.database.write() as tx:
-        drafts.store(tx, office, now, pulled)
+        drafts.store(tx, office, rep, now, pulled)
         for change in pull.changes:
             if isinstance(change, MailReceived):
                 take_mail(tx, office, rep, change, now, pulled)
@@ -113,7 +113,7 @@ class _OpenDrafts:
             if mail.state is MailState.PRESENT and key not in self._sent and lost:
                 self._found[key] = mailbox.find(trace_of(mail))
 
-    def store(self, tx: Transaction, office: Office, now: datetime, pulled: Pulled) -> None:
+    def store(self, tx: Transaction, office: Office, rep: Rep, now: datetime, pulled: Pulled) -> None:
         """Write down what became of each draft."""
         current = read_mails(tx, sorted(self._mails))
         stored = read_intents(tx, sorted(self._mails))
@@ -122,9 +122,9 @@ class _OpenDrafts:
             if current[key].state is not mail.state:
                 continue  # A drain was faster.
             if key in self._sent:
-                _draft_sent(tx, office, mail, stored[key], self._sent[key].mail, now, pulled)
+                _draft_sent(tx, office, rep, mail, stored[key], self._sent[key].mail, now, pulled)
             elif found is not None and found.where is Whereabouts.SENT and found.sent is not None:
-                _draft_sent(tx, office, mail, stored[key], found.sent, now, pulled)
+                _draft_sent(tx, office, rep, mail, stored[key], found.sent, now, pulled)
             elif found is not None and _is_discarded(found, mail, now):
                 pulled.counts["drafts_discarded"] += 1
                 change_mail(tx, key, state=MailState.DISCARDED, missing=None)
@@ -164,6 +164,7 @@ def _open_draft(mail: StoredMail) -> OpenDraft:
 def _draft_sent(
     tx: Transaction,
     office: Office,
+    rep: Rep,
     mail: StoredMail,
     stored: StoredIntent,
     sent: Any,
@@ -171,27 +172,23 @@ def _draft_sent(
     pulled: Pulled,
 ) -> None:
     """The mail is in Sent: a task is completed, a send whose answer was lost is confirmed."""
-    if mail.state is MailState.IN_FLIGHT and mail.action is MailAction.SEND:
-        return  # The drain looks it up and writes it down, with its log.
+    if mail.action is MailAction.SEND and stored.state in (IntentState.DELIVERING, IntentState.UNKNOWN):
+        # The cursor passes it only once: what is not written down now may never be seen again.
+        pulled.counts["sends_confirmed"] += 1
+        confirm_sent(tx, office, rep, mail, sent, now)
+        return
     at = max(min(sent.at, now), mail.claimed or sent.at)
     change_mail(tx, mail.key, **mail.with_sent(sent))
     pulled.counts["drafts_sent"] += 1
     if stored.state is IntentState.OPEN:
         end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=min(at, now), by="by sending the draft")
-    elif stored.state is IntentState.UNKNOWN:
-        pulled.counts["sends_confirmed"] += 1
-        _confirm_unknown(tx, office, stored, min(at, now), now)
-
-
-def _confirm_unknown(tx: Transaction, office: Office, stored: StoredIntent, at: datetime, now: datetime) -> None:
-    move_intent(tx, stored.intent.key, IntentEvent.SEND)
-    record(tx, office, [intent_fact(stored, EventKind.SENT, at, reason="found in Sent later")], now)
 
 
 def _note_lane_problem(office: Office, lane: str, problem: str | None) -> None:
     """Keep the problem of a mailbox for `status`; written only when it changes."""
     with office.database.read() as tx:
         pacing = read_pacing(tx, lane)
-    if pacing.problem != problem and pacing.blocked_until is None:
+    waits = pacing.blocked_until is not None and pacing.blocked_until > office.now()
+    if pacing.problem != problem and not waits:
         with office.database.write() as tx:
             save_pacing(tx, lane, replace(pacing, problem=problem))

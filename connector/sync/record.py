@@ -8,13 +8,14 @@ Source: spec sequencing 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
 from connector.events import Event, EventKind
 from connector.intents import CLOSED_STATES, IntentEvent, IntentState
 from connector.sequencing.enrollment import END_CAUSES, Enrollment, EnrollmentState
-from connector.sequencing.sequencer import decide
+from connector.sequencing.sequencer import Outcome, decide
 from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments, update_enrollments
 from connector.store.intents import StoredIntent, insert_intents, move_intent, read_intents
@@ -34,11 +35,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
     for key, old in before.items():
         if old.has_ended:
             continue
-        version = next(
-            (str(event.data["version"]) for event in grouped[key] if event.kind is EventKind.MIGRATED), old.version
-        )
-        campaign = office.book.pinned(tx, old.campaign, version).campaign
-        outcome = decide(campaign, old, grouped[key], now)
+        outcome = decided(tx, office, old, grouped[key], now)
         insert_intents(tx, outcome.intents)
         append(tx, outcome.decisions)
         if outcome.enrollment != old:
@@ -51,6 +48,21 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
             _withdraw_intent(tx, office, enrollment, now)
         elif enrollment.state is EnrollmentState.PAUSED and before[enrollment.id].state is not EnrollmentState.PAUSED:
             hold_intent(tx, enrollment.intent, now)
+
+
+def decided(tx: Transaction, office: Office, enrollment: Enrollment, events: Sequence[Event], now: datetime) -> Outcome:
+    """Let the sequencer decide; an enrollment it cannot decide about is paused with the reason, and stops no other."""
+    version = next(
+        (str(event.data["version"]) for event in events if event.kind is EventKind.MIGRATED), enrollment.version
+    )
+    try:
+        return decide(office.book.pinned(tx, enrollment.campaign, version).campaign, enrollment, events, now)
+    except (LookupError, ValueError, NotImplementedError) as error:
+        # A version that is not kept, a holiday calendar that a new release dropped, no date that counts.
+        reason = f"it cannot go on: {error}; mend that, then 'connector resume'"
+        paused = replace(enrollment, state=EnrollmentState.PAUSED)
+        line = enrollment_fact(enrollment, EventKind.PAUSED, now, reason=reason)
+        return Outcome(enrollment=paused, decisions=(line,))
 
 
 def end_task(

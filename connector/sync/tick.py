@@ -10,11 +10,11 @@ from datetime import datetime
 from connector.events import Event
 from connector.intents import Intent
 from connector.sequencing.enrollment import Enrollment
-from connector.sequencing.sequencer import decide
 from connector.store.enrollments import read_due, update_enrollments
 from connector.store.intents import insert_intents
 from connector.store.ledger import append
 from connector.sync.office import Office
+from connector.sync.record import decided
 
 #: Enrollments a transaction; large enough for bulk writes, small enough for memory.
 BATCH = 5000
@@ -34,8 +34,7 @@ def _tick_batch(office: Office, now: datetime) -> int:
     changed: list[Enrollment] = []
     with office.database.write() as tx:
         for enrollment in read_due(tx, now, BATCH):
-            campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
-            outcome = decide(campaign, enrollment, (), now)
+            outcome = decided(tx, office, enrollment, (), now)
             intents += outcome.intents
             lines += outcome.decisions
             changed.append(outcome.enrollment)

@@ -6,13 +6,14 @@ Source: spec delivery 1 and 2, interfaces 2 (`sync`).
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from connector.errors import AdapterError, Reconnect
+from connector.errors import AdapterError, BadInput, Reconnect
 from connector.intents import IntentState
 from connector.people import Rep
 from connector.store import enrollments, intents, mails, tasks
@@ -35,6 +36,8 @@ MAILBOXES_AT_A_TIME = 16
 _ROUNDS = 20
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +131,13 @@ def _pull(office: Office, only: str | None, report: Turn, progress: Progress) ->
         pulled.append(pull_crm(office))
         progress("reading the CRM", 1, 1)
     reps = [rep for rep in _reps(office, only) if office.mailboxes[rep.email].capabilities.incoming]
-    pulled += _each("reading mailboxes", reps, lambda rep: pull_mailbox(office, rep), progress)
+    pulled += _each(
+        "reading mailboxes",
+        reps,
+        lambda rep: pull_mailbox(office, rep),
+        lambda rep, trouble: Pulled(attention=[f"{office.lane_of(rep)}: {trouble}"]),
+        progress,
+    )
     for one in pulled:
         report.pulled.update(one.counts)
         report.needs_attention += one.attention
@@ -140,7 +149,13 @@ def _drain(office: Office, only: str | None, progress: Progress) -> list[Drained
     with office.database.read() as tx:
         waiting = set(mails.lanes_waiting(tx, office.now()))
     reps = [rep for rep in _reps(office, only) if office.lane_of(rep) in waiting]
-    return _each("delivering to mailboxes", reps, lambda rep: drain(office, rep), progress)
+    return _each(
+        "delivering to mailboxes",
+        reps,
+        lambda rep: drain(office, rep),
+        lambda rep, trouble: Drained(lane=office.lane_of(rep), attention=[f"{office.lane_of(rep)}: {trouble}"]),
+        progress,
+    )
 
 
 def _add_drained(report: Turn, drained: Iterable[Drained]) -> None:
@@ -188,6 +203,12 @@ def _note_attention(office: Office, report: Turn) -> None:
             f"the task for {task.person} is not in the CRM as it should be: {task.problem}"
             for task in tasks.read_problems(tx)
         ]
+        worked = {office.lane_of(rep) for rep in office.reps.values()}
+        report.needs_attention += [
+            f"mails wait in {lane}, which no rep of connector.yaml has: add the rep again, or remove their people"
+            for lane in mails.lanes_waiting(tx, office.now())
+            if lane not in worked
+        ]
 
 
 def _note_budget(office: Office) -> None:
@@ -200,13 +221,25 @@ def _note_budget(office: Office) -> None:
             save_cursor(tx, "budget", said, office.now())
 
 
-def _each(what: str, reps: Sequence[Rep], work: Callable[[Rep], T], progress: Progress) -> list[T]:
-    """Run work for each rep, mailboxes side by side."""
+def _each(
+    what: str, reps: Sequence[Rep], work: Callable[[Rep], T], failed: Callable[[Rep, str], T], progress: Progress
+) -> list[T]:
+    """Run work for each rep, mailboxes side by side; what fails unforeseen in one of them stops no other."""
     if not reps:
         return []
+
+    def guarded(rep: Rep) -> T:
+        try:
+            return work(rep)
+        except BadInput:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one mailbox must not stop the others
+            _LOG.exception("unforeseen trouble with the mailbox of %s", rep.email)
+            return failed(rep, f"unforeseen trouble ({type(error).__name__}); run with -v and report it, please")
+
     results: list[T] = []
     with ThreadPoolExecutor(max_workers=min(MAILBOXES_AT_A_TIME, len(reps)), thread_name_prefix="mailbox") as pool:
-        for result in pool.map(work, reps):
+        for result in pool.map(guarded, reps):
             results.append(result)
             progress(what, len(results), len(reps))
     return results

@@ -169,8 +169,8 @@ def upgrade() -> None:
             "mails_open",
             ["lane"],
             unique=False,
-            sqlite_where=sa.text("state = 'present'"),
-            postgresql_where=sa.text("state = 'present'"),
+            sqlite_where=sa.text("state IN ('present', 'in_flight', 'unknown', 'discarded')"),
+            postgresql_where=sa.text("state IN ('present', 'in_flight', 'unknown', 'discarded')"),
         )
         batch_op.create_index("mails_person", ["person"], unique=False)
         batch_op.create_index("mails_thread", ["thread_id"], unique=False)
