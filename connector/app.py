@@ -110,7 +110,7 @@ def find_folder(given: Path | None) -> Path:
     for folder in candidates:
         if (folder / SETTINGS_FILE).is_file():
             return folder
-    shown = " nor ".join(f"'{folder}'" for folder in candidates)
+    shown = " and none in ".join(f"'{folder}'" for folder in candidates)
     raise BadInput(
         f"there is no {SETTINGS_FILE} in {shown}: name the folder with -C, or make one with 'connector init'"
     )
@@ -205,6 +205,14 @@ class App:
         return self.office.database
 
 
+def _in_folder(url: str, folder: Path) -> str:
+    """Return a database address whose relative SQLite path counts from the project's folder, wherever one stands."""
+    scheme, found, path = url.partition("sqlite:///")
+    if scheme or not found or not path or Path(path).is_absolute() or path == ":memory:":
+        return url
+    return f"sqlite:///{(folder / path).resolve()}"
+
+
 @contextmanager
 def open_app(
     project: Project, *, clock: Clock | None = None, database_url: str | None = None, services: bool = True
@@ -215,7 +223,7 @@ def open_app(
     """
     settings = project.settings
     clock = clock or clock_from_environment()
-    database = Database(database_url or os.environ.get("DATABASE_URL") or settings.database)
+    database = Database(database_url or os.environ.get("DATABASE_URL") or _in_folder(settings.database, project.folder))
     try:
         database.upgrade()
         office = open_office(project, database, clock, services=services)

@@ -96,7 +96,7 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.FAILED: "'{campaign}' failed for {person}",
     EventKind.FINISHED: "{person} finished '{campaign}'",
     EventKind.MIGRATED: "{person} moved to the new version of '{campaign}'",
-    EventKind.TASK_OPENED: "a {type} task for {person} was given to {rep}: {subject}",
+    EventKind.TASK_OPENED: "the {type} task for {person} was given to {rep}: {subject}",
     EventKind.DRAFT_CREATED: "a draft to {person} was placed in the mailbox of {rep}: {subject}",
     EventKind.BLOCKED: "day {day}, step {step} for {person} needs attention",
     EventKind.RELEASED: "day {day}, step {step} for {person} may go on",

@@ -142,7 +142,7 @@ class Settings:
     file: Path
     #: The folder that holds the file, campaigns and templates.
     folder: Path
-    #: Database URL as written; a relative SQLite path counts from the working directory.
+    #: Database URL as written; a relative SQLite path counts from `folder` (see `app`).
     database: str
     reps: tuple[Rep, ...]
     #: Name of the section under `accounts:` -> the adapter's own model.

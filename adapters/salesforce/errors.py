@@ -271,7 +271,7 @@ def from_requests(error: requests.exceptions.RequestException) -> AdapterError:
 #: Error of the sign-in -> what to do about it; any other is told by its code alone.
 _SIGN_IN: Mapping[str, str] = {
     "invalid_client_id": "client_id is not known to the org",
-    "invalid_client": "client_id and client_secret do not belong together",
+    "invalid_client": "client_id and client_secret do not belong together: check accounts.salesforce in connector.yaml",
     "invalid_grant": "the app may not sign in: check its run-as user, its policies and network rules",
     "unsupported_grant_type": "the client credentials flow is not on for the app",
     "unauthorized_client": "the app may not use this way to sign in",

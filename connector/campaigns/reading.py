@@ -94,6 +94,7 @@ def load_campaigns(folder: Path, templates: Mapping[str, Template], *, broken: C
     files: dict[str, Path] = {}
     faults: list[Fault] = []
     warnings: list[Fault] = []
+    twice: set[str] = set()
     for path in sorted(p for p in folder.iterdir() if p.suffix in {".yaml", ".yml"} and not p.name.startswith(".")):
         read = read_campaign(path, templates, broken=broken)
         faults.extend(read.faults)
@@ -104,9 +105,12 @@ def load_campaigns(folder: Path, templates: Mapping[str, Template], *, broken: C
         if name in campaigns:
             sentence = f"{files[name].name} holds a campaign of this name already: rename one of the two"
             faults.append(Fault(sentence=sentence, file=read.file, where=f"campaign '{name}'"))
+            twice.add(name)
             continue
         campaigns[name] = read.campaign
         files[name] = path
+    for name in twice:  # which of the two is meant, nobody can tell
+        del campaigns[name], files[name]
     return LoadedCampaigns(campaigns=campaigns, files=files, faults=tuple(faults), warnings=tuple(warnings))
 
 

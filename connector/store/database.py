@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from connector.errors import BadInput, Busy
 
@@ -91,9 +91,11 @@ class Database:
                 current = None
                 if inspect(connection).has_table("alembic_version"):
                     current = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        except OperationalError as error:
+        except DatabaseError as error:
             shown = self.url.render_as_string(hide_password=True)
-            raise BadInput(f"the database {shown} cannot be opened: check its address and that it runs") from error
+            raise BadInput(
+                f"the database {shown} cannot be opened: check its address, that it runs, and that it is a database"
+            ) from error
         if current != HEAD:
             self._migrate()
 

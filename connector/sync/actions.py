@@ -48,6 +48,13 @@ _WITH_PEOPLE = (
     IntentState.DUE,
 )
 
+#: State of an intent that is done -> the fact that says so.
+_STEP_ENDED = {
+    IntentState.SENT: EventKind.SENT,
+    IntentState.COMPLETED: EventKind.COMPLETED,
+    IntentState.SKIPPED: EventKind.SKIPPED,
+}
+
 #: Not carried out yet: planned anew after a pause or a migration.
 _NOT_CARRIED_OUT = (IntentState.DUE, IntentState.HELD, IntentState.BLOCKED)
 
@@ -151,6 +158,10 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
     for enrollment in paused:
         carried_out = _forget_not_carried_out(tx, enrollment)
         facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
+    # A step that ended when its campaign could not be worked out: the campaign goes on from it now.
+    for stored in read_intents(tx, [one.intent for one in paused if one.intent is not None]).values():
+        if stored.state in _STEP_ENDED:
+            facts.append(intent_fact(stored, _STEP_ENDED[stored.state], now, by="before it was resumed"))
     record(tx, office, facts, now)
     if paused:
         pause_until(tx, [enrollment.id for enrollment in paused], None)
@@ -218,6 +229,8 @@ def _moves(tx: Transaction, office: Office, campaign: Campaign, version: str) ->
         position = _position_in(campaign, old, enrollment)
         step = campaign.steps[position] if position < len(campaign.steps) else None
         label = f"day {step.day}, step {step.step} ({step.type})" if step else "nothing left to do"
+        if enrollment.intent is not None and _is_carried_out(tx, enrollment.intent):
+            label += "; what was given or sent for it already stays as it is"
         moves.append(Move(enrollment=enrollment, position=position, next_step=label))
     return moves
 
@@ -279,12 +292,16 @@ def _forget_not_carried_out(tx: Transaction, enrollment: Enrollment) -> bool:
     """Forget an intent that was not carried out, so that its step is planned anew; tell whether it was."""
     if enrollment.intent is None:
         return False
-    stored = read_intents(tx, [enrollment.intent]).get(enrollment.intent)
-    if stored is not None and stored.state not in _NOT_CARRIED_OUT:
+    if _is_carried_out(tx, enrollment.intent):
         return True
     _drop_waiting_mail(tx, enrollment.intent, unwanted=False, now=enrollment.launched)
     delete_intents(tx, [enrollment.intent])
     return False
+
+
+def _is_carried_out(tx: Transaction, key: str) -> bool:
+    stored = read_intents(tx, [key]).get(key)
+    return stored is not None and stored.state not in _NOT_CARRIED_OUT
 
 
 def _drop_waiting_mail(tx: Transaction, key: str, *, unwanted: bool, now: datetime) -> None:

@@ -62,7 +62,8 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
     try:
         while _push_batch(office, office.crm, lease, pushed):
             pass
-        _note_problem(office, lease, None, None)
+        if pushed.written or pushed.deleted:
+            _note_problem(office, lease, None, None)
     except Retry as error:
         pushed.attention.append(f"{lane}: {error.sentence}")
         _note_problem(office, lease, error, office.now() + (error.after or _LATER))

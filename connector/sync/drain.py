@@ -33,7 +33,7 @@ from connector.store.tasks import save_tasks
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import logged_mail
 from connector.sync.office import Office, PacingRule
-from connector.sync.pacing import after_send, fairly, seconds_to_wait
+from connector.sync.pacing import after_send, before_send, fairly, seconds_to_wait
 from connector.sync.prepare import stop_fact, unclassified
 from connector.sync.record import cancel_intent, end_task, hold_intent, intent_fact, record
 
@@ -426,11 +426,12 @@ class _Worker:
         with self._office.database.write() as tx:
             guard(tx, self._lease)
             mail = read_mails(tx, [key])[key]
+            pacing = read_pacing(tx, self._lease.lane)
             if mail.state is MailState.IN_FLIGHT and mail.attempts == 1 and mail.draft_id is None:
                 change_mail(tx, key, state=MailState.WANTED, attempts=0, claimed=None)
                 if mail.action is MailAction.SEND:
                     move_intent(tx, key, IntentEvent.DEFER)
-            pacing = read_pacing(tx, self._lease.lane)
+                    pacing = before_send(pacing)
             save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=blocked_until, problem=error.sentence))
         self._drained.attention.append(f"{self._lease.lane}: {error.sentence}")
 

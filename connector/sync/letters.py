@@ -97,7 +97,8 @@ class Letters:
         fields = fields_of(person.person, rep, person.crm_fields)
         if step.type is not StepType.EMAIL:
             place = f"campaign '{intent.campaign}', day {intent.day}, step {intent.step}"
-            subject = parse_text(step.name, where=place).render(fields)
+            # A field that is blank leaves two spaces behind.
+            subject = " ".join(parse_text(step.name, where=place).render(fields).split())
             notes = parse_text(step.notes, where=place).render(fields)
             return Letter(step=step, rep=rep, person=person, subject=subject, text=notes)
         template = self._template(intent, step)

@@ -1,6 +1,6 @@
 """Pacing: how fast one mailbox may send, whatever process sends. Pure.
 
-Lives here: `seconds_to_wait`, `after_send`, `fairly`. Does not live here: the state itself (`store.lanes`).
+Lives here: `seconds_to_wait`, `after_send`, `before_send`, `fairly`. Does not live here: the state (`store.lanes`).
 Source: spec delivery 2.
 """
 
@@ -30,6 +30,11 @@ def after_send(pacing: Pacing, rule: PacingRule, now: datetime) -> Pacing:
     """Return the pacing once a send has been started at `now`."""
     count = pacing.day_count + 1 if pacing.day == now.date() else 1
     return replace(pacing, next_at=now + timedelta(seconds=rule.spacing), day=now.date(), day_count=count)
+
+
+def before_send(pacing: Pacing) -> Pacing:
+    """Return the pacing without the send that was started last and did not happen."""
+    return replace(pacing, next_at=None, day_count=max(0, pacing.day_count - 1))
 
 
 def fairly(mails: Iterable[StoredMail]) -> list[StoredMail]:

@@ -21,6 +21,7 @@ from connector.people import Rep
 from connector.ports import Crm, RemoteTask
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
+from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, read_intents, reassign_intent
 from connector.store.ledger import append
 from connector.store.people import read_people, save_crm_facts
@@ -28,7 +29,7 @@ from connector.store.tasks import Dirty, StoredTask, read_tasks, save_tasks
 from connector.sync.actions import move_task
 from connector.sync.crm import note_task_deleted
 from connector.sync.office import Office, TaskSync
-from connector.sync.pulled import Pulled
+from connector.sync.pulled import Pulled, note_lane_problem
 from connector.sync.record import end_task, intent_fact
 from connector.tasks.merge import MergeResult, TaskValues, merge
 
@@ -45,6 +46,7 @@ def pull_crm(office: Office) -> Pulled:
         pull = office.crm.pull_tasks(cursor)
         owners = _owners(office, office.crm, pull.tasks)
     except AdapterError as error:
+        note_lane_problem(office, name, error.sentence)
         return pulled.stop(name, error)
     now = office.now()
     with office.database.write() as tx:
@@ -55,6 +57,7 @@ def pull_crm(office: Office) -> Pulled:
                 _take_task(tx, office, task, remote, owners, now, pulled)
         if pull.cursor != cursor:
             save_cursor(tx, name, pull.cursor, now)
+    note_lane_problem(office, name, None)
     return pulled
 
 
@@ -136,7 +139,9 @@ def _follow(
     if take.get("closed") is True and is_open:
         pulled.counts["tasks_completed"] += 1
         at = min(remote.completed_at or remote.modified_at, now)
-        at = max(at, min(stored.intent.due, now))  # one that was snoozed is due later than it was done
+        # The step's own due time, not the task's: one that was snoozed is due later than it was done.
+        due = read_enrollments(tx, [stored.intent.enrollment])[stored.intent.enrollment].due
+        at = max(at, min(due or at, now))
         end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=at, by="in the CRM")
         return
     if take.get("closed") is False and not is_open:

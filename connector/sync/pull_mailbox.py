@@ -23,7 +23,6 @@ from connector.ports import DraftGone, DraftSaved, Found, Mailbox, MailReceived,
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents
-from connector.store.lanes import read_pacing, save_pacing
 from connector.store.ledger import append
 from connector.store.mails import (
     MailAction,
@@ -36,7 +35,7 @@ from connector.store.mails import (
 from connector.sync.drain import confirm_sent, trace_of
 from connector.sync.incoming import take_mail
 from connector.sync.office import Office
-from connector.sync.pulled import Pulled
+from connector.sync.pulled import Pulled, note_lane_problem
 from connector.sync.record import end_task, intent_fact
 
 #: A draft that was nowhere for so long was discarded.
@@ -62,7 +61,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
         gone = [change for change in pull.changes if isinstance(change, DraftGone)]
         drafts.look_up(gone, mailbox, everything=pull.resynced)
     except AdapterError as error:
-        _note_lane_problem(office, lane, error.sentence)
+        note_lane_problem(office, lane, error.sentence)
         return pulled.stop(lane, error)
     now = office.now()
     with office.database.write() as tx:
@@ -72,7 +71,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
                 take_mail(tx, office, rep, change, now, pulled)
         if pull.cursor != cursor:
             save_cursor(tx, lane, pull.cursor, now)
-    _note_lane_problem(office, lane, None)
+    note_lane_problem(office, lane, None)
     return pulled
 
 
@@ -182,13 +181,3 @@ def _draft_sent(
     pulled.counts["drafts_sent"] += 1
     if stored.state is IntentState.OPEN:
         end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=min(at, now), by="by sending the draft")
-
-
-def _note_lane_problem(office: Office, lane: str, problem: str | None) -> None:
-    """Keep the problem of a mailbox for `status`; written only when it changes."""
-    with office.database.read() as tx:
-        pacing = read_pacing(tx, lane)
-    waits = pacing.blocked_until is not None and pacing.blocked_until > office.now()
-    if pacing.problem != problem and not waits:
-        with office.database.write() as tx:
-            save_pacing(tx, lane, replace(pacing, problem=problem))

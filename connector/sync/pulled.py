@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connector.errors import AdapterError, Reconnect
+from connector.store.lanes import read_pacing, save_pacing
+from connector.sync.office import Office
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,3 +24,13 @@ class Pulled:
         if isinstance(error, Reconnect):
             self.reconnect = error
         return self
+
+
+def note_lane_problem(office: Office, lane: str, problem: str | None) -> None:
+    """Keep the problem of a lane for `status`; written only when it changes."""
+    with office.database.read() as tx:
+        pacing = read_pacing(tx, lane)
+    waits = pacing.blocked_until is not None and pacing.blocked_until > office.now()
+    if pacing.problem != problem and not waits:
+        with office.database.write() as tx:
+            save_pacing(tx, lane, replace(pacing, problem=problem))

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from connector.events import Event, EventKind
 from connector.intents import CLOSED_STATES, IntentEvent, IntentState
-from connector.sequencing.enrollment import END_CAUSES, Enrollment, EnrollmentState
+from connector.sequencing.enrollment import END_CAUSES, ENROLLMENT_TRANSITIONS, Enrollment, EnrollmentState
 from connector.sequencing.sequencer import Outcome, decide
 from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments, update_enrollments
@@ -23,6 +23,10 @@ from connector.store.ledger import append
 from connector.store.mails import MailState, change_mail, read_mails
 from connector.sync.mirror import want, withdraw
 from connector.sync.office import Office
+
+
+#: Facts that end an enrollment whatever its campaign says, so also when that can no longer be told.
+_ENDS_ALWAYS = (EventKind.REMOVED, EventKind.OPTED_OUT)
 
 
 def record(tx: Transaction, office: Office, events: Sequence[Event], now: datetime) -> None:
@@ -59,6 +63,10 @@ def decided(tx: Transaction, office: Office, enrollment: Enrollment, events: Seq
         return decide(office.book.pinned(tx, enrollment.campaign, version).campaign, enrollment, events, now)
     except (LookupError, ValueError, NotImplementedError) as error:
         # A version that is not kept, a holiday calendar that a new release dropped, no date that counts.
+        for event in events:
+            if event.kind in _ENDS_ALWAYS:
+                ended = ENROLLMENT_TRANSITIONS[enrollment.state][event.kind]
+                return Outcome(enrollment=replace(enrollment, state=ended))
         reason = f"it cannot go on: {error}; mend that, then 'connector resume'"
         paused = replace(enrollment, state=EnrollmentState.PAUSED)
         line = enrollment_fact(enrollment, EventKind.PAUSED, now, reason=reason)

@@ -175,6 +175,8 @@ def _standing(enrollment: Enrollment, stored: StoredIntent | None) -> str:
 class Status:
     """How things stand."""
 
+    #: When they stood so; aware, UTC.
+    at: datetime
     #: (campaign, state) -> enrollments.
     enrollments: dict[tuple[str, str], int]
     #: State -> intents.
@@ -204,7 +206,7 @@ class Status:
                 name: {
                     "problem": pacing.problem,
                     "blocked_until": zulu(pacing.blocked_until),
-                    "sent_today": pacing.day_count,
+                    "sent_today": pacing.day_count if pacing.day == self.at.date() else 0,
                     "last_read": zulu(self.pulled.get(name)),
                 }
                 for name, pacing in self.lanes.items()
@@ -231,9 +233,10 @@ def status(office: Office) -> Status:
         oldest = [moment for _, moment in waiting.values()] + ([oldest_task] if oldest_task else [])
         budget = cursors.read_cursor(tx, "budget")
         return Status(
+            at=now,
             enrollments=enrollments.count_by_state(tx),
             intents=dict(intents.count_by_state(tx)),
-            lanes=lanes.list_lanes(tx),
+            lanes={**_known_lanes(office), **lanes.list_lanes(tx)},
             mails=waiting,
             tasks_waiting=tasks_waiting,
             oldest_undelivered=min(oldest, default=None),
@@ -242,6 +245,12 @@ def status(office: Office) -> Status:
             pulled=cursors.last_moved(tx),
             budget=_budget(budget),
         )
+
+
+def _known_lanes(office: Office) -> dict[str, lanes.Pacing]:
+    """Return the lanes of connector.yaml, so that an account shows before it was ever used."""
+    names = [office.lane_of(rep) for rep in office.reps.values()]
+    return dict.fromkeys(names, lanes.Pacing())
 
 
 def _budget(text: str | None) -> tuple[int, int] | None:

@@ -85,7 +85,8 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
             prepared = prepare(office, now)
             report.made.update(prepared.seen)
             _add_error(office, report, prepared.crm_error)
-            drained = _drain(office, only, progress)
+            stopped = frozenset(error.account for error in report.reconnect)
+            drained = _drain(office, only, stopped, progress)
             _add_drained(report, drained)
             if not made and not prepared.seen and not any(one.sent or one.drafts for one in drained):
                 break
@@ -145,10 +146,11 @@ def _pull(office: Office, only: str | None, report: Turn, progress: Progress) ->
             report.reconnect.append(one.reconnect)
 
 
-def _drain(office: Office, only: str | None, progress: Progress) -> list[Drained]:
+def _drain(office: Office, only: str | None, stopped: frozenset[str], progress: Progress) -> list[Drained]:
+    """Work the lanes that have work; one whose account must be reconnected is asked once a pass, not each round."""
     with office.database.read() as tx:
         waiting = set(mails.lanes_waiting(tx, office.now()))
-    reps = [rep for rep in _reps(office, only) if office.lane_of(rep) in waiting]
+    reps = [rep for rep in _reps(office, only) if office.lane_of(rep) in waiting - stopped]
     return _each(
         "delivering to mailboxes",
         reps,

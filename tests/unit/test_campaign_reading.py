@@ -305,8 +305,8 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_bytes(b"name: \xff\n")
     (tmp_path / "notes.txt").write_text("not a campaign", encoding="utf-8")
     loaded = load_campaigns(tmp_path, TEMPLATES)
-    assert sorted(loaded.campaigns) == ["C", "Q4 outreach"]
-    assert loaded.files["C"].name == "a.yaml"
+    assert sorted(loaded.campaigns) == ["Q4 outreach"], "of two with one name, neither is taken"
+    assert sorted(loaded.files) == ["Q4 outreach"]
     told = [(Path(f.file or "").name, f.line, f.sentence) for f in loaded.faults]
     assert [(name, line) for name, line, _ in told] == [("c.yaml", None), ("d.yaml", 1), ("e.yaml", 1)]
     assert "a.yaml holds a campaign of this name already" in told[0][2]

@@ -221,7 +221,7 @@ def test_without_a_project_it_says_how_to_get_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["validate"]) == 2
-    assert "there is no connector.yaml in 'config' nor '.'" in capsys.readouterr().err
+    assert "there is no connector.yaml in 'config' and none in '.'" in capsys.readouterr().err
 
 
 def test_the_present_folder_is_found_too(connector: Command, monkeypatch: pytest.MonkeyPatch) -> None:
