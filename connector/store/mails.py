@@ -178,7 +178,8 @@ def read_sent_about(
 def note_received(tx: Transaction, lane: str, message: str, at: datetime) -> bool:
     """Note an incoming mail that is acted on; False when it was acted on before."""
     row = {"lane": lane, "message": message, "at": at}
-    return tx.execute(insert_or_ignore(tx, received), row).rowcount == 1
+    # What comes back tells; PostgreSQL counts no rows of such a statement.
+    return tx.execute(insert_or_ignore(tx, received).returning(received.c.message), row).first() is not None
 
 
 def count_waiting(tx: Transaction, now: datetime) -> dict[tuple[str, str], tuple[int, datetime]]:
