@@ -159,9 +159,11 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
         carried_out = _forget_not_carried_out(tx, enrollment)
         facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
     # A step that ended when its campaign could not be worked out: the campaign goes on from it now.
-    for stored in read_intents(tx, [one.intent for one in paused if one.intent is not None]).values():
-        if stored.state in _STEP_ENDED:
-            facts.append(intent_fact(stored, _STEP_ENDED[stored.state], now, by="before it was resumed"))
+    facts += [
+        intent_fact(stored, _STEP_ENDED[stored.state], now, by="before it was resumed")
+        for stored in read_intents(tx, [one.intent for one in paused if one.intent is not None]).values()
+        if stored.state in _STEP_ENDED
+    ]
     record(tx, office, facts, now)
     if paused:
         pause_until(tx, [enrollment.id for enrollment in paused], None)

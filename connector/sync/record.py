@@ -24,7 +24,6 @@ from connector.store.mails import MailState, change_mail, read_mails
 from connector.sync.mirror import want, withdraw
 from connector.sync.office import Office
 
-
 #: Facts that end an enrollment whatever its campaign says, so also when that can no longer be told.
 _ENDS_ALWAYS = (EventKind.REMOVED, EventKind.OPTED_OUT)
 
