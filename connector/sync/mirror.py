@@ -86,7 +86,8 @@ def withdraw(tx: Transaction, office: Office, key: str, now: datetime) -> None:
         return
     if task.synced is None and task.remote_id is None:
         # Should its creation be on its way this instant, `mark_written` finds that it must be closed.
-        save_tasks(tx, [replace(task, wanted={**task.wanted, "closed": True}, dirty=Dirty.CLEAN)])
+        closed = {} if office.crm_rules.on_end is OnEnd.LEAVE else {"closed": True}
+        save_tasks(tx, [replace(task, wanted={**task.wanted, **closed}, dirty=Dirty.CLEAN)])
     elif office.crm_rules.on_end is OnEnd.COMPLETE:
         want(tx, key, now, closed=True)
     elif office.crm_rules.on_end is OnEnd.DELETE:

@@ -24,8 +24,8 @@ from connector.store.mails import MailState, change_mail, read_mails
 from connector.sync.mirror import want, withdraw
 from connector.sync.office import Office
 
-#: Facts that end an enrollment whatever its campaign says, so also when that can no longer be told.
-_ENDS_ALWAYS = (EventKind.REMOVED, EventKind.OPTED_OUT)
+#: Facts that end an enrollment whose campaign can no longer be asked: they always do, or do by default.
+_ENDS_UNASKED = (EventKind.REMOVED, EventKind.OPTED_OUT, EventKind.REPLIED, EventKind.BOUNCED)
 
 
 def record(tx: Transaction, office: Office, events: Sequence[Event], now: datetime) -> None:
@@ -63,7 +63,7 @@ def decided(tx: Transaction, office: Office, enrollment: Enrollment, events: Seq
     except (LookupError, ValueError, NotImplementedError) as error:
         # A version that is not kept, a holiday calendar that a new release dropped, no date that counts.
         for event in events:
-            if event.kind in _ENDS_ALWAYS:
+            if event.kind in _ENDS_UNASKED:
                 ended = ENROLLMENT_TRANSITIONS[enrollment.state][event.kind]
                 return Outcome(enrollment=replace(enrollment, state=ended))
         reason = f"it cannot go on: {error}; mend that, then 'connector resume'"
