@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -53,11 +54,14 @@ def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise BadInput(f"port {port or PORT} cannot be used ({reason}): name another with --port") from error
+    stopped = threading.Event()
+    # Said explicitly: a process started in the background of a script inherits that Ctrl-C is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stopped.set())
     try:
         servers.seed(people, project.settings.reps)
         _tell(terminal, servers, project, len(people))
-        threading.Event().wait()
-    except KeyboardInterrupt:
+        stopped.wait()
         terminal.say("the sandbox was stopped; what it held is gone")
     finally:
         servers.stop()
