@@ -27,9 +27,11 @@ from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.ports import ENTRY_POINT_GROUP, Adapter, Clock, Crm, CrmAdapter, Mailbox, MailboxAdapter, MailIdentity
 from connector.settings import Settings, load_settings
+from connector.store.cache import StoredCache
 from connector.store.database import Database
 from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
 from connector.tasks.merge import ConflictPolicy, Policy
+from connector.vault import StoredVault
 
 if TYPE_CHECKING:
     from adapters.sandbox import Sandbox
@@ -248,7 +250,7 @@ def open_office(project: Project, database: Database, clock: Clock, *, services:
         clock=clock,
         reps={rep.email: rep for rep in settings.reps},
         mailboxes=_open_mailboxes(project, clock) if services else {},
-        crm=_open_crm(project, clock) if services else None,
+        crm=_open_crm(project, database, clock) if services else None,
         crm_rules=_crm_rules(settings),
         pacing={
             kind: PacingRule(per_second=rule.per_second, per_minute=rule.per_minute, per_day=rule.per_day)
@@ -290,7 +292,7 @@ def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:
     return mailboxes
 
 
-def _open_crm(project: Project, clock: Clock) -> Crm | None:
+def _open_crm(project: Project, database: Database, clock: Clock) -> Crm | None:
     settings = project.settings
     if settings.crm is None or settings.crm_options is None:
         return None
@@ -299,7 +301,13 @@ def _open_crm(project: Project, clock: Clock) -> Crm | None:
         for adapter in project.adapters.values()
         if is_crm_adapter(adapter) and adapter.account_name == settings.crm
     )
-    return adapter.open_crm(settings.accounts[settings.crm], settings.crm_options, clock=clock)
+    return adapter.open_crm(
+        settings.accounts[settings.crm],
+        settings.crm_options,
+        clock=clock,
+        vault=StoredVault(database, clock, project.folder),
+        cache=StoredCache(database, clock),
+    )
 
 
 def _crm_rules(settings: Settings) -> CrmRules:
@@ -311,6 +319,8 @@ def _crm_rules(settings: Settings) -> CrmRules:
         tasks=TaskSync(getattr(options, "tasks", TaskSync.BOTH)),
         log_email=bool(getattr(options, "log_email", True)),
         subject=str(getattr(options, "subject", CrmRules().subject)),
+        activity_facts=frozenset(str(name) for name in getattr(options, "activity_fields", ())),
+        rollup_facts=frozenset(str(name) for name in getattr(options, "rollup", ())),
         on_end=OnEnd(getattr(options, "on_end", OnEnd.COMPLETE)),
         conflict=ConflictPolicy(
             **{name: Policy(getattr(conflict, name)) for name in ("status", "due_date", "priority", "comments")}

@@ -52,6 +52,15 @@ class Fault:
         return ": ".join(part for part in (place, self.where, self.sentence) if part)
 
 
+class ErrorClass(StrEnum):
+    """What kind of trouble a code stands for, as the list of diagnostics sorts it (reference marketo 5)."""
+
+    INTERMITTENT = "intermittent"
+    AUTHENTICATION = "authentication"
+    ACCESS = "access or validation"
+    OTHER = "other"
+
+
 class ConnectorError(Exception):
     """Base of every error a person may see; `str()` is a sentence for them."""
 
@@ -85,22 +94,38 @@ class Busy(ConnectorError):  # noqa: N818
 class AdapterError(ConnectorError):
     """A service did not do what was asked of it.
 
-    `code` is the service's own (``UNABLE_TO_LOCK_ROW``, ``rateLimitExceeded``), for tables and searches.
+    `code` is the service's own (``UNABLE_TO_LOCK_ROW``, ``rateLimitExceeded``), for tables and searches; `advice` is
+    one more sentence, for the administrator.
     """
 
-    def __init__(self, sentence: str, *, code: str = "") -> None:
+    #: What kind of trouble it is, unless the service's table of codes knows better.
+    default_category = ErrorClass.OTHER
+
+    def __init__(self, sentence: str, *, code: str = "", advice: str = "", category: ErrorClass | None = None) -> None:
         """Take the sentence for a person and the service's code."""
         super().__init__(sentence)
         self.sentence = sentence
         self.code = code
+        self.advice = advice
+        self.category = category or self.default_category
 
 
 class Retry(AdapterError):  # noqa: N818
     """Nothing was done; trying again later is right. `after` is how long the service asked to wait."""
 
-    def __init__(self, sentence: str, *, code: str = "", after: timedelta | None = None) -> None:
+    default_category = ErrorClass.INTERMITTENT
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        code: str = "",
+        after: timedelta | None = None,
+        advice: str = "",
+        category: ErrorClass | None = None,
+    ) -> None:
         """Take the wait the service asked for, if it did."""
-        super().__init__(sentence, code=code)
+        super().__init__(sentence, code=code, advice=advice, category=category)
         self.after = after
 
 
@@ -108,15 +133,20 @@ class Reconnect(AdapterError):  # noqa: N818
     """The account must be signed in again by a person; its work waits, other accounts go on."""
 
     exit_status = 4
+    default_category = ErrorClass.AUTHENTICATION
 
-    def __init__(self, sentence: str, *, account: str, code: str = "") -> None:
+    def __init__(
+        self, sentence: str, *, account: str, code: str = "", advice: str = "", category: ErrorClass | None = None
+    ) -> None:
         """Take the account's name: `salesforce`, or a mailbox such as `gmail:ana@acme.example`."""
-        super().__init__(sentence, code=code)
+        super().__init__(sentence, code=code, advice=advice, category=category)
         self.account = account
 
 
 class Refused(AdapterError):  # noqa: N818
     """The service will not do this as asked; trying again changes nothing."""
+
+    default_category = ErrorClass.ACCESS
 
 
 class Unsupported(Refused):

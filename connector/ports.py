@@ -10,9 +10,9 @@ All instants are aware and UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -38,6 +38,97 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait, or on a virtual clock move forward."""
         ...
+
+
+class Vault(Protocol):
+    """Secrets of accounts (refresh tokens, say): encrypted at rest, shared by every process of the project."""
+
+    def read(self, name: str) -> str | None:
+        """Return a secret; None when there is none."""
+        ...
+
+    def save(self, name: str, secret: str) -> None:
+        """Keep a secret."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Forget a secret; one that is not there is no error."""
+        ...
+
+    def renew(self, name: str, seen: str | None, renewed: Callable[[str | None], str]) -> str:
+        """Replace a secret under a lock across processes, and return the one that counts now.
+
+        When it is no longer `seen`, another process has renewed it meanwhile: that one is returned and nobody is
+        called. Else `renewed` is called with it, and what it returns is saved before it is returned.
+        """
+        ...
+
+
+class Cache(Protocol):
+    """What a service once said of itself and would say again: shared by processes, lost without harm."""
+
+    def read(self, name: str, *, younger_than: timedelta) -> str | None:
+        """Return a text saved less than that long ago; else None."""
+        ...
+
+    def save(self, name: str, text: str) -> None:
+        """Keep a text."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Forget a text."""
+        ...
+
+
+class Conversation(Protocol):
+    """How a sign-in speaks with the person at the keyboard."""
+
+    def show(self, sentence: str) -> None:
+        """Show a sentence."""
+        ...
+
+    def open(self, address: str) -> None:
+        """Show an address to be opened, and open it in a browser where there is one."""
+        ...
+
+
+class AccountSignIn(Protocol):
+    """An adapter whose account a person can sign in to (`connector auth`)."""
+
+    account_name: ClassVar[str]
+
+    def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
+        """Sign in and keep what that gave in the vault; return a sentence that says who is signed in where.
+
+        `rep` is a rep's address when the account is signed in to rep by rep. Raises `Refused` with the next move
+        when this `auth` needs no person, or nobody came back from the browser.
+        """
+        ...
+
+    def sign_out(self, account: AccountModel, *, rep: str | None, vault: Vault) -> str:
+        """Revoke what a sign-in gave and forget it; return a sentence that says what was done."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What a check came to."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of `connector doctor`."""
+
+    #: What was looked at: `sign-in`, `fields`, `permissions`, `limits`.
+    area: str
+    verdict: Verdict
+    #: What was found.
+    sentence: str
+    #: How to mend it; empty when there is nothing to mend.
+    mend: str = ""
 
 
 # ---------------------------------------------------------------------------------------------- mail
@@ -305,13 +396,47 @@ class MailboxAdapter(Protocol):
 # ----------------------------------------------------------------------------------------------- CRM
 
 
+class ActivityFact(StrEnum):
+    """What can be written into a task's own fields by `salesforce.activity_fields` (reference marketo 4)."""
+
+    CAMPAIGN = "campaign"
+    DAY = "day"
+    STEP = "step"
+    STEP_NAME = "step_name"
+    TEMPLATE = "template"
+    #: `In progress`, `Sent` or `Bounced`.
+    EMAIL_STATUS = "email_status"
+    REPLIED = "replied"
+    CALL_OUTCOME = "call_outcome"
+    CALL_REASON = "call_reason"
+
+
+class RollupFact(StrEnum):
+    """What can be written into a person's own fields by `salesforce.rollup` (reference marketo 4)."""
+
+    #: Name of the campaign they are in; None when in none.
+    CURRENT_CAMPAIGN = "current_campaign"
+    #: Instants.
+    LAST_ACTIVITY = "last_activity"
+    LAST_REPLIED = "last_replied"
+
+
+class ActivityKind(StrEnum):
+    """What a completed task stands for, in a CRM that tells kinds apart; an open task has none."""
+
+    EMAIL = "email"
+    CALL = "call"
+    REPLY = "reply"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskWrite:
     """A write of one task: only the fields named in `fields` are written.
 
     Field names are ours: `subject, closed, priority, due_date, reminder_at, description, who, what, owner,
-    subtype`. Values: str, bool (`closed`), `date` (`due_date`), `datetime` (`reminder_at`), `Priority`,
-    `StepType` (`subtype`, given on creation only), or None to clear.
+    subtype, kind`, and those of `ActivityFact`. Values: str, bool (`closed`, `replied`), int (`day`, `step`), `date`
+    (`due_date`), `datetime` (`reminder_at`), `Priority`, `StepType` (`subtype`, given on creation only),
+    `ActivityKind` (`kind`), or None to clear.
     """
 
     key: str
@@ -320,10 +445,12 @@ class TaskWrite:
     fields: Mapping[str, Any]
     #: Rows of one account and person are kept together so that parallel writes do not lock each other.
     account: str | None = None
+    #: Address of the rep whose task it is: where reps sign in one by one, it is written in their name.
+    rep: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskWritten:
+class Written:
     """Result of one write, in the order of the writes."""
 
     key: str
@@ -353,29 +480,53 @@ class RemoteTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPull:
-    """Tasks changed since a cursor, oldest first, each at most once, and the cursor to store after them."""
+class RemotePerson:
+    """A lead or contact of whom the CRM says something that concerns us."""
+
+    #: The record that stands for them now.
+    id: str
+    email: str
+    #: The record that stood for them before a conversion or a merge; empty when there was none.
+    was: str = ""
+    opted_out: bool = False
+    #: When the CRM noted a bounce of their address; aware, UTC.
+    bounced_at: datetime | None = None
+    bounced_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmPull:
+    """What changed since a cursor, oldest first, each at most once, and the cursor to store after it."""
 
     tasks: tuple[RemoteTask, ...]
+    #: People who opted out, bounced, were converted or merged.
+    people: tuple[RemotePerson, ...] = ()
     cursor: str
 
 
 class TaskBook(Protocol):
     """Tasks in the CRM."""
 
-    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[TaskWritten]:
+    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[Written]:
         """Write tasks in the fewest calls. Idempotent, so a lost answer is `Retry`, not `OutcomeUnknown`.
 
         Raises only when nothing could be tried at all; otherwise each result carries its own error.
         """
         ...
 
-    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[TaskWritten]:
+    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[Written]:
         """Delete tasks; one that is gone already is no error. Results carry the remote id as key."""
         ...
 
-    def pull_tasks(self, cursor: str | None) -> TaskPull:
-        """Return our tasks changed since the cursor (deleted and archived too), in one call when few changed."""
+    def check_ready(self) -> None:
+        """Raise `Refused` with what to mend when tasks could not be written once each; nothing is written then."""
+        ...
+
+    def pull(self, cursor: str | None, *, tasks: bool) -> CrmPull:
+        """Return what changed since the cursor, in one call when little changed; None means: start from now.
+
+        People always; with `tasks` our tasks too, deleted and archived ones included.
+        """
         ...
 
 
@@ -394,18 +545,23 @@ class CrmPerson:
     account_id: str | None = None
     owner: str | None = None
     opted_out: bool | None = None
+    #: When the CRM noted a bounce of their address; aware, UTC.
+    bounced_at: datetime | None = None
+    bounced_reason: str = ""
     #: Every field that was asked for, by its name in the CRM: templates read them as `sfdc.<Field>`.
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleSource:
-    """Where `people pull` takes people from: exactly one of the four."""
+    """Where `people pull` takes people from: exactly one of the five."""
 
     soql: str | None = None
     list_view: str | None = None
     report: str | None = None
     campaign: str | None = None
+    #: Ids of leads and contacts.
+    ids: tuple[str, ...] = ()
 
 
 class People(Protocol):
@@ -429,11 +585,27 @@ class People(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonWrite:
+    """A write of one lead or contact.
+
+    Field names are ours: `opted_out` (bool), `bounced_at` (datetime), `bounced_reason` (str), and those of
+    `RollupFact`; None clears.
+    """
+
+    #: Id of the record.
+    id: str
+    fields: Mapping[str, Any]
+
+
 class ActivityLog(Protocol):
     """Facts about a person that the CRM keeps."""
 
-    def push_opt_out(self, person_ids: Sequence[str]) -> Sequence[TaskWritten]:
-        """Mark people as opted out of email; results carry the person id as key."""
+    def push_people(self, writes: Sequence[PersonWrite]) -> Sequence[Written]:
+        """Write facts about people in the fewest calls; results carry the person's id as key, in order.
+
+        A field that the CRM lacks or hides loses that field, not the record. Raises only when nothing could be tried.
+        """
         ...
 
 
@@ -456,8 +628,12 @@ class Crm(TaskBook, People, ActivityLog, Protocol):
         """Calls used and allowed per day as the service last said, or None if it has not said."""
         ...
 
+    def check(self) -> Sequence[Check]:
+        """Look at everything the connector needs of the org; trouble is a line, never raised."""
+        ...
 
-class CrmAdapter(Protocol):
+
+class CrmAdapter(AccountSignIn, Protocol):
     """How a kind of CRM is opened; registered as an entry point."""
 
     capabilities: ClassVar[CrmCapabilities]
@@ -465,8 +641,14 @@ class CrmAdapter(Protocol):
     account_model: ClassVar[type[AccountModel]]
     options_model: ClassVar[type[AccountModel]]
 
-    def open_crm(self, account: AccountModel, options: AccountModel, *, clock: Clock) -> Crm:
+    def open_crm(
+        self, account: AccountModel, options: AccountModel, *, clock: Clock, vault: Vault, cache: Cache
+    ) -> Crm:
         """Open the org; nothing is called until it is used."""
+        ...
+
+    def setup_files(self, options: AccountModel) -> Mapping[str, str]:
+        """Return path -> text of what an administrator must deploy, ready for the CRM's own tool."""
         ...
 
 

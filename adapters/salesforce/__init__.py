@@ -15,7 +15,21 @@ from adapters.salesforce.session import Org
 from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
 from connector.accounts import AccountModel
 from connector.capabilities import CrmCapabilities
-from connector.ports import Clock, CrmAdapter, CrmPerson, PeopleSource, TaskPull, TaskWrite, TaskWritten
+from connector.errors import Refused
+from connector.ports import (
+    Cache,
+    Check,
+    Clock,
+    Conversation,
+    CrmAdapter,
+    CrmPerson,
+    CrmPull,
+    PeopleSource,
+    PersonWrite,
+    TaskWrite,
+    Vault,
+    Written,
+)
 
 CAPABILITIES = CrmCapabilities(
     name=ACCOUNT,
@@ -33,7 +47,9 @@ class SalesforceCrm:
 
     capabilities: ClassVar[CrmCapabilities] = CAPABILITIES
 
-    def __init__(self, account: SalesforceAccount, options: SalesforceOptions, *, clock: Clock) -> None:
+    def __init__(
+        self, account: SalesforceAccount, options: SalesforceOptions, *, clock: Clock, vault: Vault, cache: Cache
+    ) -> None:
         """Take what the configuration says; nothing is called."""
         self._org = Org(account, clock=clock)
         self._tasks = Tasks(self._org, options.intent_field)
@@ -53,16 +69,19 @@ class SalesforceCrm:
         """Close the connections."""
         self._org.close()
 
-    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[TaskWritten]:
+    def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[Written]:
         """Write tasks by the intent key, 200 a call."""
         return self._tasks.push(writes)
 
-    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[TaskWritten]:
+    def delete_tasks(self, remote_ids: Sequence[str]) -> Sequence[Written]:
         """Delete tasks, 200 a call."""
         return self._tasks.delete(remote_ids)
 
-    def pull_tasks(self, cursor: str | None) -> TaskPull:
-        """Return our tasks changed since the cursor; the first pull starts now."""
+    def check_ready(self) -> None:
+        """Raise `Refused` with what to deploy when the intent field is missing, hidden or not unique."""
+
+    def pull(self, cursor: str | None, *, tasks: bool) -> CrmPull:
+        """Return what changed since the cursor; the first pull starts now."""
         return self._tasks.pull(cursor)
 
     def find_people(
@@ -79,9 +98,13 @@ class SalesforceCrm:
         """Return user name or id -> id of the active user."""
         return self._people.find_users(names)
 
-    def push_opt_out(self, person_ids: Sequence[str]) -> Sequence[TaskWritten]:
-        """Mark leads and contacts as opted out of email."""
-        return self._people.push_opt_out(person_ids)
+    def push_people(self, writes: Sequence[PersonWrite]) -> Sequence[Written]:
+        """Write facts about leads and contacts, 200 a call."""
+        return self._people.push_opt_out([write.id for write in writes])
+
+    def check(self) -> Sequence[Check]:
+        """Look at everything the connector needs of the org."""
+        return ()
 
 
 class SalesforceAdapter:
@@ -92,11 +115,25 @@ class SalesforceAdapter:
     account_model: ClassVar[type[AccountModel]] = SalesforceAccount
     options_model: ClassVar[type[AccountModel]] = SalesforceOptions
 
-    def open_crm(self, account: AccountModel, options: AccountModel, *, clock: Clock) -> SalesforceCrm:
+    def open_crm(
+        self, account: AccountModel, options: AccountModel, *, clock: Clock, vault: Vault, cache: Cache
+    ) -> SalesforceCrm:
         """Open the org; nothing is called until it is used."""
         if not isinstance(account, SalesforceAccount) or not isinstance(options, SalesforceOptions):
             raise TypeError("the Salesforce adapter takes a SalesforceAccount and SalesforceOptions")
-        return SalesforceCrm(account, options, clock=clock)
+        return SalesforceCrm(account, options, clock=clock, vault=vault, cache=cache)
+
+    def setup_files(self, options: AccountModel) -> Mapping[str, str]:
+        """Return the source-format folder to deploy with the Salesforce CLI."""
+        raise Refused("not yet")
+
+    def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
+        """Sign in by the browser and keep the refresh token."""
+        raise Refused("not yet")
+
+    def sign_out(self, account: AccountModel, *, rep: str | None, vault: Vault) -> str:
+        """Revoke the refresh token and forget it."""
+        raise Refused("not yet")
 
 
 #: The entry point of the group `connector.adapters`.

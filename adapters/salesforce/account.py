@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from connector.accounts import AccountModel, Secret, ServiceAddress
+from connector.ports import ActivityFact, RollupFact
 
 #: Name of the section under `accounts:`, and of the account in `Reconnect`.
 ACCOUNT = "salesforce"
@@ -134,6 +135,10 @@ class SalesforceOptions(AccountModel):
     subject: str = "{{activity_type}}: {{activity_subject}}"
     #: The external-id field on Activity that carries the intent key.
     intent_field: str = "Connector_Intent_Id__c"
+    #: What a task says of its campaign -> the Activity field that takes it, such as `MSE_Campaign__c`.
+    activity_fields: dict[ActivityFact, str] = Field(default_factory=dict)
+    #: What a lead or contact says of their campaign -> the field that takes it.
+    rollup: dict[RollupFact, str] = Field(default_factory=dict)
     #: What becomes of open tasks when a campaign ends.
     on_end: Literal["complete", "delete", "leave"] = "complete"
     conflict: ConflictRules = Field(default_factory=ConflictRules)
@@ -144,3 +149,11 @@ class SalesforceOptions(AccountModel):
         if "." in name or not FIELD_PATH.fullmatch(name) or not name.endswith("__c"):
             raise ValueError("write the API name of a custom field of Activity, such as Connector_Intent_Id__c")
         return name
+
+    @field_validator("activity_fields", "rollup")
+    @classmethod
+    def _check_fields(cls, fields: dict[Any, str]) -> dict[Any, str]:
+        for name in fields.values():
+            if "." in name or not FIELD_PATH.fullmatch(name):
+                raise ValueError(f"'{name}' is not the API name of a field, such as MSE_Campaign__c")
+        return fields

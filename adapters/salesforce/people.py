@@ -22,7 +22,7 @@ from adapters.salesforce.errors import MissingField, from_item
 from adapters.salesforce.session import Org, chunks
 from adapters.salesforce.tasks import is_id, long_id
 from connector.errors import AdapterError, Refused
-from connector.ports import CrmPerson, PeopleSource, TaskWritten
+from connector.ports import CrmPerson, PeopleSource, Written
 
 #: Values in one IN list: at most so many, and so many characters, because a query travels in the address.
 LIST_LENGTH = 200
@@ -231,9 +231,9 @@ class People:
 
     # ----------------------------------------------------------------------------------------- opt-out
 
-    def push_opt_out(self, person_ids: Sequence[str]) -> list[TaskWritten]:
+    def push_opt_out(self, person_ids: Sequence[str]) -> list[Written]:
         """Mark leads and contacts as opted out of email, 200 a call; one bad record does not hold up the others."""
-        done: dict[str, TaskWritten] = {}
+        done: dict[str, Written] = {}
         for kind in (CONTACT, LEAD):
             ours = [one for one in dict.fromkeys(person_ids) if is_id(one) and one.startswith(kind.prefix)]
             for some in chunks(ours, LIST_LENGTH):
@@ -241,24 +241,22 @@ class People:
                     done |= self._opt_out(kind, some)
                 except Refused as error:
                     # The object lacks the field: that loses these records only.
-                    done |= {one: TaskWritten(key=one, error=error) for one in some}
+                    done |= {one: Written(key=one, error=error) for one in some}
                 except AdapterError as error:
                     if not done:
                         raise
-                    done |= {one: TaskWritten(key=one, error=error) for one in some}
+                    done |= {one: Written(key=one, error=error) for one in some}
         for one in person_ids:
             wrong = Refused("that is not the id of a lead or contact", code="MALFORMED_ID")
-            done.setdefault(one, TaskWritten(key=one, error=wrong))
+            done.setdefault(one, Written(key=one, error=wrong))
         return [done[one] for one in person_ids]
 
-    def _opt_out(self, kind: _Kind, ids: Sequence[str]) -> dict[str, TaskWritten]:
+    def _opt_out(self, kind: _Kind, ids: Sequence[str]) -> dict[str, Written]:
         records = [{"attributes": {"type": kind.name}, "id": one, OPT_OUT: True} for one in ids]
         body = {"allOrNone": False, "records": records}
         results = self._org.call_each("PATCH", "composite/sobjects", len(ids), json=body)
         return {
-            one: TaskWritten(
-                key=one, remote_id=long_id(one), error=None if result.get("success") else from_item(result)
-            )
+            one: Written(key=one, remote_id=long_id(one), error=None if result.get("success") else from_item(result))
             for one, result in zip(ids, results, strict=True)
         }
 

@@ -26,7 +26,7 @@ from adapters.salesforce.errors import from_item, is_gone
 from adapters.salesforce.session import Org, chunks
 from connector.errors import AdapterError, Refused
 from connector.intents import Priority, StepType
-from connector.ports import RemoteTask, TaskPull, TaskWrite, TaskWritten
+from connector.ports import CrmPull, RemoteTask, TaskWrite, Written
 
 TASKS_PER_CALL = 200
 SUBJECT_LENGTH = 255
@@ -184,16 +184,16 @@ class Tasks:
 
     # -------------------------------------------------------------------------------------------- push
 
-    def push(self, writes: Sequence[TaskWrite]) -> list[TaskWritten]:
+    def push(self, writes: Sequence[TaskWrite]) -> list[Written]:
         """Write tasks, 200 a call, creations apart from updates, rows of one account and person side by side."""
-        done: dict[int, TaskWritten] = {}
+        done: dict[int, Written] = {}
         rows: list[_Row] = []
         statuses = self._read_statuses() if any("closed" in write.fields for write in writes) else None
         for place, write in enumerate(writes):
             try:
                 rows.append(_Row(place=place, write=write, record=to_record(write, self._intent_field, statuses)))
             except Refused as error:
-                done[place] = TaskWritten(key=write.key, error=error)
+                done[place] = Written(key=write.key, error=error)
         rows.sort(key=lambda row: (not row.write.create, row.write.account or "", row.record.get("WhoId") or ""))
         stopped: AdapterError | None = None
         tried = bool(done)
@@ -210,9 +210,9 @@ class Tasks:
                     stopped = None if isinstance(error, Refused) else error
         return [done[place] for place in range(len(writes))]
 
-    def _push_chunk(self, rows: Sequence[_Row], *, create: bool) -> dict[int, TaskWritten]:
+    def _push_chunk(self, rows: Sequence[_Row], *, create: bool) -> dict[int, Written]:
         """Write up to 200 rows; try those again that another writer held."""
-        done: dict[int, TaskWritten] = {}
+        done: dict[int, Written] = {}
         for attempt in range(_TRIES):
             if attempt:
                 self._org.wait(0.1 * 2**attempt)
@@ -241,7 +241,7 @@ class Tasks:
             json={"allOrNone": False, "records": [row.record for row in rows]},
         )
 
-    def _read_result(self, row: _Row, result: Mapping[str, Any]) -> tuple[TaskWritten, _Row | None]:
+    def _read_result(self, row: _Row, result: Mapping[str, Any]) -> tuple[Written, _Row | None]:
         """Return the outcome of one item, and the row to try again if that is right."""
         key = row.write.key
         if result.get("success"):
@@ -250,11 +250,11 @@ class Tasks:
                 # `updateOnly` is documented for single upserts only. Where a collection ignores it, a task the user
                 # deleted comes back: take it away again.
                 self.delete([remote_id])
-                return TaskWritten(key=key, error=_gone()), None
-            return TaskWritten(key=key, remote_id=remote_id), None
+                return Written(key=key, error=_gone()), None
+            return Written(key=key, remote_id=remote_id), None
         error = from_item(result)
         if not row.write.create and is_gone(error) and not _fields_named(result):
-            return TaskWritten(key=key, error=_gone()), None
+            return Written(key=key, error=_gone()), None
         redo: _Row | None = None
         if error.code in _AT_ONCE:
             redo = row
@@ -265,7 +265,7 @@ class Tasks:
             # hidden. Either way the task is right without it.
             kept = {name: value for name, value in row.record.items() if name not in _CREATE_ONLY}
             redo = _Row(place=row.place, write=row.write, record=kept)
-        return TaskWritten(key=key, error=error), redo
+        return Written(key=key, error=error), redo
 
     def _read_statuses(self) -> Statuses:
         if self._statuses is None:
@@ -275,9 +275,9 @@ class Tasks:
 
     # ------------------------------------------------------------------------------------------ delete
 
-    def delete(self, remote_ids: Sequence[str]) -> list[TaskWritten]:
+    def delete(self, remote_ids: Sequence[str]) -> list[Written]:
         """Delete tasks by id, 200 a call."""
-        done: dict[str, TaskWritten] = {}
+        done: dict[str, Written] = {}
         good = [remote_id for remote_id in dict.fromkeys(remote_ids) if is_id(remote_id)]
         for chunk in chunks(good, TASKS_PER_CALL):
             try:
@@ -286,28 +286,28 @@ class Tasks:
             except AdapterError as error:
                 if not done:
                     raise
-                done |= {remote_id: TaskWritten(key=remote_id, error=error) for remote_id in chunk}
+                done |= {remote_id: Written(key=remote_id, error=error) for remote_id in chunk}
                 continue
             for remote_id, result in zip(chunk, results, strict=True):
                 trouble = None if result.get("success") else from_item(result)
                 if trouble is not None and (is_gone(trouble) or trouble.code == "INVALID_CROSS_REFERENCE_KEY"):
                     trouble = None
-                done[remote_id] = TaskWritten(key=remote_id, remote_id=long_id(remote_id), error=trouble)
+                done[remote_id] = Written(key=remote_id, remote_id=long_id(remote_id), error=trouble)
         for remote_id in remote_ids:
             wrong = Refused("that is not a Salesforce id: 15 or 18 letters and digits", code="MALFORMED_ID")
-            done.setdefault(remote_id, TaskWritten(key=remote_id, error=wrong))
+            done.setdefault(remote_id, Written(key=remote_id, error=wrong))
         return [done[remote_id] for remote_id in remote_ids]
 
     # -------------------------------------------------------------------------------------------- pull
 
-    def pull(self, cursor: str | None) -> TaskPull:
+    def pull(self, cursor: str | None) -> CrmPull:
         """Return our tasks changed since the cursor; the first pull starts now."""
         asked_at = self._org.now()
         since = _Cursor.read(cursor) if cursor is not None else None
         rows = list(self._org.query(self._changed_since(since.start if since else asked_at), deleted_too=True))
         seen = dict(since.seen) if since else {}
         fresh = [row for row in rows if seen.get(long_id(row["Id"])) != _mark(row)]
-        return TaskPull(
+        return CrmPull(
             tasks=tuple(to_task(row, self._intent_field) for row in _live_first(fresh, self._intent_field)),
             cursor=_Cursor.after(rows, since, asked_at=asked_at, answered_at=self._org.answered_at).text(),
         )
@@ -326,8 +326,8 @@ def _gone() -> Refused:
     return Refused("the task was deleted in Salesforce", code="gone")
 
 
-def _failed(rows: Sequence[_Row], error: AdapterError) -> dict[int, TaskWritten]:
-    return {row.place: TaskWritten(key=row.write.key, error=error) for row in rows}
+def _failed(rows: Sequence[_Row], error: AdapterError) -> dict[int, Written]:
+    return {row.place: Written(key=row.write.key, error=error) for row in rows}
 
 
 def _fields_named(result: Mapping[str, Any]) -> set[str]:

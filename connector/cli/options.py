@@ -79,7 +79,9 @@ def read_source(text: str) -> PeopleSource:
         raise BadInput(
             f"--salesforce '{text}' names no source: write soql=SELECT…, list-view=ID, report=ID or campaign=ID"
         )
-    return PeopleSource(**{_SOURCES[kind]: value.strip()})
+    if kind == "ids":
+        return PeopleSource(ids=tuple(one.strip() for one in value.split(",") if one.strip()))
+    return PeopleSource(**{_SOURCES[kind]: value.strip()})  # type: ignore[arg-type]
 
 
 def rep_or_first(project: Project, email: str | None) -> Rep:

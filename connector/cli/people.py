@@ -25,7 +25,7 @@ from connector.store import people as store
 from connector.store.enrollments import find_enrollments, read_enrollments
 from connector.store.people import StoredPerson
 from connector.sync import actions
-from connector.sync.crm import push_opt_outs
+from connector.sync.crm import push_people
 from connector.sync.launch import Launched
 from connector.sync.launch import launch as launch_people
 from connector.sync.roster import Pulled, pull_people
@@ -375,7 +375,7 @@ def _tell_crm(project: Project, address: str) -> list[str]:
     """Tell the CRM of an opt-out, which holds here already; return sentences about what it could not be told."""
     try:
         with open_app(project) as app:
-            return push_opt_outs(app.office, app.office.now())
+            return push_people(app.office, app.office.now())
     except BadInput as error:
         return [f"the CRM does not know yet that {address} opted out, and a later sync tells it: {error}"]
 

@@ -87,12 +87,6 @@ def mark_person(tx: Transaction, email: str, **marks: Any) -> None:
     tx.execute(update(people).where(people.c.email == email).values(**marks))
 
 
-def read_opt_outs_due(tx: Transaction, now: datetime) -> list[str]:
-    """Return the addresses of people whose opt-out the CRM must be told of."""
-    query = select(people.c.email).where(people.c.opt_out_due <= now).order_by(people.c.opt_out_due)
-    return list(tx.execute(query).scalars())
-
-
 def save_crm_facts(tx: Transaction, facts: Sequence[Mapping[str, Any]]) -> None:
     """Write what the CRM said: mappings with `email` and columns of the CRM, the same in each."""
     if not facts:

@@ -144,9 +144,8 @@ people = Table(
     # JSON list of record ids when several match: never guessed.
     Column("crm_ambiguous", Json),
     Column("opted_out", Instant),
-    # When the CRM must be told of the opt-out (again); NULL once it knows.
-    Column("opt_out_due", Instant),
     Column("bounced", Instant),
+    Column("bounce_reason", Text),
     # An incoming mail that nobody could classify holds the next automatic send until somebody decides.
     Column("held", Instant),
 )
@@ -157,12 +156,22 @@ Index(
     postgresql_where=text("account IS NOT NULL"),
 )
 
-Index(
-    "people_opting_out",
-    people.c.opt_out_due,
-    sqlite_where=text("opt_out_due IS NOT NULL"),
-    postgresql_where=text("opt_out_due IS NOT NULL"),
+# What the CRM must know of a person: opt-out, bounce, roll-up. Like `tasks`, a row is dirty while both sides differ.
+crm_people = Table(
+    "crm_people",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("wanted", Json, nullable=False),
+    Column("synced", Json),
+    Column("dirty", SmallInteger, nullable=False),
+    Column("due", Instant, nullable=False),
+    Column("problem", Text),
+    Column("code", Text),
+    Column("category", Text),
+    Column("advice", Text),
+    Column("failed", Instant),
 )
+Index("crm_people_dirty", crm_people.c.due, sqlite_where=text("dirty > 0"), postgresql_where=text("dirty > 0"))
 
 enrollments = Table(
     "enrollments",
@@ -202,6 +211,7 @@ Index(
     sqlite_where=text("paused_until IS NOT NULL"),
     postgresql_where=text("paused_until IS NOT NULL"),
 )
+Index("enrollments_campaign", enrollments.c.campaign, enrollments.c.state)
 #: The same person can be in one campaign only once at a time (spec sequencing 3).
 Index(
     "enrollments_live",
@@ -331,7 +341,14 @@ tasks = Table(
     # 1 while `wanted` differs from `synced`; 2 while it is to be deleted.
     Column("dirty", SmallInteger, nullable=False),
     Column("due", Instant, nullable=False),
+    # When a person here last changed a field that both sides may change.
+    Column("changed", Instant),
+    # Why the CRM did not take it: for the rep, the CRM's code, its class, for the administrator, and since when.
     Column("problem", Text),
+    Column("code", Text),
+    Column("category", Text),
+    Column("advice", Text),
+    Column("failed", Instant),
 )
 Index("tasks_dirty", tasks.c.due, sqlite_where=text("dirty > 0"), postgresql_where=text("dirty > 0"))
 
@@ -358,4 +375,22 @@ cursors = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Column("moved", Instant, nullable=False),
+)
+
+# Encrypted before they come here; see `connector.vault`.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("changed", Instant, nullable=False),
+)
+
+# What a service said of itself and would say again.
+cache = Table(
+    "cache",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("saved", Instant, nullable=False),
 )

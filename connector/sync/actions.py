@@ -19,6 +19,7 @@ from connector.intents import IntentEvent, IntentState, next_state
 from connector.people import Person
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.store.campaigns import save_version
+from connector.store.crm_people import unwant_person, want_person
 from connector.store.database import Transaction
 from connector.store.enrollments import find_enrollments, pause_until, read_enrollments, read_expired_pauses
 from connector.store.intents import (
@@ -171,13 +172,14 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
 
 
 def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:
-    """Opt a person out: every campaign of theirs ends at once. `crm.push_opt_outs` tells the CRM, now or later."""
+    """Opt a person out: every campaign of theirs ends at once. `crm.push_people` tells the CRM, now or later."""
     now = office.now()
     with office.database.write() as tx:
         save_people(tx, [Person(email=email)], overwrite=False)
         stored = read_people(tx, [email])[email]
         if stored.opted_out is None:
-            mark_person(tx, email, opted_out=at or now, opt_out_due=now)
+            mark_person(tx, email, opted_out=at or now)
+            want_person(tx, email, now, opted_out=True)
         live = find_enrollments(tx, persons=[email])
         facts = [enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason=reason) for enrollment in live]
         facts = facts or [Event(at=now, kind=EventKind.OPTED_OUT, person=email, reason=reason)]
@@ -192,7 +194,8 @@ def undo_opt_out(office: Office, email: str, *, reason: str) -> None:
         stored = read_people(tx, [email]).get(email)
         if stored is None or stored.opted_out is None:
             raise BadInput(f"{email} has not opted out, so there is nothing to undo")
-        mark_person(tx, email, opted_out=None, opt_out_due=None)
+        mark_person(tx, email, opted_out=None)
+        unwant_person(tx, email, "opted_out")
         append(tx, [Event(at=now, kind=EventKind.OPT_OUT_UNDONE, person=email, reason=reason)])
 
 

@@ -1,6 +1,6 @@
 """The CRM lane: people are looked up, tasks and opt-outs are written, in the fewest calls.
 
-Lives here: `push_tasks`, `resolve_people`, `ask_before_writing`, `push_opt_outs`. Does not live here: what is
+Lives here: `push_tasks`, `resolve_people`, `ask_before_writing`, `push_people`. Does not live here: what is
 wanted (`mirror`), reading tasks back (`pull`). Source: spec delivery 1 to 3.
 
 Writes are upserts on the intent key, so a lost answer needs no look-up: the same values are written again.
@@ -16,12 +16,13 @@ from typing import Any
 from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
 from connector.intents import CLOSED_STATES, IntentEvent, Mode, Priority, StepType
-from connector.ports import Crm, CrmPerson, TaskWrite
+from connector.ports import Crm, CrmPerson, PersonWrite, TaskWrite
+from connector.store.crm_people import mark_people_written, note_person_refused, read_dirty_people
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
-from connector.store.people import StoredPerson, mark_person, read_opt_outs_due, read_people, save_crm_facts
+from connector.store.people import StoredPerson, mark_person, read_people, save_crm_facts
 from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, read_tasks, save_tasks
 from connector.sync.office import Office
 from connector.sync.record import intent_fact
@@ -147,34 +148,37 @@ def crm_fields_wanted(office: Office, tx: Transaction, stored: StoredIntent) -> 
     return {path.removeprefix(prefix) for path in fields if path.startswith(prefix)}
 
 
-def push_opt_outs(office: Office, now: datetime) -> list[str]:
-    """Tell the CRM of every opt-out it does not know of; return sentences about those it could not be told.
+def push_people(office: Office, now: datetime) -> list[str]:
+    """Tell the CRM what it must know of people; return sentences about those it could not be told of.
 
     What it cannot be told stays due and is tried again by a later pass.
     """
     with office.database.read() as tx:
-        emails = read_opt_outs_due(tx, now)
-    if office.crm is None or not emails:
+        due = {one.email: one for one in read_dirty_people(tx, now, BATCH)}
+    if office.crm is None or not due:
         return []
-    later, problems = now + _REFUSED_WAIT, {}
+    later = now + _REFUSED_WAIT
+    problems: dict[str, AdapterError] = {}
     try:
-        resolve_people(office, emails, now)
+        resolve_people(office, list(due), now)
         with office.database.read() as tx:
-            ids = {stored.person.salesforce_id: email for email, stored in read_people(tx, emails).items()}
+            people = read_people(tx, list(due))
+        ids = {stored.person.salesforce_id: email for email, stored in people.items()}
         ids.pop("", None)
-        results = office.crm.push_opt_out(list(ids))
+        results = office.crm.push_people([PersonWrite(id=id_, fields=due[email].wanted) for id_, email in ids.items()])
         problems = {
             ids[result.key]: result.error for result in results if result.error is not None and result.key in ids
         }
     except AdapterError as error:
         later = now + (error.after or _LATER) if isinstance(error, Retry) else later
-        problems = dict.fromkeys(emails, error)
+        problems = dict.fromkeys(due, error)
     with office.database.write() as tx:
-        for email in emails:
-            mark_person(tx, email, opt_out_due=later if email in problems else None)
+        mark_people_written(tx, [(email, one.wanted) for email, one in due.items() if email not in problems])
+        for email, problem in problems.items():
+            note_person_refused(tx, email, problem, now, due=later)
     return [
-        f"the CRM does not know yet that {email} opted out, and will be told again: {error.sentence}"
-        for email, error in problems.items()
+        f"the CRM does not know yet that {email} opted out, and will be told again: {problem.sentence}"
+        for email, problem in problems.items()
     ]
 
 
@@ -260,7 +264,9 @@ def _write(task: StoredTask, person: StoredPerson | None) -> TaskWrite:
     create = task.synced is None
     names = [name for name, value in task.wanted.items() if create or (name not in synced or synced[name] != value)]
     values = {name: _neutral(name, task.wanted[name]) for name in names if create or name != "subtype"}
-    return TaskWrite(key=task.key, create=create, fields=values, account=person.account if person else None)
+    return TaskWrite(
+        key=task.key, rep=task.rep, create=create, fields=values, account=person.account if person else None
+    )
 
 
 def _neutral(name: str, value: Any) -> Any:

@@ -60,6 +60,9 @@ class CrmRules:
     tasks: TaskSync = TaskSync.OFF
     log_email: bool = True
     subject: str = "{{activity_type}}: {{activity_subject}}"
+    #: Names of `ports.ActivityFact` and `ports.RollupFact` that have a field of their own in the CRM.
+    activity_facts: frozenset[str] = frozenset()
+    rollup_facts: frozenset[str] = frozenset()
     on_end: OnEnd = OnEnd.COMPLETE
     conflict: ConflictPolicy = field(default_factory=ConflictPolicy)
 

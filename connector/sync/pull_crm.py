@@ -43,7 +43,7 @@ def pull_crm(office: Office) -> Pulled:
     with office.database.read() as tx:
         cursor = read_cursor(tx, name)
     try:
-        pull = office.crm.pull_tasks(cursor)
+        pull = office.crm.pull(cursor, tasks=True)
         owners = _owners(office, office.crm, pull.tasks)
     except AdapterError as error:
         note_lane_problem(office, name, error.sentence)

@@ -20,7 +20,7 @@ from connector.store import enrollments, intents, mails, tasks
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
 from connector.sync.actions import resume_expired
-from connector.sync.crm import push_opt_outs, push_tasks
+from connector.sync.crm import push_people, push_tasks
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.prepare import prepare
@@ -182,7 +182,7 @@ def _push(office: Office, only: str | None, report: Turn, progress: Progress) ->
     if office.crm is None or only not in (None, office.crm.capabilities.name):
         return
     progress("writing to the CRM", 0, None)
-    report.needs_attention += push_opt_outs(office, office.now())
+    report.needs_attention += push_people(office, office.now())
     pushed = push_tasks(office)
     report.delivered.update({"tasks": pushed.written, "tasks_deleted": pushed.deleted})
     report.needs_attention += [sentence for sentence in pushed.attention if sentence not in report.needs_attention]

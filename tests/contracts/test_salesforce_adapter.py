@@ -12,10 +12,15 @@ from adapters.salesforce import SalesforceCrm, adapter
 from adapters.sandbox import Sandbox
 from connector.errors import Reconnect, Refused, Retry
 from connector.intents import Priority, StepType
-from connector.ports import PeopleSource, TaskWrite
+from connector.ports import PeopleSource, PersonWrite, TaskWrite
+from tests.doubles import MemoryCache, MemoryVault
 
 #: Before any machine's own clock, which the sandbox's web server writes into its answers.
 START = datetime(2023, 11, 27, 9, 0, tzinfo=UTC)
+
+
+def push_opt_out(crm, ids):
+    return crm.push_people([PersonWrite(id=one, fields={"opted_out": True}) for one in ids])
 
 
 class World:
@@ -36,7 +41,13 @@ class World:
 
     def open(self, options: dict | None = None, **change) -> SalesforceCrm:
         account = adapter.account_model.model_validate({**self.section, **change})
-        crm = adapter.open_crm(account, adapter.options_model.model_validate(options or {}), clock=self.sandbox.clock)
+        crm = adapter.open_crm(
+            account,
+            adapter.options_model.model_validate(options or {}),
+            clock=self.sandbox.clock,
+            vault=MemoryVault(),
+            cache=MemoryCache(self.sandbox.clock),
+        )
         assert isinstance(crm, SalesforceCrm)
         self.opened.append(crm)
         return crm
@@ -199,7 +210,7 @@ def test_a_converted_lead_is_said_so_that_the_task_can_follow(world):
 def test_without_the_intent_field_nothing_is_made_and_the_sentence_says_what_to_deploy(world):
     world.org.set_intent_field(present=False)
     crm = world.open()
-    for act in (lambda: crm.push_tasks([creation(world)]), lambda: crm.pull_tasks(None)):
+    for act in (lambda: crm.push_tasks([creation(world)]), lambda: crm.pull(None, tasks=True)):
         with pytest.raises(Refused, match="Connector_Intent_Id__c is missing in the Salesforce org, or hidden"):
             act()
     assert world.tasks() == []
@@ -219,9 +230,9 @@ def test_deleting_tasks(world):
 
 def test_what_people_do_to_a_task_comes_back_once(world):
     crm = world.open()
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     (written,) = crm.push_tasks([creation(world)])
-    pull = crm.pull_tasks(cursor)
+    pull = crm.pull(cursor, tasks=True)
     (task,) = pull.tasks
     assert (task.key, task.remote_id, task.subject, task.status, task.closed) == (
         key(1), written.remote_id, "Call: Ann", "Not Started", False,
@@ -245,11 +256,11 @@ def test_what_people_do_to_a_task_comes_back_once(world):
     for act, arguments, shows in acts:
         world.sandbox.clock.advance(timedelta(seconds=20))
         world.sandbox.act(act, key=key(1), **arguments)
-        pull = crm.pull_tasks(pull.cursor)
+        pull = crm.pull(pull.cursor, tasks=True)
         assert len(pull.tasks) == 1
         assert shows(pull.tasks[0])
         calls = crm.calls
-        pull = crm.pull_tasks(pull.cursor)
+        pull = crm.pull(pull.cursor, tasks=True)
         assert pull.tasks == ()
         assert crm.calls == calls + 1
 
@@ -258,16 +269,16 @@ def test_the_first_pull_brings_no_old_tasks(world):
     crm = world.open()
     crm.push_tasks([creation(world)])
     world.sandbox.clock.advance(timedelta(hours=1))
-    pull = crm.pull_tasks(None)
+    pull = crm.pull(None, tasks=True)
     assert pull.tasks == ()
-    assert crm.pull_tasks(pull.cursor).tasks == ()
+    assert crm.pull(pull.cursor, tasks=True).tasks == ()
 
 
 def test_tasks_of_others_are_not_ours(world):
     crm = world.open()
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     world.org.org.add("Task", Subject="private", OwnerId=world.ana)
-    assert crm.pull_tasks(cursor).tasks == ()
+    assert crm.pull(cursor, tasks=True).tasks == ()
 
 
 def test_an_archived_task_is_still_seen(world):
@@ -275,18 +286,18 @@ def test_an_archived_task_is_still_seen(world):
     crm.push_tasks([creation(world)])
     crm.push_tasks([update(closed=True)])
     world.sandbox.clock.advance(timedelta(days=366))
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     world.sandbox.act("rep_changes_task", key=key(1), field="Subject", value="late words")
-    assert [task.subject for task in crm.pull_tasks(cursor).tasks] == ["late words"]
+    assert [task.subject for task in crm.pull(cursor, tasks=True).tasks] == ["late words"]
 
 
 def test_many_changes_come_page_by_page(world):
     world.org.page_size = 200
     crm = world.open()
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     crm.push_tasks([creation(world, number) for number in range(450)])
     calls = crm.calls
-    assert len({task.key for task in crm.pull_tasks(cursor).tasks}) == 450
+    assert len({task.key for task in crm.pull(cursor, tasks=True).tasks}) == 450
     assert crm.calls == calls + 3
 
 
@@ -345,7 +356,7 @@ def test_only_active_users_own_tasks(world):
 def test_an_opt_out_reaches_leads_and_contacts(world):
     crm = world.open()
     unknown = "003000000099999AAA"
-    results = crm.push_opt_out([world.lead, unknown, world.contact])
+    results = push_opt_out(crm, [world.lead, unknown, world.contact])
     assert [result.error.code if result.error else None for result in results] == [
         None, "INVALID_CROSS_REFERENCE_KEY", None,
     ]  # fmt: skip
@@ -380,7 +391,7 @@ def test_a_ready_token_that_ended_asks_for_a_person(world):
     crm = world.open(**world.token())
     world.sandbox.tokens.revoke_all("salesforce")
     with pytest.raises(Reconnect) as caught:
-        crm.pull_tasks(None)
+        crm.pull(None, tasks=True)
     assert caught.value.account == "salesforce"
     assert world.sandbox.log.calls["salesforce"] == 1
 
@@ -388,13 +399,13 @@ def test_a_ready_token_that_ended_asks_for_a_person(world):
 def test_a_wrong_secret_asks_for_a_person(world, monkeypatch):
     monkeypatch.setenv("SANDBOX_SALESFORCE_SECRET", "wrong")
     with pytest.raises(Reconnect, match="client_id and client_secret do not belong together"):
-        world.open().pull_tasks(None)
+        world.open().pull(None, tasks=True)
 
 
 def test_when_the_calls_of_the_day_are_used_up_it_waits_an_hour(world):
     world.org.use_calls(15_000)
     with pytest.raises(Retry) as caught:
-        world.open().pull_tasks(None)
+        world.open().pull(None, tasks=True)
     assert caught.value.after == timedelta(hours=1)
 
 
@@ -403,4 +414,4 @@ def test_an_org_that_cannot_be_reached_is_tried_again_later(world):
         port = unused.getsockname()[1]
     crm = world.open(login_url=f"http://127.0.0.1:{port}")
     with pytest.raises(Retry, match="could not be reached"):
-        crm.pull_tasks(None)
+        crm.pull(None, tasks=True)

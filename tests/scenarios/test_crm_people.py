@@ -8,7 +8,7 @@ from connector.errors import Retry
 from connector.intents import IntentEvent
 from connector.store.people import read_people
 from connector.sync.actions import end_by_hand, opt_out
-from connector.sync.crm import push_opt_outs
+from connector.sync.crm import push_people
 from connector.sync.views import list_tasks
 from tests.world import WorldMaker, people
 
@@ -62,7 +62,7 @@ def test_an_opt_out_the_crm_could_not_hear_is_told_by_a_later_pass(make_world: W
     world.sync()
     opt_out(world.office, who[0].email, reason="asked by phone")
     office = replace(world.office, crm=Deaf(world.office.crm))
-    (problem,) = push_opt_outs(office, world.now)
+    (problem,) = push_people(office, world.now)
     assert who[0].email in problem
     assert [lead["HasOptedOutOfEmail"] for lead in world.sandbox.state()["salesforce"]["records"]["Lead"]] == [False]
     world.after(hours=2)
@@ -79,5 +79,5 @@ class Deaf:
     def __getattr__(self, name):
         return getattr(self._crm, name)
 
-    def push_opt_out(self, person_ids):
+    def push_people(self, writes):
         raise Retry("Salesforce is not available")

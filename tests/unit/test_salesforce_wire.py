@@ -14,7 +14,8 @@ from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from adapters.salesforce.tasks import long_id
 from connector.errors import Reconnect, Refused, Retry
 from connector.intents import Priority, StepType
-from connector.ports import PeopleSource, TaskWrite
+from connector.ports import PeopleSource, PersonWrite, TaskWrite
+from tests.doubles import MemoryCache, MemoryVault
 
 ORG = "https://acme.my.salesforce.com"
 BASE = f"{ORG}/services/data/v66.0"
@@ -22,6 +23,10 @@ TOKEN_URL = f"{ORG}/services/oauth2/token"
 UPSERT = f"{BASE}/composite/sobjects/Task/Connector_Intent_Id__c"
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+
+
+def push_opt_out(crm, ids):
+    return crm.push_people([PersonWrite(id=one, fields={"opted_out": True}) for one in ids])
 
 
 class StillClock:
@@ -56,7 +61,7 @@ def crm(monkeypatch, clock):
     account = SalesforceAccount.model_validate(
         {"auth": "access_token", "token": "${env:SF_TOKEN}", "instance_url": ORG}
     )
-    opened = adapter.open_crm(account, SalesforceOptions(), clock=clock)
+    opened = adapter.open_crm(account, SalesforceOptions(), clock=clock, vault=MemoryVault(), cache=MemoryCache(clock))
     yield opened
     opened.close()
 
@@ -68,7 +73,7 @@ def signing_crm(monkeypatch, clock):
     account = SalesforceAccount.model_validate(
         {"auth": "client_credentials", "domain": "acme.my", "client_id": "app", "client_secret": "${env:SF_SECRET}"}
     )
-    opened = adapter.open_crm(account, SalesforceOptions(), clock=clock)
+    opened = adapter.open_crm(account, SalesforceOptions(), clock=clock, vault=MemoryVault(), cache=MemoryCache(clock))
     yield opened
     opened.close()
 
@@ -157,7 +162,7 @@ def test_a_permanent_401_on_a_write_makes_three_calls_at_most(wire, signing_crm,
     wire.delete(f"{BASE}/composite/sobjects", json=EXPIRED, status=401)
     act = {
         "push": lambda: signing_crm.push_tasks([write()]),
-        "opt_out": lambda: signing_crm.push_opt_out(["003000000000001AAA"]),
+        "opt_out": lambda: push_opt_out(signing_crm, ["003000000000001AAA"]),
         "delete": lambda: signing_crm.delete_tasks(["00T000000000001AAA"]),
     }[method]
     with pytest.raises(Reconnect):
@@ -169,7 +174,7 @@ def test_a_permanent_401_on_a_write_makes_three_calls_at_most(wire, signing_crm,
 def test_a_given_token_that_is_refused_asks_for_a_person_at_once(wire, crm, body):
     wire.get(f"{BASE}/queryAll/", status=401, **body)
     with pytest.raises(Reconnect):
-        crm.pull_tasks(None)
+        crm.pull(None, tasks=True)
     assert crm.calls == 1
 
 
@@ -201,7 +206,7 @@ def test_the_token_is_sent_even_where_netrc_has_a_password(wire, crm, tmp_path, 
 def test_a_refused_sign_in_says_what_to_mend_and_not_the_secret(wire, signing_crm, status, body, expected, words):
     wire.post(TOKEN_URL, status=status, **({"json": body} if body else {"body": "<html>"}))
     with pytest.raises(expected, match=words) as caught:
-        signing_crm.pull_tasks(None)
+        signing_crm.pull(None, tasks=True)
     assert "s3cret" not in str(caught.value)
     assert signing_crm.calls == 0
 
@@ -410,7 +415,7 @@ def test_statuses_are_read_once_and_only_when_needed(wire, crm):
 def test_nothing_to_push_calls_nothing(crm):
     assert list(crm.push_tasks([])) == []
     assert list(crm.delete_tasks([])) == []
-    assert list(crm.push_opt_out([])) == []
+    assert list(push_opt_out(crm, [])) == []
     assert crm.find_people() == {}
     assert crm.calls == 0
 
@@ -467,82 +472,82 @@ def feed(wire, clock):
 
 def test_the_first_pull_starts_now(feed, crm, clock):
     feed.rows = [task_row(1, NOW - timedelta(days=3))]
-    pull = crm.pull_tasks(None)
+    pull = crm.pull(None, tasks=True)
     assert pull.tasks == ()
     assert feed.starts == [NOW]
     clock.sleep(60)
     feed.rows.append(task_row(2, clock.now()))
-    assert [task.key for task in crm.pull_tasks(pull.cursor).tasks] == [key(2)]
+    assert [task.key for task in crm.pull(pull.cursor, tasks=True).tasks] == [key(2)]
 
 
 def test_each_change_comes_once_and_an_idle_pull_is_one_call(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     clock.sleep(30)
     feed.rows = [task_row(1, clock.now()), task_row(2, clock.now())]
-    first = crm.pull_tasks(cursor)
+    first = crm.pull(cursor, tasks=True)
     assert [task.key for task in first.tasks] == [key(1), key(2)]
     calls = crm.calls
-    again = crm.pull_tasks(first.cursor)
+    again = crm.pull(first.cursor, tasks=True)
     assert again.tasks == ()
     assert crm.calls == calls + 1
     clock.sleep(30)
     feed.rows[0] = task_row(1, clock.now(), IsClosed=True, Status="Completed")
-    changed = crm.pull_tasks(again.cursor)
+    changed = crm.pull(again.cursor, tasks=True)
     assert [(task.key, task.closed) for task in changed.tasks] == [(key(1), True)]
 
 
 def test_a_change_that_became_visible_late_is_still_seen(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     clock.sleep(600)
     feed.rows = [task_row(1, clock.now())]
-    cursor = crm.pull_tasks(cursor).cursor
+    cursor = crm.pull(cursor, tasks=True).cursor
     feed.rows.append(task_row(2, clock.now() - timedelta(minutes=4)))
-    assert [task.key for task in crm.pull_tasks(cursor).tasks] == [key(2)]
+    assert [task.key for task in crm.pull(cursor, tasks=True).tasks] == [key(2)]
 
 
 def test_two_changes_within_one_second_are_both_seen(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     feed.rows = [task_row(1, clock.now())]
-    cursor = crm.pull_tasks(cursor).cursor
+    cursor = crm.pull(cursor, tasks=True).cursor
     feed.rows = [task_row(1, clock.now(), Status="Deferred")]
-    assert [task.status for task in crm.pull_tasks(cursor).tasks] == ["Deferred"]
+    assert [task.status for task in crm.pull(cursor, tasks=True).tasks] == ["Deferred"]
 
 
 def test_the_same_cursor_gives_the_same_changes(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     clock.sleep(30)
     feed.rows = [task_row(1, clock.now())]
-    assert crm.pull_tasks(cursor) == crm.pull_tasks(cursor)
+    assert crm.pull(cursor, tasks=True) == crm.pull(cursor, tasks=True)
 
 
 def test_an_idle_org_empties_the_overlap(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     clock.sleep(30)
     feed.rows = [task_row(n, clock.now()) for n in range(50)]
-    cursor = crm.pull_tasks(cursor).cursor
+    cursor = crm.pull(cursor, tasks=True).cursor
     assert len(json.loads(cursor)["seen"]) == 50
     clock.sleep(3600)
-    cursor = crm.pull_tasks(cursor).cursor
-    crm.pull_tasks(cursor)
+    cursor = crm.pull(cursor, tasks=True).cursor
+    crm.pull(cursor, tasks=True)
     assert json.loads(cursor)["seen"] == {}
     assert feed.starts[-1] > NOW + timedelta(minutes=50)
 
 
 def test_a_clock_of_ours_that_is_ahead_hides_nothing(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     feed.date = clock.now() + timedelta(minutes=1)
     clock.sleep(7200)
-    cursor = crm.pull_tasks(cursor).cursor
+    cursor = crm.pull(cursor, tasks=True).cursor
     feed.rows = [task_row(1, NOW + timedelta(minutes=2))]
-    assert [task.key for task in crm.pull_tasks(cursor).tasks] == [key(1)]
+    assert [task.key for task in crm.pull(cursor, tasks=True).tasks] == [key(1)]
 
 
 def test_a_live_task_wins_over_a_deleted_one_with_the_same_key(feed, crm, clock):
-    cursor = crm.pull_tasks(None).cursor
+    cursor = crm.pull(None, tasks=True).cursor
     at = clock.now() + timedelta(seconds=5)
     twin = task_row(1, at, Id="00T000000000099AAA", IsDeleted=True)
     feed.rows = [task_row(1, at), twin, task_row(2, at, IsDeleted=True)]
-    pulled = crm.pull_tasks(cursor).tasks
+    pulled = crm.pull(cursor, tasks=True).tasks
     assert [(task.key, task.deleted) for task in pulled] == [(key(1), False), (key(2), True)]
     assert pulled[0].owner == "005000000000001AAA"
     assert pulled[0].priority == "Low"
@@ -552,14 +557,14 @@ def test_a_long_answer_is_read_page_by_page(wire, crm):
     more = "/services/data/v66.0/query/01gD0000002HU6KIAW-2000"
     wire.get(f"{BASE}/queryAll/", json=page(task_row(1, NOW), done=False, more=more))
     wire.get(f"{ORG}{more}", json=page(task_row(2, NOW)))
-    assert [task.key for task in crm.pull_tasks(None).tasks] == [key(1), key(2)]
+    assert [task.key for task in crm.pull(None, tasks=True).tasks] == [key(1), key(2)]
     assert crm.calls == 2
 
 
 @pytest.mark.parametrize("cursor", ["", "{}", '{"stamp": "yesterday", "seen": {}}', "[]"])
 def test_a_cursor_that_cannot_be_read_is_said(crm, cursor):
     with pytest.raises(Refused, match="cursor"):
-        crm.pull_tasks(cursor)
+        crm.pull(cursor, tasks=True)
 
 
 # ------------------------------------------------------------------------------------------------- people
@@ -764,7 +769,7 @@ def test_opt_out_goes_by_kind_and_each_record_has_its_outcome(wire, crm):
     told = [{"errorCode": "INVALID_FIELD", "message": "No such column 'HasOptedOutOfEmail' on sobject of type Lead"}]
     wire.patch(f"{BASE}/composite/sobjects", json=told, status=400)
     ids = ["003000000000001AAA", "00Q000000000001EAA", "003000000000002AAA", "001000000000001AAA"]
-    results = crm.push_opt_out(ids)
+    results = push_opt_out(crm, ids)
     assert [result.key for result in results] == ids
     assert [result.error.code if result.error else None for result in results] == [
         None, "INVALID_FIELD", "INSUFFICIENT_ACCESS_OR_READONLY", "MALFORMED_ID",
