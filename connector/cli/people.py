@@ -25,7 +25,7 @@ from connector.store import people as store
 from connector.store.enrollments import find_enrollments, read_enrollments
 from connector.store.people import StoredPerson
 from connector.sync import actions
-from connector.sync.crm import push_people
+from connector.sync.crm_people import push_people
 from connector.sync.launch import Launched
 from connector.sync.launch import launch as launch_people
 from connector.sync.roster import Pulled, pull_people

@@ -22,7 +22,7 @@ from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
 from connector.store.people import StoredPerson
 from connector.store.tasks import StoredTask, save_tasks
-from connector.sync.crm import ask_before_writing, crm_fields_wanted
+from connector.sync.crm_people import ask_before_writing, crm_fields_wanted
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import opened_task
 from connector.sync.office import Office

@@ -20,7 +20,8 @@ from connector.store import enrollments, intents, mails, tasks
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
 from connector.sync.actions import resume_expired
-from connector.sync.crm import push_people, push_tasks
+from connector.sync.crm import push_tasks
+from connector.sync.crm_people import push_people
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.prepare import prepare

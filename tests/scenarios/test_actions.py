@@ -16,7 +16,7 @@ from connector.people import Person
 from connector.store.enrollments import find_enrollments
 from connector.store.intents import find_intents
 from connector.sync.actions import import_people, migrate, opt_out, pause, plan_migration, remove, resume
-from connector.sync.crm import push_people
+from connector.sync.crm_people import push_people
 from tests.world import CAMPAIGN, TEMPLATES, World, WorldMaker, people
 
 ANN = Person(email="ann@bolt.example", first_name="Ann", last_name="Bolt", company="Bolt")

@@ -8,7 +8,7 @@ from connector.errors import Retry
 from connector.intents import IntentEvent
 from connector.store.people import read_people
 from connector.sync.actions import end_by_hand, opt_out
-from connector.sync.crm import push_people
+from connector.sync.crm_people import push_people
 from connector.sync.views import list_tasks
 from tests.world import WorldMaker, people
 
