@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount, SalesforceOptions
 from adapters.salesforce.people import People
+from adapters.salesforce.pull import Pull
 from adapters.salesforce.session import Org
 from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
 from connector.accounts import AccountModel
@@ -53,6 +54,7 @@ class SalesforceCrm:
         """Take what the configuration says; nothing is called."""
         self._org = Org(account, clock=clock)
         self._tasks = Tasks(self._org, options.intent_field)
+        self._pull = Pull(self._org, options.intent_field)
         self._people = People(self._org)
 
     @property
@@ -82,7 +84,7 @@ class SalesforceCrm:
 
     def pull(self, cursor: str | None, *, tasks: bool) -> CrmPull:
         """Return what changed since the cursor; the first pull starts now."""
-        return self._tasks.pull(cursor)
+        return self._pull.since(cursor)
 
     def find_people(
         self, *, ids: Sequence[str] = (), emails: Sequence[str] = (), fields: Sequence[str] = ()

@@ -20,7 +20,7 @@ from simple_salesforce.format import format_soql
 from adapters.salesforce.account import FIELD_PATH
 from adapters.salesforce.errors import MissingField, from_item
 from adapters.salesforce.session import Org, chunks
-from adapters.salesforce.tasks import is_id, long_id
+from adapters.salesforce.values import is_id, long_id
 from connector.errors import AdapterError, Refused
 from connector.ports import CrmPerson, PeopleSource, Written
 

@@ -1,32 +1,27 @@
-"""Tasks in Salesforce: our fields in theirs, written in bulk by the intent key, and read back when they change.
+"""Tasks in Salesforce: our fields in theirs, written in bulk by the intent key.
 
-Lives here: the field mapping, the collection upsert with each item's result, the cursor of the pull. Does not live
-here: which fields are written and who wins (the core), what a code means (`errors`).
+Lives here: the field mapping, the collection upsert with each item's result. Does not live here: which fields are
+written and who wins (the core), reading them back (`pull`), what a code means (`errors`).
 
 - A task is found by the external-id field alone, so a write can be repeated. A creation carries create-only fields;
   an update never does, and goes out with `updateOnly=true`, so that a task a user deleted is not made again.
 - A collection answers 200 even when every item failed: each item is read.
 - Only the closed values of `TaskStatus` say what closed is; every org may rename them.
-Source: spec delivery 2 and 3, reference apis 1.3 to 1.5 and 1.8.
+Source: spec delivery 2 and 3, reference apis 1.3 to 1.5.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
-
-from simple_salesforce.format import format_soql
 
 from adapters.salesforce.errors import from_item, is_gone
 from adapters.salesforce.session import Org, chunks
+from adapters.salesforce.values import cut, is_id, long_id, stamp
 from connector.errors import AdapterError, Refused
 from connector.intents import Priority, StepType
-from connector.ports import CrmPull, RemoteTask, TaskWrite, Written
+from connector.ports import TaskWrite, Written
 
 TASKS_PER_CALL = 200
 SUBJECT_LENGTH = 255
@@ -34,10 +29,6 @@ SUBJECT_LENGTH = 255
 DESCRIPTION_LENGTH = 31_000
 CUT = "\n[...] (cut: too long for Salesforce)"
 
-#: A change becomes visible when its transaction ends, which may be minutes after its stamp (reference apis 1.8).
-OVERLAP = timedelta(minutes=5)
-
-_ID = re.compile(r"^[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?$")
 _LEAD = "00Q"
 
 _SUBTYPES = {StepType.EMAIL: "Email", StepType.CALL: "Call", StepType.INMAIL: "LinkedIn", StepType.CUSTOM: "Task"}
@@ -50,43 +41,6 @@ _CREATE_ONLY = frozenset({"TaskSubtype"})
 _AT_ONCE = frozenset({"UNABLE_TO_LOCK_ROW", "DUPLICATE_VALUE"})
 #: Tries of one item within one push.
 _TRIES = 4
-
-_PULLED = (
-    "Id", "Subject", "Status", "IsClosed", "Priority", "ActivityDate", "Description", "OwnerId", "WhoId", "IsDeleted",
-    "IsArchived", "SystemModstamp", "CompletedDateTime",
-)  # fmt: skip
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text has the form of a Salesforce id."""
-    return _ID.fullmatch(text) is not None
-
-
-def long_id(text: str) -> str:
-    """Return the 18-character form of an id; the last three spell the case of the first fifteen."""
-    if len(text) != 15:
-        return text
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-    parts = (text[0:5], text[5:10], text[10:15])
-    return text + "".join(letters[sum(1 << i for i, char in enumerate(part) if char.isupper())] for part in parts)
-
-
-def cut(text: str, length: int, mark: str = "") -> str:
-    """Return the text, shortened to `length` UTF-16 units (as Salesforce counts) with a mark at its end."""
-    units = text.encode("utf-16-le")
-    if len(units) <= 2 * length:
-        return text
-    return units[: 2 * (length - len(mark))].decode("utf-16-le", errors="ignore") + mark
-
-
-def stamp(instant: datetime) -> str:
-    """Return an instant as Salesforce writes it."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def read_instant(text: str) -> datetime:
-    """Return the aware instant of `2026-11-24T14:30:00.000+0000`."""
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,29 +252,6 @@ class Tasks:
             done.setdefault(remote_id, Written(key=remote_id, error=wrong))
         return [done[remote_id] for remote_id in remote_ids]
 
-    # -------------------------------------------------------------------------------------------- pull
-
-    def pull(self, cursor: str | None) -> CrmPull:
-        """Return our tasks changed since the cursor; the first pull starts now."""
-        asked_at = self._org.now()
-        since = _Cursor.read(cursor) if cursor is not None else None
-        rows = list(self._org.query(self._changed_since(since.start if since else asked_at), deleted_too=True))
-        seen = dict(since.seen) if since else {}
-        fresh = [row for row in rows if seen.get(long_id(row["Id"])) != _mark(row)]
-        return CrmPull(
-            tasks=tuple(to_task(row, self._intent_field) for row in _live_first(fresh, self._intent_field)),
-            cursor=_Cursor.after(rows, since, asked_at=asked_at, answered_at=self._org.answered_at).text(),
-        )
-
-    def _changed_since(self, start: datetime) -> str:
-        return format_soql(
-            "SELECT {fields:literal} FROM Task WHERE {field:literal} != null AND SystemModstamp >= {start:literal} "
-            "ORDER BY SystemModstamp, Id",
-            fields=", ".join((*_PULLED, self._intent_field)),
-            field=self._intent_field,
-            start=stamp(start),
-        )
-
 
 def _gone() -> Refused:
     return Refused("the task was deleted in Salesforce", code="gone")
@@ -346,81 +277,3 @@ def _without_twins(rows: Sequence[_Row]) -> list[list[_Row]]:
         found[-1].append(row)
         keys.add(row.write.key)
     return found
-
-
-def _mark(row: Mapping[str, Any]) -> str:
-    """Return a short digest of a row: stamps have whole seconds, so two changes may carry the same one."""
-    values = json.dumps({name: row[name] for name in row if name != "attributes"}, sort_keys=True, default=str)
-    return hashlib.blake2b(values.encode(), digest_size=8).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cursor:
-    """How far the pull has come: everything before `start` is known; `seen` is what was delivered after it."""
-
-    at: datetime
-    #: id -> mark of the row, for tasks that changed within the overlap.
-    seen: Mapping[str, str]
-
-    @property
-    def start(self) -> datetime:
-        return self.at - OVERLAP
-
-    @classmethod
-    def read(cls, text: str) -> _Cursor:
-        try:
-            kept = json.loads(text)
-            return cls(at=read_instant(kept["stamp"]), seen=dict(kept["seen"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refused("the stored Salesforce cursor cannot be read; it must be reset", code="cursor") from error
-
-    def text(self) -> str:
-        return json.dumps({"stamp": stamp(self.at), "seen": dict(self.seen)}, separators=(",", ":"))
-
-    @classmethod
-    def after(
-        cls,
-        rows: Sequence[Mapping[str, Any]],
-        before: _Cursor | None,
-        *,
-        asked_at: datetime,
-        answered_at: datetime | None,
-    ) -> _Cursor:
-        """Move to the newest row, or on with the clocks when nothing changes, so that the overlap empties.
-
-        Of the two clocks the one that is behind counts: a clock that is ahead must not hide a change.
-        """
-        clocks = min(asked_at, answered_at or asked_at)
-        newest = max((read_instant(row["SystemModstamp"]) for row in rows), default=clocks)
-        cursor = cls(at=max(clocks, newest, before.at if before else newest), seen={})
-        kept = {
-            long_id(row["Id"]): _mark(row)
-            for row in rows
-            if read_instant(row["SystemModstamp"]) >= cursor.start - timedelta(seconds=1)
-        }
-        return replace(cursor, seen=kept)
-
-
-def _live_first(rows: Sequence[Mapping[str, Any]], intent_field: str) -> list[Mapping[str, Any]]:
-    """Leave out a deleted task when a live one with the same key changed too: the live one is the task."""
-    live = {row[intent_field] for row in rows if not row["IsDeleted"]}
-    return [row for row in rows if not row["IsDeleted"] or row[intent_field] not in live]
-
-
-def to_task(row: Mapping[str, Any], intent_field: str) -> RemoteTask:
-    """Return a row of the pull as a value."""
-    return RemoteTask(
-        key=row[intent_field],
-        remote_id=long_id(row["Id"]),
-        subject=row["Subject"] or "",
-        status=row["Status"] or "",
-        closed=bool(row["IsClosed"]),
-        priority=row["Priority"] or "",
-        due_date=date.fromisoformat(row["ActivityDate"]) if row["ActivityDate"] else None,
-        description=row["Description"] or "",
-        owner=long_id(row["OwnerId"]) if row["OwnerId"] else None,
-        who=long_id(row["WhoId"]) if row["WhoId"] else None,
-        deleted=bool(row["IsDeleted"]),
-        modified_at=read_instant(row["SystemModstamp"]),
-        completed_at=read_instant(row["CompletedDateTime"]) if row["CompletedDateTime"] else None,
-    )

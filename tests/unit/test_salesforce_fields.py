@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.salesforce.tasks import CUT, Statuses, choose_statuses, cut, is_id, long_id, to_record
+from adapters.salesforce.tasks import CUT, Statuses, choose_statuses, to_record
+from adapters.salesforce.values import cut, is_id, long_id
 from connector.errors import Refused
 from connector.intents import Priority, StepType
 from connector.ports import TaskWrite

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.salesforce.tasks import OVERLAP, Tasks
+from adapters.salesforce.pull import OVERLAP, Pull
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 FIELD = "Connector_Intent_Id__c"
@@ -58,15 +58,15 @@ PULL = st.tuples(st.just("pull"), st.just(0))
 )
 def test_every_change_arrives_exactly_once(acts, ahead, delay):
     org = FakeOrg(timedelta(seconds=ahead))
-    tasks = Tasks(org, FIELD)
-    cursor = tasks.pull(None).cursor
+    pulling = Pull(org, FIELD)
+    cursor = pulling.since(None).cursor
     org.at += timedelta(seconds=1)
     arrived = []
 
     def pull():
         nonlocal cursor
-        got = tasks.pull(cursor)
-        assert tasks.pull(cursor) == got  # a crash before the cursor was stored changes nothing
+        got = pulling.since(cursor)
+        assert pulling.since(cursor) == got  # a crash before the cursor was stored changes nothing
         arrived.extend((task.remote_id, task.subject) for task in got.tasks)
         cursor = got.cursor
 

@@ -11,7 +11,7 @@ from responses import matchers
 
 from adapters.salesforce import SalesforceCrm, adapter
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
-from adapters.salesforce.tasks import long_id
+from adapters.salesforce.values import long_id
 from connector.errors import Reconnect, Refused, Retry
 from connector.intents import Priority, StepType
 from connector.ports import PeopleSource, PersonWrite, TaskWrite
