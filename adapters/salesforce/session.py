@@ -11,6 +11,7 @@ Used by one thread at a time.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,6 +53,15 @@ class Org:
     def calls(self) -> int:
         """HTTP calls made, sign-in not counted."""
         return self._calls_before + (self._http.calls if self._http else 0)
+
+    @property
+    def scope(self) -> str:
+        """Which org this is, and as whom it is seen: names what is remembered of it. Holds no secret."""
+        account = self._account
+        user = account.username or account.client_id or ""
+        if account.auth == "access_token" and account.token is not None:
+            user = hashlib.blake2b(account.token.reveal().encode(), digest_size=8).hexdigest()
+        return f"{account.instance_url or account.sign_in_url} {user}"
 
     def now(self) -> datetime:
         """Return the present instant by our clock."""
