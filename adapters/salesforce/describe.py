@@ -25,6 +25,9 @@ T = TypeVar("T")
 #: How long an answer counts: fields and picklists change seldom, and a change that stops a write is noticed at once.
 EXPIRY = timedelta(days=1)
 
+#: What `describe` says of an object as a whole.
+_ALLOWED = ("createable", "updateable", "deletable")
+
 _STATUSES = "SELECT ApiName, IsClosed, IsDefault, SortOrder FROM TaskStatus"
 
 
@@ -60,6 +63,10 @@ class Shape:
 
     name: str
     fields: Mapping[str, FieldShape]
+    #: What the user may do with its records, as far as the object goes.
+    createable: bool = True
+    updateable: bool = True
+    deletable: bool = True
 
     def get(self, name: str) -> FieldShape | None:
         """Return a field; None when the org has not, or hides it. Names do not tell upper from lower case."""
@@ -124,9 +131,10 @@ class Shapes:
         said = self._org.call("GET", f"sobjects/{name}/describe")
         try:
             fields = [_field(field) for field in said["fields"]]
+            may = {what: bool(said[what]) for what in _ALLOWED}
         except (KeyError, TypeError) as error:
             raise Retry(f"Salesforce did not describe {name} in full; it will be tried again", code="answer") from error
-        return Shape(name=name, fields={field.name.lower(): field for field in fields})
+        return Shape(name=name, fields={field.name.lower(): field for field in fields}, **may)
 
     def _ask_statuses(self) -> Statuses:
         return choose_statuses(self._org.query(_STATUSES))
@@ -169,7 +177,8 @@ def _write_shape(shape: Shape) -> str:
 def _read_shape(text: str) -> Shape:
     kept = json.loads(text)
     fields = [FieldShape(**{**field, "picklist": tuple(field["picklist"])}) for field in kept["fields"].values()]
-    return Shape(name=kept["name"], fields={field.name.lower(): field for field in fields})
+    may = {what: bool(kept[what]) for what in _ALLOWED}
+    return Shape(name=kept["name"], fields={field.name.lower(): field for field in fields}, **may)
 
 
 def _write_statuses(statuses: Statuses) -> str:
