@@ -63,6 +63,11 @@ class Org:
             user = hashlib.blake2b(account.token.reveal().encode(), digest_size=8).hexdigest()
         return f"{account.instance_url or account.sign_in_url} {user}"
 
+    @property
+    def data_path(self) -> str:
+        """Where the REST resources lie below the org's address: `/services/data/vXX.0/`."""
+        return f"/services/data/v{self._account.api_version}/"
+
     def now(self) -> datetime:
         """Return the present instant by our clock."""
         return self._clock.now()
@@ -81,11 +86,27 @@ class Org:
     # ------------------------------------------------------------------------------------------- calls
 
     def call(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+        check: Callable[[Any], None] | None = None,
     ) -> Any:
-        """Call a REST resource below `/services/data/vXX.0/` and return its JSON, or None when it has none."""
+        """Call a REST resource below `/services/data/vXX.0/` and return its JSON, or None when it has none.
+
+        `check` looks at the answer first; a `SalesforceError` of its own counts as the call's.
+        """
         arguments: dict[str, Any] = {} if json is None else {"json": json}
-        return self._repeated(lambda sf: sf.restful(path, params=dict(params or {}), method=method, **arguments))
+
+        def act(sf: Salesforce) -> Any:
+            answer = sf.restful(path, params=dict(params or {}), method=method, **arguments)
+            if check is not None:
+                check(answer)
+            return answer
+
+        return self._repeated(act)
 
     def call_each(
         self,
