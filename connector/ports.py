@@ -122,13 +122,15 @@ class Verdict(StrEnum):
 class Check:
     """One line of `connector doctor`."""
 
-    #: What was looked at: `sign-in`, `fields`, `permissions`, `limits`.
+    #: What was looked at: `sign-in`; `setup`, what an administrator must have done; `users`; `limits`.
     area: str
     verdict: Verdict
     #: What was found.
     sentence: str
     #: How to mend it; empty when there is nothing to mend.
     mend: str = ""
+    #: A person must sign in again before anything else is of use.
+    reconnect: bool = False
 
 
 # ---------------------------------------------------------------------------------------------- mail
@@ -628,8 +630,11 @@ class Crm(TaskBook, People, ActivityLog, Protocol):
         """Calls used and allowed per day as the service last said, or None if it has not said."""
         ...
 
-    def check(self) -> Sequence[Check]:
-        """Look at everything the connector needs of the org; trouble is a line, never raised."""
+    def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
+        """Look at everything the connector needs of the org; trouble is a line, never raised.
+
+        `users` are the names or ids under which reps own their tasks (`salesforce_user`).
+        """
         ...
 
 
@@ -647,8 +652,12 @@ class CrmAdapter(AccountSignIn, Protocol):
         """Open the org; nothing is called until it is used."""
         ...
 
-    def setup_files(self, options: AccountModel) -> Mapping[str, str]:
-        """Return path -> text of what an administrator must deploy, ready for the CRM's own tool."""
+    def setup_files(self, options: AccountModel, crm: Crm | None = None) -> Mapping[str, str]:
+        """Return path -> text of what an administrator must deploy, ready for the CRM's own tool.
+
+        With an open `crm` also what depends on what the org has already. Raises `Refused` with the next move for
+        options that cannot be deployed, and what asking the org raises.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from connector.ports import (
     Check,
     Clock,
     Conversation,
+    Crm,
     CrmAdapter,
     CrmPerson,
     CrmPull,
@@ -104,7 +105,7 @@ class SalesforceCrm:
         """Write facts about leads and contacts, 200 a call."""
         return self._people.push_opt_out([write.id for write in writes])
 
-    def check(self) -> Sequence[Check]:
+    def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
         """Look at everything the connector needs of the org."""
         return ()
 
@@ -125,7 +126,7 @@ class SalesforceAdapter:
             raise TypeError("the Salesforce adapter takes a SalesforceAccount and SalesforceOptions")
         return SalesforceCrm(account, options, clock=clock, vault=vault, cache=cache)
 
-    def setup_files(self, options: AccountModel) -> Mapping[str, str]:
+    def setup_files(self, options: AccountModel, crm: Crm | None = None) -> Mapping[str, str]:
         """Return the source-format folder to deploy with the Salesforce CLI."""
         raise Refused("not yet")
 
