@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, TextClause, bindparam, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Row, TextClause, bindparam, delete, func, select, text, tuple_, update
 
 from connector.intents import Intent, IntentEvent, IntentState, Mode, StepType, next_state
 from connector.store.bulk import BulkStatement
@@ -38,7 +38,11 @@ _INSERT = BulkStatement(
 _UNPREPARED = (
     select(intents)
     .where(text("state = 'due' AND prepared = 0"), intents.c.due <= bindparam("now"))
-    .order_by(intents.c.due)
+    .where(
+        tuple_(intents.c.due, intents.c.key)
+        > tuple_(bindparam("after_due", type_=intents.c.due.type), bindparam("after_key", type_=intents.c.key.type))
+    )
+    .order_by(intents.c.due, intents.c.key)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -58,6 +62,11 @@ _WITH_PEOPLE = frozenset(
 _BY_KEY = select(intents).where(any_of(intents.c.key, "keys"))
 
 
+#: Where reading stands: due instant and key of the last one read.
+Mark = tuple[datetime, str]
+START: Mark = (datetime(1970, 1, 1, tzinfo=UTC), "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredIntent:
     """An intent and where it stands."""
@@ -67,6 +76,11 @@ class StoredIntent:
     prepared: bool = False
     subject: str | None = None
     problem: str | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """Its place in the order of `read_unprepared`."""
+        return self.intent.due, self.intent.key
 
 
 def insert_intents(tx: Transaction, new: Iterable[Intent]) -> None:
@@ -141,9 +155,14 @@ def delete_intents(tx: Transaction, keys: Sequence[str]) -> None:
         tx.execute(delete(intents).where(intents.c.key.in_(list(keys))))
 
 
-def read_unprepared(tx: Transaction, now: datetime, most: int) -> list[StoredIntent]:
-    """Return at most `most` due intents that are in no outbox yet, earliest first, locked for this transaction."""
-    return [_stored(row) for row in tx.execute(_UNPREPARED, {"now": now, "most": most})]
+def read_unprepared(tx: Transaction, now: datetime, most: int, *, after: Mark = START) -> list[StoredIntent]:
+    """Return at most `most` due intents that are in no outbox yet, earliest first, locked for this transaction.
+
+    `after` is the mark of the last one read before, to read on where the head waits for something else.
+    """
+    due, key = after
+    given = {"now": now, "most": most, "after_due": due, "after_key": key}
+    return [_stored(row) for row in tx.execute(_UNPREPARED, given)]
 
 
 def read_intents(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredIntent]:

@@ -155,6 +155,12 @@ Index(
     sqlite_where=text("account IS NOT NULL"),
     postgresql_where=text("account IS NOT NULL"),
 )
+Index(
+    "people_record",
+    people.c.salesforce_id,
+    sqlite_where=text("salesforce_id <> ''"),
+    postgresql_where=text("salesforce_id <> ''"),
+)
 
 # What the CRM must know of a person: opt-out, bounce, roll-up. Like `tasks`, a row is dirty while both sides differ.
 crm_people = Table(
@@ -264,6 +270,7 @@ intents = Table(
 Index(
     "intents_unprepared",
     intents.c.due,
+    intents.c.key,
     sqlite_where=text("state = 'due' AND prepared = 0"),
     postgresql_where=text("state = 'due' AND prepared = 0"),
 )

@@ -95,7 +95,10 @@ def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetim
 def crm_fields_wanted(office: Office, tx: Transaction, stored: StoredIntent) -> set[str]:
     """Return the CRM field names that an intent's campaign reads as `sfdc.<Field>`."""
     prefix = "sfdc."
-    fields = office.book.pinned(tx, stored.intent.campaign, stored.intent.version).fields
+    try:
+        fields = office.book.pinned(tx, stored.intent.campaign, stored.intent.version).fields
+    except LookupError:
+        return set()  # A version that is gone asks for nothing; its intents are blocked when they are composed.
     return {path.removeprefix(prefix) for path in fields if path.startswith(prefix)}
 
 

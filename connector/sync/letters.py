@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -65,10 +66,7 @@ class Letters:
     def __init__(self, tx: Transaction, office: Office, intents: Sequence[Intent]) -> None:
         """Read people, enrollments and previous mails of the batch."""
         self._office = office
-        self._pinned = {
-            (intent.campaign, intent.version): office.book.pinned(tx, intent.campaign, intent.version)
-            for intent in intents
-        }
+        self._pinned = _pinned(tx, office, intents)
         self.people: Mapping[str, StoredPerson] = read_people(tx, sorted({intent.person for intent in intents}))
         self.enrollments: Mapping[str, Enrollment] = read_enrollments(
             tx, sorted({intent.enrollment for intent in intents})
@@ -76,18 +74,19 @@ class Letters:
         # The previous email may have gone out before the person moved to another version of the campaign.
         self._versions = {
             name: [version for version, _ in read_versions(tx, name)]
-            for name in {intent.campaign for intent in intents if self.step_of(intent).follow_up}
+            for name in {intent.campaign for intent in intents if self._is_follow_up(intent)}
         }
         self._previous = read_mails(tx, [key for intent in intents for key in self._previous_keys(intent)])
 
     def step_of(self, intent: Intent) -> Step:
-        """Return the step an intent stands for, in the version it was made from."""
+        """Return the step an intent stands for, in the version it was made from; raise `BadInput` if that is gone."""
         campaign = self._campaign(intent)
         return campaign.steps[campaign.index_of(intent.day, intent.step) or 0]
 
     def settings_of(self, intent: Intent) -> CampaignSettings:
-        """Return the settings of an intent's campaign, in the version it was made from."""
-        return self._campaign(intent).settings
+        """Return the settings of the version an intent was made from; the default ones if that is gone."""
+        pinned = self._pinned.get((intent.campaign, intent.version))
+        return CampaignSettings() if pinned is None else pinned.campaign.settings
 
     def compose(self, intent: Intent) -> Letter:
         """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing."""
@@ -137,7 +136,16 @@ class Letters:
         return self._pin(intent).campaign
 
     def _pin(self, intent: Intent) -> PinnedCampaign:
-        return self._pinned[intent.campaign, intent.version]
+        pinned = self._pinned.get((intent.campaign, intent.version))
+        if pinned is None:
+            raise BadInput(
+                f"version {intent.version} of campaign '{intent.campaign}' is not in the database any more: bring it "
+                f"back from a backup and 'connector resume --person {intent.person}', or 'connector remove' them"
+            )
+        return pinned
+
+    def _is_follow_up(self, intent: Intent) -> bool:
+        return (intent.campaign, intent.version) in self._pinned and self.step_of(intent).follow_up
 
     def _template(self, intent: Intent, step: Step) -> Template:
         return self._pin(intent).templates[step.template or ""]
@@ -148,7 +156,7 @@ class Letters:
 
     def _previous_keys(self, intent: Intent) -> list[str]:
         """Return the keys the previous email may have: that of this version first."""
-        if not self.step_of(intent).follow_up:
+        if not self._is_follow_up(intent):
             return []
         before = self._step_before(intent)
         versions = dict.fromkeys((intent.version, *self._versions[intent.campaign]))
@@ -157,6 +165,15 @@ class Letters:
     def _previous_sent(self, intent: Intent) -> StoredMail | None:
         mails = (self._previous.get(key) for key in self._previous_keys(intent))
         return next((mail for mail in mails if mail is not None and mail.state is MailState.SENT), None)
+
+
+def _pinned(tx: Transaction, office: Office, intents: Sequence[Intent]) -> dict[tuple[str, str], PinnedCampaign]:
+    """Return the versions of a batch that are kept; one that is gone stops the intents made from it, and no other."""
+    found: dict[tuple[str, str], PinnedCampaign] = {}
+    for name, version in {(intent.campaign, intent.version) for intent in intents}:
+        with suppress(LookupError):
+            found[name, version] = office.book.pinned(tx, name, version)
+    return found
 
 
 def _thread(sent: StoredMail | None) -> Thread | None:

@@ -17,7 +17,7 @@ from connector.events import Event, EventKind
 from connector.intents import Intent, IntentState, Mode, StepType
 from connector.people import Rep
 from connector.store.database import Transaction
-from connector.store.intents import StoredIntent, read_unprepared, save_intents
+from connector.store.intents import START, Mark, StoredIntent, read_unprepared, save_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
 from connector.store.people import StoredPerson
@@ -52,15 +52,14 @@ class Preparation:
     seen: Counter[str] = field(default_factory=Counter)
     #: Why the CRM could not be asked; what needs its fields waits for a later pass, the rest goes on.
     crm_error: AdapterError | None = None
-    #: Keys of the intents that wait for the CRM.
-    waiting: set[str] = field(default_factory=set)
 
 
 def prepare(office: Office, now: datetime) -> Preparation:
     """Prepare every due intent."""
     preparation = Preparation()
-    while _prepare_batch(office, now, preparation):
-        pass
+    mark: Mark | None = START
+    while mark is not None:
+        mark = _prepare_batch(office, now, preparation, mark)
     return preparation
 
 
@@ -83,24 +82,23 @@ def unclassified(person: str) -> str:
     return f"a mail about {person} could not be classified: read it, then 'connector resume' or 'remove'"
 
 
-def _prepare_batch(office: Office, now: datetime, preparation: Preparation) -> bool:
-    """Prepare some; False when there are no more."""
-    waiting = preparation.waiting
+def _prepare_batch(office: Office, now: datetime, preparation: Preparation, mark: Mark) -> Mark | None:
+    """Prepare some; return where to read on, None when there are no more. What waits for the CRM is passed over."""
     with office.database.read() as tx:
-        due = _unprepared(tx, now, waiting)
+        due = read_unprepared(tx, now, BATCH, after=mark)
     if not due:
-        return False
+        return None
     try:
         if preparation.crm_error is None:
             ask_before_writing(office, due, now)
     except AdapterError as error:
         preparation.crm_error = error
     with office.database.write() as tx:
-        batch = _unprepared(tx, now, waiting)
+        batch = read_unprepared(tx, now, BATCH, after=mark)
+        mark = (batch or due)[-1].mark
         letters = Letters(tx, office, [stored.intent for stored in batch])
         if preparation.crm_error is not None:
-            waiting |= {stored.intent.key for stored in batch if _lacks_fields(office, tx, stored, letters)}
-            batch = [stored for stored in batch if stored.intent.key not in waiting]
+            batch = [stored for stored in batch if not _lacks_fields(office, tx, stored, letters)]
         prepared = _Prepared()
         for stored in batch:
             _prepare_one(office, letters, stored, now, prepared)
@@ -110,12 +108,7 @@ def _prepare_batch(office: Office, now: datetime, preparation: Preparation) -> b
         append(tx, prepared.told)
         record(tx, office, prepared.ended, now)
     preparation.seen.update(stored.intent.mode.value for stored in batch)
-    return True
-
-
-def _unprepared(tx: Transaction, now: datetime, waiting: set[str]) -> list[StoredIntent]:
-    found = read_unprepared(tx, now, BATCH + len(waiting))
-    return [stored for stored in found if stored.intent.key not in waiting]
+    return mark
 
 
 def _lacks_fields(office: Office, tx: Transaction, stored: StoredIntent, letters: Letters) -> bool:

@@ -11,6 +11,7 @@ branch_labels = None
 depends_on = None
 
 _DIRTY = sa.text("dirty > 0")
+_UNPREPARED = sa.text("state = 'due' AND prepared = 0")
 
 
 def _diagnostics() -> list[sa.Column[object]]:
@@ -47,11 +48,18 @@ def upgrade() -> None:
     with op.batch_alter_table("people") as people:
         people.drop_column("opt_out_due")
         people.add_column(sa.Column("bounce_reason", sa.Text(), nullable=True))
+    known = sa.text("salesforce_id <> ''")
+    op.create_index("people_record", "people", ["salesforce_id"], sqlite_where=known, postgresql_where=known)
     with op.batch_alter_table("tasks") as tasks:
         tasks.add_column(sa.Column("changed", sa.BigInteger(), nullable=True))
         for column in _diagnostics():
             tasks.add_column(column)
     op.create_index("enrollments_campaign", "enrollments", ["campaign", "state"])
+    # By key too, so that reading can go on from a mark among the many that are due at one instant.
+    op.drop_index("intents_unprepared", "intents")
+    op.create_index(
+        "intents_unprepared", "intents", ["due", "key"], sqlite_where=_UNPREPARED, postgresql_where=_UNPREPARED
+    )
     op.create_table(
         "secrets",
         sa.Column("name", sa.Text(), nullable=False),
