@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +16,9 @@ import requests
 from adapters.sandbox import Sandbox
 from connector.errors import BadInput
 from connector.people import Person, Rep
+from tests.contracts.harness_salesforce import KEY, KEY_FIELD, MANY, START, Caller, errors
 
-KEY_FIELD = "Connector_Intent_Id__c"
-KEY = "0123456789abcdef0123456789abcdef"
-START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 RECORDINGS = Path(__file__).parents[1] / "data" / "salesforce-recordings"
-MANY = f"/composite/sobjects/Task/{KEY_FIELD}"
-
-
-class Caller:
-    """A client without any library between the test and the wire."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        self.session = requests.Session()
-        self.session.headers["Authorization"] = f"Bearer {sandbox.token('salesforce')}"
-
-    def __call__(self, method: str, path: str, *, version: str = "v66.0", **more: Any) -> requests.Response:
-        return self.session.request(method, f"{self.sandbox.url}/services/data/{version}{path}", timeout=10, **more)
-
-    def soql(self, query: str, *, everything: bool = False) -> list[dict[str, Any]]:
-        answer = self("GET", "/queryAll" if everything else "/query", params={"q": query})
-        assert answer.status_code == 200, answer.text
-        return answer.json()["records"]
-
-    def upsert(self, *records: dict[str, Any], all_or_none: bool = False, query: str = "") -> list[dict[str, Any]]:
-        body = {"allOrNone": all_or_none, "records": [{"attributes": {"type": "Task"}, **each} for each in records]}
-        answer = self("PATCH", MANY + query, json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
 
 
 @pytest.fixture
@@ -84,10 +58,6 @@ def rep(sandbox: Sandbox) -> str:
 @pytest.fixture
 def lead(sandbox: Sandbox) -> str:
     return sandbox.salesforce.add_lead(FirstName="Ann", LastName="Lee", Company="Globex", Email="ann@globex.example")
-
-
-def errors(answer: requests.Response) -> list[tuple[str, str]]:
-    return [(each["errorCode"], each["message"]) for each in answer.json()]
 
 
 # ------------------------------------------------------------------------------------------ tokens and limits
