@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount, SalesforceOptions
+from adapters.salesforce.metadata import PicklistValue, setup_files, task_types
 from adapters.salesforce.people import People
 from adapters.salesforce.pull import Pull
 from adapters.salesforce.session import Org
@@ -105,6 +106,10 @@ class SalesforceCrm:
         """Write facts about leads and contacts, 200 a call."""
         return self._people.push_opt_out([write.id for write in writes])
 
+    def task_types(self) -> tuple[PicklistValue, ...]:
+        """Return the values of Task Type, for the setup files."""
+        return task_types(self._org)
+
     def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
         """Look at everything the connector needs of the org."""
         return ()
@@ -128,7 +133,9 @@ class SalesforceAdapter:
 
     def setup_files(self, options: AccountModel, crm: Crm | None = None) -> Mapping[str, str]:
         """Return the source-format folder to deploy with the Salesforce CLI."""
-        raise Refused("not yet")
+        if not isinstance(options, SalesforceOptions):
+            raise TypeError("the Salesforce adapter takes SalesforceOptions")
+        return setup_files(options, crm.task_types() if isinstance(crm, SalesforceCrm) else ())
 
     def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
         """Sign in by the browser and keep the refresh token."""
