@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     TASK_REOPENED = "task_reopened"
     TASK_REASSIGNED = "task_reassigned"
     TASK_CHANGED = "task_changed"
+    TASK_RESTORED = "task_restored"
+    TASK_EDITED = "task_edited"
     CONFLICT = "conflict"
     OUT_OF_OFFICE = "out_of_office"
     DELAYED = "delayed"
@@ -60,6 +62,7 @@ class EventKind(StrEnum):
     PERSON_AMBIGUOUS = "person_ambiguous"
     LEFT_OUT = "left_out"
     CRM_REFUSED = "crm_refused"
+    PERSON_REFUSED = "person_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,8 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.TASK_REOPENED: "the task for {person} was reopened in the CRM",
     EventKind.TASK_REASSIGNED: "the task for {person} now belongs to {owner}",
     EventKind.TASK_CHANGED: "the task for {person} was changed in the CRM: {field} is now {value}",
+    EventKind.TASK_RESTORED: "the task for {person} was taken back out of the CRM's recycle bin",
+    EventKind.TASK_EDITED: "{rep} changed the task for {person}: {field} is now {value}",
     EventKind.CONFLICT: "both sides changed {field} of the task for {person}; {winner} won",
     EventKind.OUT_OF_OFFICE: "{person} is out of office: {subject}",
     EventKind.DELAYED: "delivery to {person} is delayed",
@@ -121,6 +126,7 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.PERSON_AMBIGUOUS: "several CRM records match {person}: {records}",
     EventKind.LEFT_OUT: "{person} was left out of '{campaign}'",
     EventKind.CRM_REFUSED: "the CRM refused the task for {person}: {message}",
+    EventKind.PERSON_REFUSED: "the CRM was not told what happened with {person}: {message}",
 }
 
 

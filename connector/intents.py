@@ -76,6 +76,7 @@ class IntentEvent(StrEnum):
     CANCEL = "cancel"
     FAIL = "fail"
     LOSE = "lose"
+    REOPEN = "reopen"
 
 
 _S, _E = IntentState, IntentEvent
@@ -113,10 +114,11 @@ INTENT_TRANSITIONS: dict[IntentState, dict[IntentEvent, IntentState]] = {
     _S.OPEN: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
     _S.UNKNOWN: {_E.SEND: _S.SENT, _E.OPEN: _S.OPEN, _E.FAIL: _S.FAILED, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
     _S.SENT: {},
-    _S.COMPLETED: {},
-    _S.SKIPPED: {},
+    # Reopened in the CRM while its step is still the current one; else the campaign has moved on.
+    _S.COMPLETED: {_E.REOPEN: _S.OPEN},
+    _S.SKIPPED: {_E.REOPEN: _S.OPEN},
     # A task deleted in the CRM is cancelled while its person waits for somebody to decide how to go on.
-    _S.CANCELLED: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED},
+    _S.CANCELLED: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED, _E.REOPEN: _S.OPEN},
     _S.FAILED: {_E.RELEASE: _S.DUE, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
 }
 

@@ -459,6 +459,8 @@ class Written:
     remote_id: str | None = None
     #: None when written; `Refused(code="gone")` when a user deleted the task.
     error: AdapterError | None = None
+    #: The org's own status word, when this write said one: another one read later is somebody else's.
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

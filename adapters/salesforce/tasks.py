@@ -205,7 +205,7 @@ class Tasks:
                 # deleted comes back: take it away again.
                 self.delete([remote_id])
                 return Written(key=key, error=_gone()), None
-            return Written(key=key, remote_id=remote_id), None
+            return Written(key=key, remote_id=remote_id, status=str(row.record.get("Status") or "")), None
         error = from_item(result)
         if not row.write.create and is_gone(error) and not _fields_named(result):
             return Written(key=key, error=_gone()), None
