@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, TextClause, TypeDecorator, bindparam, func, select, text, type_coerce, update
+from sqlalchemy import ColumnElement, TextClause, TypeDecorator, bindparam, func, select, text, type_coerce, update
 
+from connector.events import EventKind
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
 from connector.store.dialects import any_of
-from connector.store.schema import day, enrollments, instant, iso_date, json_text, microseconds
+from connector.store.schema import day, enrollments, instant, iso_date, json_text, ledger, microseconds
 
 _STATES = {state.value: state for state in EnrollmentState}
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -49,6 +50,18 @@ _DUE = (
     .with_for_update(skip_locked=True)
 )
 _BY_ID = select(*_RAW).where(any_of(enrollments.c.id, "ids")).with_for_update()
+_PAUSED_FOR = (
+    select(ledger.c.reason)
+    .where(
+        ledger.c.person == enrollments.c.person,
+        ledger.c.enrollment == enrollments.c.id,
+        ledger.c.kind == EventKind.PAUSED.value,
+    )
+    .order_by(ledger.c.seq.desc())
+    .limit(1)
+    .correlate(enrollments)
+    .scalar_subquery()
+)
 _INSIDE = select(enrollments.c.person).where(
     text("state IN ('active', 'paused')"),
     enrollments.c.campaign == bindparam("of_campaign"),
@@ -94,6 +107,16 @@ def read_expired_pauses(tx: Transaction, now: datetime) -> list[Enrollment]:
     """Return paused enrollments whose pause has ended by itself, locked for this transaction."""
     query = select(*_RAW).where(enrollments.c.paused_until <= now, enrollments.c.state == "paused").with_for_update()
     return [_enrollment(row) for row in tx.execute(query)]
+
+
+def read_paused_for(tx: Transaction, beginning: str) -> list[tuple[Enrollment, str]]:
+    """Return paused enrollments, by person, with the reason of their last pause, where it begins so."""
+    query = (
+        select(*_RAW, _PAUSED_FOR)
+        .where(text("state = 'paused'"), _PAUSED_FOR.startswith(beginning, autoescape=True))
+        .order_by(enrollments.c.person, enrollments.c.id)
+    )
+    return [(_enrollment(row[:-1]), row[-1]) for row in tx.execute(query)]
 
 
 def find_enrollments(
@@ -164,7 +187,7 @@ def _fixed(enrollment: Enrollment) -> tuple[Any, ...]:
     )
 
 
-def _enrollment(row: Row[Any]) -> Enrollment:
+def _enrollment(row: Sequence[Any]) -> Enrollment:
     (
         id_,
         campaign,

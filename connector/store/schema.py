@@ -217,6 +217,8 @@ Index(
     sqlite_where=text("paused_until IS NOT NULL"),
     postgresql_where=text("paused_until IS NOT NULL"),
 )
+_PAUSED = text("state = 'paused'")
+Index("enrollments_paused", enrollments.c.person, sqlite_where=_PAUSED, postgresql_where=_PAUSED)
 Index("enrollments_campaign", enrollments.c.campaign, enrollments.c.state)
 #: The same person can be in one campaign only once at a time (spec sequencing 3).
 Index(

@@ -143,8 +143,7 @@ def _reply(
     reason = "the prospect replied" if match.from_person else f"{mail.sender.email} replied for them"
     facts = [enrollment_fact(one, EventKind.REPLIED, at, reason=reason, **told) for one in enrollments]
     for enrollment in enrollments:
-        campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
-        if campaign.settings.same_account is SameAccount.END and not enrollment.has_ended:
+        if not enrollment.has_ended and _ends_account(tx, office, enrollment):
             facts += _others_of_account(tx, enrollment, match.person, at, told)
     record(tx, office, facts, now)
     if office.mirrors_tasks and office.crm_rules.log_email:
@@ -154,6 +153,14 @@ def _reply(
         )
         if log.key not in read_tasks(tx, [log.key]):
             save_tasks(tx, [log])
+
+
+def _ends_account(tx: Transaction, office: Office, enrollment: Enrollment) -> bool:
+    try:
+        campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
+    except LookupError:
+        return False  # Its version is gone: what it says of others cannot be told, and the mail must be taken in.
+    return campaign.settings.same_account is SameAccount.END
 
 
 def _others_of_account(tx: Transaction, enrollment: Enrollment, person: str, at: datetime, told: Any) -> list[Event]:

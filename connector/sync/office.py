@@ -86,13 +86,13 @@ class CampaignBook:
         self._pinned: dict[tuple[str, str], PinnedCampaign] = {}
 
     def pinned(self, tx: Transaction, name: str, version: str) -> PinnedCampaign:
-        """Return a version; raise `KeyError` for one that was never launched."""
+        """Return a version; raise `LookupError` for one that was never launched, or is not kept any more."""
         with self._lock:
             known = self._pinned.get((name, version))
             if known is None:
                 document = read_version(tx, name, version)
                 if document is None:
-                    raise KeyError(f"version {version} of campaign '{name}'")
+                    raise LookupError(f"version {version} of campaign '{name}' is not in the database")
                 campaign, templates = from_document(document)
                 fields = _fields_used(campaign, templates)
                 known = PinnedCampaign(campaign=campaign, templates=templates, fields=fields)

@@ -24,6 +24,9 @@ from connector.store.mails import MailState, change_mail, read_mails
 from connector.sync.mirror import want, withdraw
 from connector.sync.office import Office
 
+#: How the reason begins of a pause that nobody asked for: something must be mended first.
+CANNOT_GO_ON = "it cannot go on: "
+
 #: Facts that end an enrollment whose campaign can no longer be asked: they always do, or do by default.
 _ENDS_UNASKED = (EventKind.REMOVED, EventKind.OPTED_OUT, EventKind.REPLIED, EventKind.BOUNCED)
 
@@ -66,7 +69,7 @@ def decided(tx: Transaction, office: Office, enrollment: Enrollment, events: Seq
             if event.kind in _ENDS_UNASKED:
                 ended = ENROLLMENT_TRANSITIONS[enrollment.state][event.kind]
                 return Outcome(enrollment=replace(enrollment, state=ended))
-        reason = f"it cannot go on: {error}; mend that, then 'connector resume'"
+        reason = f"{CANNOT_GO_ON}{error}; mend that, then 'connector resume --person {enrollment.person}'"
         paused = replace(enrollment, state=EnrollmentState.PAUSED)
         line = enrollment_fact(enrollment, EventKind.PAUSED, now, reason=reason)
         return Outcome(enrollment=paused, decisions=(line,))

@@ -54,6 +54,8 @@ def upgrade() -> None:
         tasks.add_column(sa.Column("changed", sa.BigInteger(), nullable=True))
         for column in _diagnostics():
             tasks.add_column(column)
+    paused = sa.text("state = 'paused'")
+    op.create_index("enrollments_paused", "enrollments", ["person"], sqlite_where=paused, postgresql_where=paused)
     op.create_index("enrollments_campaign", "enrollments", ["campaign", "state"])
     # By key too, so that reading can go on from a mark among the many that are due at one instant.
     op.drop_index("intents_unprepared", "intents")
