@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -88,3 +88,11 @@ class AccountModel(BaseModel):
     """Base of every adapter's account section: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Keys of secrets that may be unset while the account works: a sign-in has put what they began into the vault.
+    spare_secrets: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and unwise, a sentence each."""
+        return ()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "connector.yaml"
 
 #: Beginnings of names of files that may lie in a checkout's example and are of that place alone.
-_OF_ONE_PLACE = (".", "connector.db", "google-service-account")
+_OF_ONE_PLACE = (".", "connector.db", "connector.key", "google-service-account")
 
 #: Loopback address of a sandbox clock to run by, so that its time can be moved (see `connector sandbox`).
 CLOCK_VARIABLE = "CONNECTOR_CLOCK"
@@ -266,7 +266,9 @@ def _check_secrets(settings: Settings) -> None:
     """Raise `BadInput` naming every secret that is not set, before any account is used: nothing is half done."""
     faults: list[Fault] = []
     for account in settings.accounts.values():
-        for value in dict(account).values():
+        for key, value in account:
+            if key in account.spare_secrets:
+                continue
             for secret in value.values() if isinstance(value, Mapping) else (value,):
                 try:
                     if isinstance(secret, Secret):

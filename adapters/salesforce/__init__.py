@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount, SalesforceOptions
+from adapters.salesforce.checkup import Checkup
+from adapters.salesforce.describe import Shapes
 from adapters.salesforce.metadata import PicklistValue, setup_files, task_types
 from adapters.salesforce.people import People
 from adapters.salesforce.pull import Pull
-from adapters.salesforce.session import Org
+from adapters.salesforce.session import Orgs
 from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
 from connector.accounts import AccountModel
 from connector.capabilities import CrmCapabilities
@@ -54,24 +56,28 @@ class SalesforceCrm:
         self, account: SalesforceAccount, options: SalesforceOptions, *, clock: Clock, vault: Vault, cache: Cache
     ) -> None:
         """Take what the configuration says; nothing is called."""
-        self._org = Org(account, clock=clock)
+        self._orgs = Orgs(account, clock=clock, vault=vault)
+        self._org = self._orgs.own
         self._tasks = Tasks(self._org, options.intent_field)
         self._pull = Pull(self._org, options.intent_field)
         self._people = People(self._org)
+        self._checkup = Checkup(
+            org=self._org, shapes=Shapes(self._org, cache), people=self._people, account=account, options=options
+        )
 
     @property
     def calls(self) -> int:
         """HTTP calls made, sign-in not counted."""
-        return self._org.calls
+        return self._orgs.calls
 
     @property
     def budget(self) -> tuple[int, int] | None:
         """Calls used and allowed per day, as last said."""
-        return self._org.budget
+        return self._orgs.budget
 
     def close(self) -> None:
         """Close the connections."""
-        self._org.close()
+        self._orgs.close()
 
     def push_tasks(self, writes: Sequence[TaskWrite]) -> Sequence[Written]:
         """Write tasks by the intent key, 200 a call."""
@@ -111,8 +117,8 @@ class SalesforceCrm:
         return task_types(self._org)
 
     def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
-        """Look at everything the connector needs of the org."""
-        return ()
+        """Look at everything the connector needs of the org, as the connector's own user sees it."""
+        return self._checkup.lines(users)
 
 
 class SalesforceAdapter:

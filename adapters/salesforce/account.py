@@ -8,7 +8,8 @@ Source: spec interfaces 1, reference apis 1.1.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -20,9 +21,24 @@ ACCOUNT = "salesforce"
 
 #: Way to sign in -> the keys it cannot do without.
 REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
+    "jwt": ("client_id", "username", "key_file"),
     "client_credentials": ("client_id", "client_secret"),
+    "refresh_token": ("client_id",),
+    "password": ("username", "password"),
     "access_token": ("token", "instance_url"),
 }
+
+#: Port of this machine that the browser comes back to; Salesforce compares the callback URL letter by letter.
+REDIRECT_PORT = 8765
+
+_LEGACY_OAUTH = (
+    "auth: password is the OAuth username-password flow: Salesforce blocks it in new orgs and is taking it away; "
+    "move to jwt or client_credentials"
+)
+_LEGACY_SOAP = (
+    "auth: password without client_id is SOAP login(): off in orgs made since Winter '26, and retired in Summer '27; "
+    "move to jwt or client_credentials"
+)
 
 #: Hosts that serve pages, not the API: a token is refused there as if it were wrong (simple-salesforce #406, #272).
 _PAGE_HOSTS = (".lightning.force.com", ".my.salesforce-setup.com")
@@ -42,15 +58,27 @@ def _version_text(value: Any) -> Any:
 class SalesforceAccount(AccountModel):
     """`accounts.salesforce`: which org, and how to sign in to it."""
 
-    auth: Literal["client_credentials", "access_token", "jwt", "refresh_token", "password"]
-    #: The part before `.salesforce.com`: `acme.my`, `acme--box.sandbox.my`, `login`, `test`.
+    spare_secrets: ClassVar[frozenset[str]] = frozenset({"refresh_token"})
+
+    auth: Literal["jwt", "client_credentials", "refresh_token", "password", "access_token"]
+    #: The part before `.salesforce.com`: `acme.my`, `acme--box.sandbox.my`, `test`; without it, `login`.
     domain: str | None = None
     client_id: str | None = None
     client_secret: Secret | None = None
+    #: Name of the user to sign in as, for jwt and password.
     username: str | None = None
     password: Secret | None = None
+    #: What Salesforce mails to a user whose network it does not know.
     security_token: Secret | None = None
-    key_file: str | None = None
+    #: PEM file of the private key whose certificate the app knows; counts from the project's folder.
+    key_file: Path | None = None
+    #: A first refresh token; without it, `connector auth salesforce` gets one.
+    refresh_token: Secret | None = None
+    #: Whether each rep signs in, and their tasks are written in their name.
+    per_rep: bool = False
+    #: Port of the callback URL `http://localhost:<port>/callback`.
+    redirect_port: Annotated[int, Field(ge=1024, le=65535)] = REDIRECT_PORT
+    #: For access_token: a ready token.
     token: Secret | None = None
     #: Where the API is; without it, the address the sign-in answers.
     instance_url: ServiceAddress | None = None
@@ -84,28 +112,34 @@ class SalesforceAccount(AccountModel):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        needed = REQUIRED_KEYS.get(self.auth)
-        if needed is None:
-            raise ValueError(
-                f"auth: {self.auth} comes with a later release; use client_credentials or access_token until then"
-            )
-        missing = [key for key in needed if not getattr(self, key)]
+        missing = [key for key in REQUIRED_KEYS[self.auth] if not getattr(self, key)]
         if missing:
             raise ValueError(f"auth: {self.auth} also needs {' and '.join(missing)}")
-        if self.auth == "client_credentials" and self.login_url is None:
-            if self.domain is None:
-                raise ValueError("auth: client_credentials also needs domain (the org's My Domain) or login_url")
-            if self.domain in ("login", "test"):
-                raise ValueError(
-                    f"auth: client_credentials does not work at '{self.domain}': set domain to the org's My Domain, "
-                    "such as 'acme.my'"
-                )
+        if self.auth == "client_credentials" and self.login_url is None and self.domain in (None, "login", "test"):
+            raise ValueError(
+                f"auth: client_credentials does not work at '{self.domain or 'login'}': set domain to the org's "
+                "My Domain, such as 'acme.my', or login_url"
+            )
+        if self.auth == "password" and bool(self.client_id) != bool(self.client_secret):
+            raise ValueError("auth: password takes client_id and client_secret together, or neither")
+        if self.per_rep and self.auth != "refresh_token":
+            raise ValueError(
+                f"per_rep: with auth: {self.auth} nobody signs in rep by rep: write auth: refresh_token, "
+                "or leave per_rep out"
+            )
         return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works today and will not for long."""
+        if self.auth != "password":
+            return ()
+        return (_LEGACY_OAUTH if self.client_id else _LEGACY_SOAP,)
 
     @property
     def sign_in_url(self) -> str:
         """Address of the org's sign-in, without a trailing slash."""
-        return self.login_url or f"https://{self.domain}.salesforce.com"
+        return self.login_url or f"https://{self.domain or 'login'}.salesforce.com"
 
 
 #: Whose value wins when both sides changed a field: Salesforce's, ours, or the one changed last.

@@ -1,7 +1,7 @@
-"""The session with one org: signing in, calling, querying, counting.
+"""The session with one org: calling, querying, counting, and one new sign-in when a session has ended.
 
-Lives here: `Org`, the only place that holds simple-salesforce. Does not live here: what a code means (`errors`), what
-is asked of the org (`tasks`, `people`).
+Lives here: `Org`, the only place that holds simple-salesforce, and `Orgs`, the sessions of all who sign in. Does not
+live here: how a token is had (`signin`), what a code means (`errors`), what is asked of the org (`tasks`, `people`).
 
 Every call of this adapter may be repeated (queries, upserts by external id, updates by id, deletes), so passing trouble
 is tried a few times at once, and a lost answer is `Retry`. simple-salesforce is always given a ready token: with login
@@ -23,24 +23,32 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession
 
 from adapters.http import ServiceSession, retrying
-from adapters.salesforce.account import ACCOUNT, SalesforceAccount
-from adapters.salesforce.errors import from_requests, from_sign_in, from_vendor
+from adapters.salesforce.account import SalesforceAccount
+from adapters.salesforce.errors import from_requests, from_vendor
+from adapters.salesforce.oauth import sign_in_command, sign_in_name
+from adapters.salesforce.signin import Session, open_grant
 from connector.accounts import is_loopback
-from connector.errors import Reconnect, Retry
-from connector.ports import Clock
+from connector.errors import AdapterError, Reconnect, Retry
+from connector.ports import Clock, Vault
 
 T = TypeVar("T")
 
 _LIMIT = re.compile(r"api-usage=(\d+)/(\d+)")
 
+#: The token is good, but not for this API: no new sign-in of this kind will be better (jsforce #1301).
+_NOT_FOR_REST = "This session is not valid for use with the REST API"
+
 
 class Org:
-    """One signed-in org. Nothing is called until it is used."""
+    """One org, as one user sees it. Nothing is called until it is used."""
 
-    def __init__(self, account: SalesforceAccount, *, clock: Clock) -> None:
-        """Take the account as configured."""
+    def __init__(self, account: SalesforceAccount, *, clock: Clock, vault: Vault, rep: str = "") -> None:
+        """Take the account as configured; `rep` is the address of the rep who signs in, empty for the org's own."""
         self._account = account
         self._clock = clock
+        self._rep = rep
+        self._grant = open_grant(account, clock=clock, vault=vault, rep=rep)
+        self._session: Session | None = None
         self._http: ServiceSession | None = None
         self._sf: Salesforce | None = None
         self._calls_before = 0
@@ -81,7 +89,7 @@ class Org:
         if self._http is not None:
             self._calls_before += self._http.calls
             self._http.close()
-        self._http = self._sf = None
+        self._http = self._sf = self._session = None
 
     # ------------------------------------------------------------------------------------------- calls
 
@@ -138,68 +146,58 @@ class Org:
         return retrying(lambda: self._once(act), sleep=self._clock.sleep)
 
     def _once(self, act: Callable[[Salesforce], T]) -> T:
-        fresh = self._sf is None
+        first = self._session is None
         try:
             try:
-                return act(self._sf or self._sign_in())
+                return act(self._sf or self._sign_in(None))
             except SalesforceExpiredSession as error:
-                # A session ends in the middle of a pass: sign in again once, unless there is nothing to sign in with
-                # or this session is seconds old.
+                # A session ends in the middle of a pass: sign in again once, unless this one is seconds old.
+                ended = self._session
                 self.close()
-                if fresh or self._account.auth == "access_token":
-                    raise _rejected(error) from error
+                if ended is None or (first and ended.fresh) or _NOT_FOR_REST in str(error.content):
+                    raise self._rejected(error) from error
                 try:
-                    return act(self._sign_in())
+                    return act(self._sign_in(ended.token))
                 except SalesforceExpiredSession as again:
                     self.close()
-                    raise _rejected(again) from again
+                    raise self._rejected(again) from again
         except SalesforceError as error:
-            raise from_vendor(error) from error
+            raise self._named(from_vendor(error)) from error
         except requests.exceptions.RequestException as error:
             raise from_requests(error) from error
 
+    def _rejected(self, error: SalesforceExpiredSession) -> Reconnect:
+        # Always Reconnect, whatever code the body has: a 401 never mends itself.
+        code = from_vendor(error).code
+        if _NOT_FOR_REST in str(error.content):
+            sentence = "Salesforce does not let this user's sessions use the REST API: ask the administrator"
+        elif self._account.auth == "refresh_token":
+            sentence = f"Salesforce does not accept the session: run '{sign_in_command(self._rep)}'"
+        else:
+            sentence = "Salesforce does not accept the session; sign in again, or set a token that is valid"
+        return Reconnect(sentence, account=sign_in_name(self._rep), code=code)
+
+    def _named(self, error: AdapterError) -> AdapterError:
+        """Return an error that names whose sign-in it is about."""
+        if isinstance(error, Reconnect):
+            error.account = sign_in_name(self._rep)
+        return error
+
     # ----------------------------------------------------------------------------------------- sign-in
 
-    def _sign_in(self) -> Salesforce:
-        if self._account.auth == "access_token" and self._account.token and self._account.instance_url:
-            token, instance = self._account.token.reveal(), self._account.instance_url
-        else:
-            token, instance = self._client_credentials()
+    def _sign_in(self, rejected: str | None) -> Salesforce:
+        self._session = session = self._grant.session(rejected=rejected)
         if self._http is None:
-            self._http = ServiceSession(plain_base=instance if _is_plain(instance) else None)
+            plain = session.instance_url if _is_plain(session.instance_url) else None
+            self._http = _OrgHttp(plain_base=plain)
             self._http.hooks["response"].append(self._read_headers)
-            # Otherwise requests puts the password of a ~/.netrc entry in place of our token.
-            self._http.auth = _as_it_is
         self._sf = Salesforce(
-            session_id=token, instance_url=instance, version=self._account.api_version, session=self._http
+            session_id=session.token,
+            instance_url=session.instance_url,
+            version=self._account.api_version,
+            session=self._http,
         )
         return self._sf
-
-    def _client_credentials(self) -> tuple[str, str]:
-        """Return a new token and the address of the API.
-
-        By ourselves, because simple-salesforce signs in at `https://<domain>.salesforce.com` only.
-        """
-        account = self._account
-        if account.client_id is None or account.client_secret is None:
-            raise Reconnect("signing in to Salesforce needs client_id and client_secret", account=ACCOUNT)
-        with ServiceSession() as http:
-            response = http.post(
-                f"{account.sign_in_url}/services/oauth2/token",
-                data={"grant_type": "client_credentials"},
-                auth=(account.client_id, account.client_secret.reveal()),
-                headers={"Accept": "application/json"},
-            )
-        if response.status_code != 200:
-            raise from_sign_in(response)
-        answer = response.json()
-        token, instance = answer.get("access_token"), account.instance_url or answer.get("instance_url")
-        if not token or not instance:
-            raise Reconnect(
-                "signing in to Salesforce failed: the answer names no token or no address; check login_url",
-                account=ACCOUNT,
-            )
-        return str(token), str(instance).rstrip("/")
 
     def _read_headers(self, response: requests.Response, *_: Any, **__: Any) -> None:
         # simple-salesforce keeps this only for some of its calls (reference apis 1.2).
@@ -216,18 +214,50 @@ def _is_plain(address: str) -> bool:
     return address.startswith("http://") and is_loopback(address)
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+class _OrgHttp(ServiceSession):
+    """Follows no redirect: a token goes to the address it is for and to no other."""
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        return super().request(method, url, *args, **{**kwargs, "allow_redirects": False})
 
 
-def _rejected(error: SalesforceExpiredSession) -> Reconnect:
-    # Always Reconnect, whatever code the body has: a 401 never mends itself.
-    told = from_vendor(error)
-    return Reconnect(
-        "Salesforce does not accept the session; sign in again, or set a token that is valid",
-        account=ACCOUNT,
-        code=told.code,
-    )
+class Orgs:
+    """The org as each of those who sign in sees it: one integration user, or every rep."""
+
+    def __init__(self, account: SalesforceAccount, *, clock: Clock, vault: Vault) -> None:
+        """Take the account as configured; nothing is called."""
+        self._account = account
+        self._clock = clock
+        self._vault = vault
+        #: The org's own sign-in: what is read is read by it.
+        self.own = Org(account, clock=clock, vault=vault)
+        self._by_rep: dict[str, Org] = {}
+
+    def of(self, rep: str) -> Org:
+        """Return the org that writes for a rep: their own session with `per_rep`, else the one of all."""
+        if not self._account.per_rep or not rep:
+            return self.own
+        if rep not in self._by_rep:
+            self._by_rep[rep] = Org(self._account, clock=self._clock, vault=self._vault, rep=rep)
+        return self._by_rep[rep]
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls made in all sessions, sign-in not counted."""
+        return sum(org.calls for org in self._all())
+
+    @property
+    def budget(self) -> tuple[int, int] | None:
+        """Calls used and allowed per day as last said: all sessions draw on one allowance, so the most is the truth."""
+        return max((org.budget for org in self._all() if org.budget), default=None)
+
+    def close(self) -> None:
+        """Close the connections; they may be used again."""
+        for org in self._all():
+            org.close()
+
+    def _all(self) -> Sequence[Org]:
+        return (self.own, *self._by_rep.values())
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

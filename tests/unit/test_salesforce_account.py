@@ -14,9 +14,81 @@ def refusal(section, model=SalesforceAccount):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("mode", ["jwt", "refresh_token", "password"])
-def test_a_mode_of_a_later_release_is_refused_with_the_way_out(mode):
-    assert f"auth: {mode} comes with a later release; use client_credentials or access_token" in refusal({"auth": mode})
+NEEDED = {
+    "jwt": {"client_id": "id", "username": "ana@acme.example", "key_file": "key.pem"},
+    "client_credentials": {"client_id": "id", "client_secret": "${env:SF_SECRET}", "domain": "acme.my"},
+    "refresh_token": {"client_id": "id"},
+    "password": {"username": "ana@acme.example", "password": "${env:SF_PASSWORD}"},
+    "access_token": {"token": "${env:SF_TOKEN}", "instance_url": "https://acme.my.salesforce.com"},
+}
+
+
+@pytest.mark.parametrize("auth", NEEDED)
+def test_every_way_to_sign_in_is_accepted_with_its_keys_alone(auth):
+    account = SalesforceAccount.model_validate({"auth": auth, **NEEDED[auth]})
+    assert account.auth == auth
+    assert account.per_rep is False
+
+
+@pytest.mark.parametrize(
+    ("auth", "key"), [(auth, key) for auth, keys in NEEDED.items() for key in keys if key != "domain"]
+)
+def test_every_way_to_sign_in_says_which_key_it_lacks(auth, key):
+    section = {"auth": auth, **NEEDED[auth]}
+    del section[key]
+    assert f"auth: {auth} also needs {key}" in refusal(section)
+
+
+@pytest.mark.parametrize(
+    ("change", "address"),
+    [
+        ({}, "https://login.salesforce.com"),
+        ({"domain": "test"}, "https://test.salesforce.com"),
+        ({"domain": "acme.my"}, "https://acme.my.salesforce.com"),
+        ({"domain": "acme--box.sandbox.my"}, "https://acme--box.sandbox.my.salesforce.com"),
+        ({"domain": "acme.my", "login_url": "https://acme.my.salesforce.mil/"}, "https://acme.my.salesforce.mil"),
+        ({"login_url": "http://127.0.0.1:8025"}, "http://127.0.0.1:8025"),
+    ],
+)
+def test_the_sign_in_is_at_production_sandbox_my_domain_or_another_server(change, address):
+    section = {"auth": "jwt", **NEEDED["jwt"], **change}
+    assert SalesforceAccount.model_validate(section).sign_in_url == address
+
+
+@pytest.mark.parametrize(
+    ("auth", "change", "sentence"),
+    [
+        ("password", {"client_id": "id"}, "client_id and client_secret together, or neither"),
+        ("password", {"client_secret": "${env:X}"}, "client_id and client_secret together, or neither"),
+        ("jwt", {"per_rep": True}, "nobody signs in rep by rep: write auth: refresh_token"),
+        ("refresh_token", {"redirect_port": 80}, "greater than or equal to 1024"),
+        ("refresh_token", {"refresh_token": "5Aep861"}, "a secret is never written in this file"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(auth, change, sentence):
+    assert sentence in refusal({"auth": auth, **NEEDED[auth], **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        ({}, ["SOAP login(): off in orgs made since Winter '26, and retired in Summer '27"]),
+        (
+            {"client_id": "id", "client_secret": "${env:X}"},
+            ["the OAuth username-password flow: Salesforce blocks it in new orgs"],
+        ),
+    ],
+)
+def test_a_legacy_sign_in_is_warned_of(change, sentences):
+    warnings = SalesforceAccount.model_validate({"auth": "password", **NEEDED["password"], **change}).warnings
+    assert len(warnings) == len(sentences)
+    assert all(sentence in warning for sentence, warning in zip(sentences, warnings, strict=True))
+    assert all("move to jwt or client_credentials" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("auth", [auth for auth in NEEDED if auth != "password"])
+def test_no_other_sign_in_is_warned_of(auth):
+    assert SalesforceAccount.model_validate({"auth": auth, **NEEDED[auth]}).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -24,7 +96,7 @@ def test_a_mode_of_a_later_release_is_refused_with_the_way_out(mode):
     [
         ({"client_id": None}, "also needs client_id"),
         ({"client_id": None, "client_secret": None}, "also needs client_id and client_secret"),
-        ({"domain": None}, "also needs domain"),
+        ({"domain": None}, "does not work at 'login'"),
         ({"domain": "login"}, "does not work at 'login'"),
         ({"domain": "test"}, "does not work at 'test'"),
         ({"domain": "acme.my.salesforce.com"}, "only the part before '.salesforce.com'"),
@@ -76,6 +148,8 @@ def test_the_options_default_to_the_specification():
             "priority": "salesforce",
             "comments": "latest",
         },
+        "activity_fields": {},
+        "rollup": {},
     }
 
 

@@ -10,7 +10,7 @@ from adapters.salesforce.account import SalesforceAccount
 from adapters.salesforce.describe import EXPIRY, Shapes, choose_statuses
 from adapters.salesforce.session import Org
 from connector.errors import Refused, Retry
-from tests.doubles import MemoryCache
+from tests.doubles import MemoryCache, MemoryVault
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data/salesforce-recordings/describes.json").read_text())
 CONTACT = next(one["response"] for one in RECORDED if one["response"]["name"] == "Contact")
@@ -142,7 +142,7 @@ def test_an_answer_that_is_not_a_description_is_not_believed(cache):
 
 def scope_of(monkeypatch, clock, **account):
     monkeypatch.setenv("SF_SECRET", account.pop("secret", "s3cret"))
-    return Org(SalesforceAccount.model_validate(account), clock=clock).scope
+    return Org(SalesforceAccount.model_validate(account), clock=clock, vault=MemoryVault()).scope
 
 
 def test_the_name_of_what_is_remembered_tells_org_and_user_and_no_secret(monkeypatch, clock):
