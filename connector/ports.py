@@ -481,6 +481,8 @@ class RemoteTask:
     deleted: bool
     modified_at: datetime
     completed_at: datetime | None = None
+    #: Names of the fields above that the CRM hides from its user: their values are not known, and no change.
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -600,6 +602,8 @@ class PersonWrite:
     #: Id of the record.
     id: str
     fields: Mapping[str, Any]
+    #: Rows of one account are kept together so that parallel writes do not lock each other.
+    account: str | None = None
 
 
 class ActivityLog(Protocol):

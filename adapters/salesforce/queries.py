@@ -29,6 +29,8 @@ QUERIES_PER_CALL = 5
 
 #: Characters of one IN list. A statement may have 100,000; the rest is for columns and conditions.
 LIST_CHARACTERS = 80_000
+#: Values of one IN list: as many as a page of an answer has rows, so that pages seldom follow.
+LIST_VALUES = 2_000
 
 #: A single query shorter than this goes in the address; address and headers together may have 16,384 bytes.
 _ADDRESS_CHARACTERS = 6_000
@@ -82,7 +84,7 @@ def in_lists(condition: str, values: Sequence[str]) -> Iterator[str]:
     length = 0
     for value in values:
         size = len(format_soql("{}", value)) + 1
-        if some and length + size > LIST_CHARACTERS:
+        if some and (length + size > LIST_CHARACTERS or len(some) == LIST_VALUES):
             yield format_soql(condition, values=some)
             some, length = [], 0
         some.append(value)
@@ -136,7 +138,8 @@ def _error(part: Mapping[str, Any]) -> SalesforceError | None:
     if status < 300:
         return None
     kind = SalesforceExpiredSession if status == 401 else SalesforceGeneralError
-    return kind("composite", status, "composite", part.get("body"))
+    content: Any = part.get("body")
+    return kind("composite", status, "composite", content)
 
 
 def _result(part: Mapping[str, Any]) -> Mapping[str, Any] | Refused:
