@@ -25,9 +25,9 @@ from connector.store import people as store
 from connector.store.enrollments import find_enrollments, read_enrollments
 from connector.store.people import StoredPerson
 from connector.sync import actions
-from connector.sync.crm_people import push_people
 from connector.sync.launch import Launched
 from connector.sync.launch import launch as launch_people
+from connector.sync.push_people import push_people
 from connector.sync.roster import Pulled, pull_people
 from connector.sync.views import zulu
 
@@ -122,13 +122,16 @@ def pull(
     list_view: Annotated[str | None, typer.Option(metavar="ID", help="A list view of leads or contacts.")] = None,
     report: Annotated[str | None, typer.Option(metavar="ID", help="A report of leads or contacts.")] = None,
     campaign: Annotated[str | None, typer.Option(metavar="ID", help="The members of a Salesforce campaign.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="A lead or contact; may be repeated.")
+    ] = None,
 ) -> int:
-    """Store the people of a query, list view, report or campaign in Salesforce."""
+    """Store the people of a query, list view, report or campaign in Salesforce, or leads and contacts by their ids."""
     terminal = terminal_of(context)
-    given = [value for value in (soql, list_view, report, campaign) if value is not None]
+    given = [value for value in (soql, list_view, report, campaign, ids) if value]
     if len(given) != 1:
-        raise BadInput("name exactly one of --soql, --list-view, --report and --campaign")
-    source = PeopleSource(soql=soql, list_view=list_view, report=report, campaign=campaign)
+        raise BadInput("name exactly one of --soql, --list-view, --report, --campaign and --id")
+    source = PeopleSource(soql=soql, list_view=list_view, report=report, campaign=campaign, ids=tuple(ids or ()))
     with open_app(terminal.project()) as app:
         pulled = pull_people(app.office, source)
     terminal.document(
@@ -165,7 +168,10 @@ def launch(
     ] = None,
     salesforce: Annotated[
         str | None,
-        typer.Option(metavar="KIND=VALUE", help="People in Salesforce: soql=…, list-view=…, report=… or campaign=…."),
+        typer.Option(
+            metavar="KIND=VALUE",
+            help="People in Salesforce: soql=…, list-view=…, report=…, campaign=… or ids=…,….",
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option(metavar="T|now", help="When it starts; at once by default.")] = None,
     send_at: Annotated[
@@ -375,7 +381,7 @@ def _tell_crm(project: Project, address: str) -> list[str]:
     """Tell the CRM of an opt-out, which holds here already; return sentences about what it could not be told."""
     try:
         with open_app(project) as app:
-            return push_people(app.office, app.office.now())
+            return push_people(app.office, app.office.now(), only=address).attention
     except BadInput as error:
         return [f"the CRM does not know yet that {address} opted out, and a later sync tells it: {error}"]
 

@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, select, text, update
 
 from connector.errors import AdapterError
+from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
-from connector.store.dialects import any_of, insert_or_update
-from connector.store.schema import crm_people
+from connector.store.dialects import any_of
+from connector.store.schema import crm_people, json_text, microseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,23 @@ class CrmPersonRow:
     due: datetime
     problem: str | None
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The facts that the CRM does not hold yet."""
+        told = self.synced or {}
+        return {name: value for name, value in self.wanted.items() if name not in told or told[name] != value}
+
 
 _DIRTY = (
     select(crm_people)
     .where(text("dirty > 0"), crm_people.c.due <= bindparam("now"))
     .order_by(crm_people.c.due, crm_people.c.email)
     .limit(bindparam("most"))
+)
+_SAVE = BulkStatement(
+    crm_people,
+    ("email", "wanted", "dirty", "due"),
+    suffix=" ON CONFLICT (email) DO UPDATE SET wanted = excluded.wanted, dirty = excluded.dirty, due = excluded.due",
 )
 _BY_EMAIL = select(crm_people).where(any_of(crm_people.c.email, "emails"))
 _WRITTEN = (
@@ -57,10 +69,20 @@ _WRITTEN = (
 
 def want_person(tx: Transaction, email: str, now: datetime, **facts: Any) -> None:
     """Change what the CRM must know of a person."""
-    row = read_crm_people(tx, [email]).get(email)
-    wanted = {**(row.wanted if row else {}), **facts}
-    if row is None or wanted != row.wanted:
-        _save(tx, email, wanted, now, row)
+    want_people(tx, {email: facts}, now)
+
+
+def want_people(tx: Transaction, facts: Mapping[str, Mapping[str, Any]], now: datetime) -> None:
+    """Change what the CRM must know of people, in bulk: address -> the facts that change."""
+    known = read_crm_people(tx, list(facts))
+    rows = []
+    for email, changes in facts.items():
+        row = known.get(email)
+        wanted = {**(row.wanted if row else {}), **changes}
+        if row is None or wanted != row.wanted:
+            dirty = int(row is None or wanted != row.synced)
+            rows.append((email, json_text(wanted), dirty, microseconds(now)))
+    _SAVE.execute(tx, rows)
 
 
 def unwant_person(tx: Transaction, email: str, *names: str) -> None:
@@ -75,10 +97,9 @@ def unwant_person(tx: Transaction, email: str, *names: str) -> None:
         )
 
 
-def _save(tx: Transaction, email: str, wanted: Mapping[str, Any], now: datetime, row: CrmPersonRow | None) -> None:
-    dirty = int(row is None or wanted != row.synced)
-    values = {"email": email, "wanted": dict(wanted), "dirty": dirty, "due": now}
-    tx.execute(insert_or_update(tx, crm_people, ("wanted", "dirty", "due")), [values])
+def tell_again(tx: Transaction, email: str, now: datetime) -> None:
+    """Have everything wanted of a person written once more: another record stands for them now."""
+    tx.execute(update(crm_people).where(crm_people.c.email == email).values(synced=None, dirty=1, due=now))
 
 
 def read_crm_people(tx: Transaction, emails: Sequence[str]) -> dict[str, CrmPersonRow]:
@@ -97,6 +118,14 @@ def mark_people_written(tx: Transaction, written: Sequence[tuple[str, Mapping[st
     """Note writes as (address, what was written), in bulk."""
     if written:
         tx.execute(_WRITTEN, [{"of_email": email, "new_synced": dict(synced)} for email, synced in written])
+
+
+def postpone_people(tx: Transaction, emails: Sequence[str], due: datetime) -> None:
+    """Leave people's facts for later, without trouble."""
+    if emails:
+        tx.execute(
+            update(crm_people).where(any_of(crm_people.c.email, "emails")).values(due=due), {"emails": [*emails]}
+        )
 
 
 def note_person_refused(tx: Transaction, email: str, error: AdapterError, now: datetime, *, due: datetime) -> None:

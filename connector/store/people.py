@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, select, text, update
 
 from connector.people import Person
 from connector.store.bulk import BulkStatement
@@ -27,6 +27,8 @@ _OVERWRITE = BulkStatement(
     + ", salesforce_id = coalesce(nullif(excluded.salesforce_id, ''), people.salesforce_id)",
 )
 _BY_EMAIL = select(people).where(any_of(people.c.email, "emails"))
+# The condition stands as a literal so that SQLite uses the partial index.
+_BY_RECORD = select(people).where(text("salesforce_id <> ''"), any_of(people.c.salesforce_id, "ids"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class StoredPerson:
     crm_ambiguous: tuple[str, ...] = ()
     opted_out: datetime | None = None
     bounced: datetime | None = None
+    bounce_reason: str = ""
     held: datetime | None = None
 
 
@@ -74,6 +77,12 @@ def read_people(tx: Transaction, emails: Sequence[str]) -> dict[str, StoredPerso
     return {row.email: _stored(row) for row in tx.execute(_BY_EMAIL, {"emails": list(emails)})}
 
 
+def find_people_of(tx: Transaction, ids: Sequence[str]) -> list[StoredPerson]:
+    """Return the people that one of these CRM records stands for."""
+    wanted = [one for one in ids if one]
+    return [_stored(row) for row in tx.execute(_BY_RECORD, {"ids": wanted})] if wanted else []
+
+
 def list_people(tx: Transaction, *, account: str | None = None) -> list[StoredPerson]:
     """Return all people, or those of one CRM account, by address."""
     query = select(people).order_by(people.c.email)
@@ -83,7 +92,7 @@ def list_people(tx: Transaction, *, account: str | None = None) -> list[StoredPe
 
 
 def mark_person(tx: Transaction, email: str, **marks: Any) -> None:
-    """Set what happened to a person: `opted_out`, `bounced`, `held` (instants or None)."""
+    """Set what happened to a person: `opted_out`, `bounced`, `held` (instants or None), `bounce_reason`."""
     tx.execute(update(people).where(people.c.email == email).values(**marks))
 
 
@@ -112,5 +121,6 @@ def _stored(row: Row[Any]) -> StoredPerson:
         crm_ambiguous=tuple(row.crm_ambiguous or ()),
         opted_out=row.opted_out,
         bounced=row.bounced,
+        bounce_reason=row.bounce_reason or "",
         held=row.held,
     )

@@ -1,36 +1,40 @@
-"""People in the CRM: looked up in bulk, believed for a while, and told of there.
+"""People in the CRM: looked up in bulk, believed for a while, and heard of.
 
-Lives here: `resolve_people`, `ask_before_writing`, `push_people`. Does not live here: tasks (`crm`), reading changes
-back (`pull_crm`). Source: spec delivery 3 and 6.
+Lives here: `resolve_people`, `ask_before_writing`, `take_people`. Does not live here: telling the CRM of people
+(`push_people`), tasks (`crm`), the call that reads changes (`pull_crm`). Source: spec delivery 3 and 6.
+
+An opt-out or a bounce counts on both sides whoever noted it first. What the CRM said is not told back to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector.errors import AdapterError, Retry
 from connector.events import Event, EventKind
 from connector.intents import Mode
-from connector.ports import CrmPerson, PersonWrite
-from connector.store.crm_people import mark_people_written, note_person_refused, read_dirty_people
+from connector.ports import Crm, CrmPerson, RemotePerson
+from connector.store.crm_people import tell_again
 from connector.store.database import Transaction
+from connector.store.enrollments import find_enrollments
 from connector.store.intents import StoredIntent
 from connector.store.ledger import append
-from connector.store.people import StoredPerson, mark_person, read_people, save_crm_facts
+from connector.store.people import StoredPerson, find_people_of, mark_person, read_people, save_crm_facts
+from connector.sync import crm_lane
+from connector.sync.crm_lane import is_short
 from connector.sync.office import Office
-from connector.tasks.matching import match_person
-
-#: People told of at a time.
-BATCH = 2000
+from connector.sync.pulled import Pulled
+from connector.sync.record import enrollment_fact, record
+from connector.tasks.matching import PersonMatch, match_person
 
 #: How long an answer about a person is believed; asked again only for somebody who must be written to.
-_BELIEVED = timedelta(hours=12)
+BELIEVED = timedelta(hours=12)
 
-#: Wait after a refusal that an administrator must mend, and when the CRM says "later" without saying when.
-REFUSED_WAIT = timedelta(hours=1)
-LATER = timedelta(minutes=1)
+LATER, REFUSED_WAIT = crm_lane.LATER, crm_lane.REFUSED_WAIT
+
+# -------------------------------------------------------------------------------------------------- ask
 
 
 def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fields: Sequence[str] = ()) -> None:
@@ -39,38 +43,62 @@ def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fiel
         return
     with office.database.read() as tx:
         known = read_people(tx, sorted(set(emails)))
+    matches = _matches(office.crm, known, fields)
+    with office.database.write() as tx:
+        save_crm_facts(tx, [_facts(stored, matches[email], now) for email, stored in known.items()])
+        # Read anew: somebody may have opted out while the CRM was asked.
+        for email, stored in read_people(tx, list(known)).items():
+            _note_match(tx, office, known[email], stored, matches[email], now)
+
+
+def _matches(crm: Crm, known: Mapping[str, StoredPerson], fields: Sequence[str]) -> dict[str, PersonMatch]:
     ids = [stored.person.salesforce_id for stored in known.values() if stored.person.salesforce_id]
     addresses = [stored.person.email for stored in known.values() if not stored.person.salesforce_id]
-    hits = office.crm.find_people(ids=ids, emails=addresses, fields=fields)
-    facts, told = [], []
-    for stored in known.values():
-        match = match_person(stored.person, hits)
-        facts.append(_facts(stored, match.found, match.ambiguous, now))
-        if match.ambiguous and tuple(match.ambiguous) != stored.crm_ambiguous:
-            records = ", ".join(match.ambiguous)
-            told.append(
-                Event(
-                    at=now,
-                    kind=EventKind.PERSON_AMBIGUOUS,
-                    person=stored.person.email,
-                    reason="nobody is guessed: put the right salesforce_id into the people file",
-                    data={"records": records},
-                )
-            )
-    with office.database.write() as tx:
-        save_crm_facts(tx, facts)
-        append(tx, told)
-        for stored in known.values():
-            person = match_person(stored.person, hits).found
-            if person is not None and person.opted_out and stored.opted_out is None:
-                # Opt-out on either side wins (spec delivery 6); the campaign ends at its next step.
-                mark_person(tx, stored.person.email, opted_out=now)
+    hits = dict(crm.find_people(ids=ids, emails=addresses, fields=fields))
+    # An id that leads nowhere says less than the address: the record may have been deleted, the id mistyped.
+    lost = [
+        stored.person.email
+        for stored in known.values()
+        if stored.person.salesforce_id and not hits.get(stored.person.salesforce_id)
+    ]
+    if lost:
+        hits |= crm.find_people(emails=lost, fields=fields)
+    return {email: match_person(stored.person, hits) for email, stored in known.items()}
+
+
+def _note_match(
+    tx: Transaction, office: Office, before: StoredPerson, stored: StoredPerson, match: PersonMatch, now: datetime
+) -> None:
+    """Follow a look-up: who several records stand for is told, who another record stands for is told of there."""
+    email = stored.person.email
+    if match.ambiguous and tuple(match.ambiguous) != before.crm_ambiguous:
+        reason = "nobody is guessed: put the right salesforce_id into the people file"
+        data = {"records": ", ".join(match.ambiguous)}
+        append(tx, [Event(at=now, kind=EventKind.PERSON_AMBIGUOUS, person=email, reason=reason, data=data)])
+    if match.found is None:
+        return
+    if before.person.salesforce_id and not _is_record(before.person.salesforce_id, match.found.id):
+        _told_elsewhere(tx, email, match.found.id, now)
+    hear_of(tx, office, stored, match.found, now)
+
+
+def _facts(stored: StoredPerson, match: PersonMatch, now: datetime) -> dict[str, Any]:
+    found = match.found
+    return {
+        "email": stored.person.email,
+        "salesforce_id": found.id if found else stored.person.salesforce_id,
+        "account": found.account_id if found else stored.account,
+        "crm_fields": {**stored.crm_fields, **found.fields} if found else stored.crm_fields or None,
+        "crm_asked": now,
+        "crm_ambiguous": list(match.ambiguous) or None,
+    }
 
 
 def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetime) -> None:
     """Ask the CRM, in bulk, about the people who are about to be written to; raise `AdapterError` when it cannot tell.
 
-    For an automatic email: whether they opted out there. For any template: the `sfdc.` fields it reads.
+    For an automatic email: whether they opted out there. For any template: the `sfdc.` fields it reads. When calls
+    run short, nobody is asked about again whose answer is merely old.
     """
     if office.crm is None:
         return
@@ -81,11 +109,12 @@ def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetim
             if fields or stored.intent.mode is Mode.SEND:
                 wanted.setdefault(stored.intent.person, set()).update(fields)
         people = read_people(tx, sorted(wanted))
+    short = is_short(office)
     asked = [
         email
         for email, fields in wanted.items()
         if (person := people.get(email)) is not None
-        and not (fields <= set(person.crm_fields) and is_fresh(person, now))
+        and not (fields <= set(person.crm_fields) and (is_fresh(person, now) or (short and person.crm_asked)))
     ]
     if asked:
         names = sorted(set().union(*(wanted[email] for email in asked)))
@@ -102,51 +131,81 @@ def crm_fields_wanted(office: Office, tx: Transaction, stored: StoredIntent) -> 
     return {path.removeprefix(prefix) for path in fields if path.startswith(prefix)}
 
 
-def push_people(office: Office, now: datetime) -> list[str]:
-    """Tell the CRM what it must know of people; return sentences about those it could not be told of.
-
-    What it cannot be told stays due and is tried again by a later pass.
-    """
-    with office.database.read() as tx:
-        due = {one.email: one for one in read_dirty_people(tx, now, BATCH)}
-    if office.crm is None or not due:
-        return []
-    later = now + REFUSED_WAIT
-    problems: dict[str, AdapterError] = {}
-    try:
-        resolve_people(office, list(due), now)
-        with office.database.read() as tx:
-            people = read_people(tx, list(due))
-        ids = {stored.person.salesforce_id: email for email, stored in people.items()}
-        ids.pop("", None)
-        results = office.crm.push_people([PersonWrite(id=id_, fields=due[email].wanted) for id_, email in ids.items()])
-        problems = {
-            ids[result.key]: result.error for result in results if result.error is not None and result.key in ids
-        }
-    except AdapterError as error:
-        later = now + (error.after or LATER) if isinstance(error, Retry) else later
-        problems = dict.fromkeys(due, error)
-    with office.database.write() as tx:
-        mark_people_written(tx, [(email, one.wanted) for email, one in due.items() if email not in problems])
-        for email, problem in problems.items():
-            note_person_refused(tx, email, problem, now, due=later)
-    return [
-        f"the CRM does not know yet that {email} opted out, and will be told again: {problem.sentence}"
-        for email, problem in problems.items()
-    ]
-
-
 def is_fresh(person: StoredPerson, now: datetime) -> bool:
     """Tell whether what the CRM said of a person is still believed."""
-    return person.crm_asked is not None and now - person.crm_asked < _BELIEVED
+    return person.crm_asked is not None and now - person.crm_asked < BELIEVED
 
 
-def _facts(stored: StoredPerson, found: CrmPerson | None, ambiguous: Sequence[str], now: datetime) -> dict[str, Any]:
-    return {
-        "email": stored.person.email,
-        "salesforce_id": found.id if found else stored.person.salesforce_id,
-        "account": found.account_id if found else stored.account,
-        "crm_fields": {**stored.crm_fields, **found.fields} if found else None,
-        "crm_asked": now,
-        "crm_ambiguous": list(ambiguous) or None,
-    }
+# ------------------------------------------------------------------------------------------------- hear
+
+
+def take_people(tx: Transaction, office: Office, people: Sequence[RemotePerson], now: datetime, pulled: Pulled) -> None:
+    """Take over what a pull says of people: opt-outs, bounces, conversions and merges; strangers are nobody's."""
+    ids = sorted({one for said in people for one in (said.id, said.was) if one})
+    known = {stored.person.email: stored for stored in find_people_of(tx, ids)}
+    known |= read_people(tx, sorted({said.email.lower() for said in people if said.email}))
+    of_record: dict[str, list[str]] = {}
+    for email, stored in known.items():
+        of_record.setdefault(stored.person.salesforce_id, []).append(email)
+    for said in people:
+        by_id = [*of_record.get(said.was, ()), *of_record.get(said.id, ())] if said.id else []
+        for email in by_id or [said.email.lower()]:
+            if email not in known:
+                continue
+            stored = known[email]
+            if said.was and _is_record(stored.person.salesforce_id, said.was):
+                pulled.counts["people_repointed"] += repoint_person(tx, email, said.id, now)
+            heard = hear_of(tx, office, stored, said, now)
+            pulled.counts["opt_outs"] += heard.opted_out != stored.opted_out
+            pulled.counts["bounces"] += heard.bounced != stored.bounced
+            known[email] = heard
+
+
+def repoint_person(tx: Transaction, email: str, record_id: str, now: datetime) -> bool:
+    """Follow a person to the CRM record that stands for them now; False when that was done before."""
+    stored = read_people(tx, [email]).get(email)
+    if stored is None or _is_record(stored.person.salesforce_id, record_id):
+        return False
+    save_crm_facts(tx, [{"email": email, "salesforce_id": record_id, "crm_asked": None}])
+    _told_elsewhere(tx, email, record_id, now)
+    return True
+
+
+def _told_elsewhere(tx: Transaction, email: str, record_id: str, now: datetime) -> None:
+    """Say that another record stands for a person now, and tell it all that the one before was told."""
+    reason = "their record was converted, merged or replaced in the CRM"
+    append(
+        tx,
+        [Event(at=now, kind=EventKind.PERSON_REPOINTED, person=email, reason=reason, data={"record": record_id})],
+    )
+    tell_again(tx, email, now)
+
+
+def hear_of(
+    tx: Transaction, office: Office, stored: StoredPerson, said: CrmPerson | RemotePerson, now: datetime
+) -> StoredPerson:
+    """Take over an opt-out or a bounce that a record says of a person, and end their campaigns; return them as now."""
+    email = stored.person.email
+    marks: dict[str, Any] = {}
+    told: list[tuple[EventKind, str, dict[str, object]]] = []
+    if said.opted_out and stored.opted_out is None:
+        marks["opted_out"] = now
+        told.append((EventKind.OPTED_OUT, "opted out in the CRM", {}))
+    # The record may have another address than the person here: then it is not theirs that bounced.
+    if said.bounced_at is not None and stored.bounced is None and said.email.lower() in ("", email):
+        marks |= {"bounced": min(said.bounced_at, now), "bounce_reason": said.bounced_reason}
+        told.append((EventKind.BOUNCED, said.bounced_reason or "noted in the CRM", {"status": "noted in the CRM"}))
+    if not marks:
+        return stored
+    mark_person(tx, email, **marks)
+    live = find_enrollments(tx, persons=[email])
+    facts = [enrollment_fact(one, kind, now, reason=reason, **data) for kind, reason, data in told for one in live] or [
+        Event(at=now, kind=kind, person=email, reason=reason, data=data) for kind, reason, data in told
+    ]
+    record(tx, office, facts, now)
+    return replace(stored, **marks)
+
+
+def _is_record(id_: str, other: str) -> bool:
+    """Tell whether two ids name one record; the shorter form of an id is the beginning of the longer."""
+    return bool(id_) and bool(other) and (other.startswith(id_) or id_.startswith(other))

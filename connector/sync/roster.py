@@ -12,7 +12,8 @@ from connector.errors import BadInput
 from connector.people import Person, is_address
 from connector.ports import CrmPerson, PeopleSource
 from connector.store.people import StoredPerson, read_people
-from connector.sync.actions import import_people, opt_out
+from connector.sync.actions import import_people
+from connector.sync.crm_people import hear_of
 from connector.sync.office import Office
 
 
@@ -32,7 +33,8 @@ def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) 
     if office.crm is None:
         raise BadInput("there is no CRM in connector.yaml to pull people from: add its section under 'accounts'")
     people: dict[str, Person] = {}
-    opted_out, left_out = [], []
+    said: dict[str, CrmPerson] = {}
+    left_out = []
     for record in office.crm.list_people(source):
         email = record.email.strip().lower()
         if not is_address(email):
@@ -42,17 +44,17 @@ def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) 
             left_out.append((email, f"several records have this address, and {people[email].salesforce_id} came first"))
         else:
             people[email] = _person(record, email)
-            if record.opted_out:
-                opted_out.append(email)
+            said[email] = record
     with office.database.read() as tx:
         known = read_people(tx, list(people))
     merged = [_merged(person, known.get(email)) for email, person in people.items()]
     if not dry_run:
         import_people(office, merged)
-        for email in opted_out:
-            if email not in known or known[email].opted_out is None:
-                opt_out(office, email, reason="opted out in the CRM")
-    return Pulled(people=tuple(merged), opted_out=tuple(opted_out), left_out=tuple(left_out))
+        with office.database.write() as tx:
+            for email, stored in read_people(tx, list(said)).items():
+                hear_of(tx, office, stored, said[email], office.now())
+    opted_out = tuple(email for email, record in said.items() if record.opted_out)
+    return Pulled(people=tuple(merged), opted_out=opted_out, left_out=tuple(left_out))
 
 
 def _merged(person: Person, known: StoredPerson | None) -> Person:

@@ -21,13 +21,14 @@ from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
 from connector.sync.actions import resume_expired
 from connector.sync.crm import push_tasks
-from connector.sync.crm_people import push_people
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.prepare import prepare
 from connector.sync.pull_crm import pull_crm
 from connector.sync.pull_mailbox import pull_mailbox
 from connector.sync.pulled import Pulled
+from connector.sync.push_people import push_people
+from connector.sync.record import CANNOT_GO_ON
 from connector.sync.tick import tick
 
 #: Mailboxes worked at a time; each is one lane, so no mailbox ever has more than one worker.
@@ -183,12 +184,14 @@ def _push(office: Office, only: str | None, report: Turn, progress: Progress) ->
     if office.crm is None or only not in (None, office.crm.capabilities.name):
         return
     progress("writing to the CRM", 0, None)
-    report.needs_attention += push_people(office, office.now())
+    # An opt-out or a bounce is told before anything else is written.
+    told = push_people(office, office.now())
     pushed = push_tasks(office)
-    report.delivered.update({"tasks": pushed.written, "tasks_deleted": pushed.deleted})
-    report.needs_attention += [sentence for sentence in pushed.attention if sentence not in report.needs_attention]
-    if pushed.reconnect is not None and all(known.account != pushed.reconnect.account for known in report.reconnect):
-        report.reconnect.append(pushed.reconnect)
+    report.delivered.update({"people": told.written, "tasks": pushed.written, "tasks_deleted": pushed.deleted})
+    for one in (told, pushed):
+        report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
+        if one.reconnect is not None and all(known.account != one.reconnect.account for known in report.reconnect):
+            report.reconnect.append(one.reconnect)
 
 
 def _note_attention(office: Office, report: Turn) -> None:
@@ -202,6 +205,10 @@ def _note_attention(office: Office, report: Turn) -> None:
             place = f"{intent.person} ('{intent.campaign}', day {intent.day}, step {intent.step})"
             sentence = f"{place} is {stored.state}: {stored.problem or 'no reason was noted'}"
             report.needs_attention.append(sentence)
+        report.needs_attention += [
+            f"{one.person} ('{one.campaign}', rep {one.rep}) is paused: {reason}"
+            for one, reason in enrollments.read_paused_for(tx, CANNOT_GO_ON)
+        ]
         report.needs_attention += [
             f"the task for {task.person} is not in the CRM as it should be: {task.problem}"
             for task in tasks.read_problems(tx)

@@ -16,7 +16,7 @@ from connector.people import Person
 from connector.store.enrollments import find_enrollments
 from connector.store.intents import find_intents
 from connector.sync.actions import import_people, migrate, opt_out, pause, plan_migration, remove, resume
-from connector.sync.crm_people import push_people
+from connector.sync.push_people import push_people
 from tests.world import CAMPAIGN, TEMPLATES, World, WorldMaker, people
 
 ANN = Person(email="ann@bolt.example", first_name="Ann", last_name="Bolt", company="Bolt")
@@ -154,7 +154,7 @@ def test_an_opt_out_ends_everything_at_once_and_is_told_to_the_crm(make_world: W
     world.sync()
     assert [one["HasOptedOutOfEmail"] for one in world.records("Lead")] == [False]
     opt_out(world.office, ANN.email, reason="asked by phone")
-    assert push_people(world.office, world.now) == []
+    assert push_people(world.office, world.now).attention == []
     assert [one["HasOptedOutOfEmail"] for one in world.records("Lead")] == [True]
     with world.database.read() as tx:
         assert {one.state.value for one in find_enrollments(tx, live=False)} == {"opted_out"}

@@ -8,7 +8,7 @@ from connector.errors import Retry
 from connector.intents import IntentEvent
 from connector.store.people import read_people
 from connector.sync.actions import end_by_hand, opt_out
-from connector.sync.crm_people import push_people
+from connector.sync.push_people import push_people
 from connector.sync.views import list_tasks
 from tests.world import WorldMaker, people
 
@@ -62,7 +62,7 @@ def test_an_opt_out_the_crm_could_not_hear_is_told_by_a_later_pass(make_world: W
     world.sync()
     opt_out(world.office, who[0].email, reason="asked by phone")
     office = replace(world.office, crm=Deaf(world.office.crm))
-    (problem,) = push_people(office, world.now)
+    (problem,) = push_people(office, world.now, only=who[0].email).attention
     assert who[0].email in problem
     assert [lead["HasOptedOutOfEmail"] for lead in world.sandbox.state()["salesforce"]["records"]["Lead"]] == [False]
     world.after(hours=2)

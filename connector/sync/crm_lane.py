@@ -1,0 +1,69 @@
+"""The CRM's one lane: how long it stands still after trouble, and what waits while its calls of the day run short.
+
+Lives here: `stop_lane`, `lane_waits`, `is_short`, `may_wait`. Does not live here: the lease (`store.lanes`), the calls
+(`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
+
+At 90 % of the day's calls only what is due now goes out: tasks a rep must have before them, their ends, opt-outs and
+bounces. What the CRM merely keeps for the record waits: logged mails and replies, what a task says of its campaign,
+roll-ups, and asking again about people whose answer is only old. Reading changes goes on: it is one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from connector.errors import AdapterError, Refused, Retry
+from connector.ports import ActivityFact
+from connector.store.lanes import read_pacing, save_pacing
+from connector.store.tasks import Dirty, StoredTask
+from connector.sync.office import Office
+
+#: Wait after a refusal that an administrator must mend, and when the CRM says "later" without saying when.
+REFUSED_WAIT = timedelta(hours=1)
+LATER = timedelta(minutes=1)
+
+#: When what is held back is looked at again.
+HELD_BACK = timedelta(minutes=15)
+
+#: What a task says for the record only; a rep works as well without it.
+_FOR_THE_RECORD = frozenset({*(fact.value for fact in ActivityFact), "kind"})
+
+
+def lane_waits(office: Office) -> bool:
+    """Tell whether the CRM asked to be left alone for now, or an administrator must mend something first."""
+    if office.crm is None:
+        return False
+    with office.database.read() as tx:
+        blocked = read_pacing(tx, office.crm.capabilities.name).blocked_until
+    return blocked is not None and blocked > office.now()
+
+
+def stop_lane(office: Office, error: AdapterError) -> None:
+    """Let everything for the CRM wait after trouble that concerns more than one record, and say why in `status`."""
+    if office.crm is None:
+        return
+    lane, wait = office.crm.capabilities.name, None
+    if isinstance(error, Retry):
+        wait = error.after or LATER
+    elif isinstance(error, Refused):
+        wait = REFUSED_WAIT
+    until = None if wait is None else office.now() + wait
+    with office.database.write() as tx:
+        save_pacing(tx, lane, replace(read_pacing(tx, lane), problem=error.sentence, blocked_until=until))
+
+
+def is_short(office: Office) -> bool:
+    """Tell whether nine tenths of the calls that the CRM allows a day are used; no answer yet means no."""
+    budget = office.crm.budget if office.crm is not None else None
+    return budget is not None and budget[1] > 0 and budget[0] * 10 >= budget[1] * 9
+
+
+def may_wait(task: StoredTask) -> bool:
+    """Tell whether a task's write is for the record only, so that it waits while calls are short."""
+    if task.dirty is Dirty.DELETE:
+        return False
+    if task.synced is None:
+        return bool(task.wanted.get("closed"))
+    changed = {name for name, value in task.wanted.items() if task.synced.get(name, ...) != value}
+    return changed <= _FOR_THE_RECORD
