@@ -21,7 +21,7 @@ NOW = "now"
 
 _SEND_AT = re.compile(r"^(?P<place>[1-9]\d*\.[1-9]\d*)=(?P<clock>(?:[01]\d|2[0-3]):[0-5]\d)$")
 
-#: Words of `--salesforce KIND=VALUE`.
+#: Words of `--salesforce KIND=VALUE` that take one value; `ids` takes several.
 _SOURCES = {"soql": "soql", "list-view": "list_view", "report": "report", "campaign": "campaign"}
 
 
@@ -75,13 +75,15 @@ def read_address(text: str) -> str:
 def read_source(text: str) -> PeopleSource:
     """Read `KIND=VALUE`, a source of people in Salesforce."""
     kind, _, value = text.partition("=")
+    ids = tuple(one.strip() for one in value.split(",") if one.strip()) if kind == "ids" else ()
+    if ids:
+        return PeopleSource(ids=ids)
     if kind not in _SOURCES or not value.strip():
         raise BadInput(
-            f"--salesforce '{text}' names no source: write soql=SELECT…, list-view=ID, report=ID or campaign=ID"
+            f"--salesforce '{text}' names no source: write soql=SELECT…, list-view=ID, report=ID, campaign=ID or "
+            "ids=ID,ID"
         )
-    if kind == "ids":
-        return PeopleSource(ids=tuple(one.strip() for one in value.split(",") if one.strip()))
-    return PeopleSource(**{_SOURCES[kind]: value.strip()})  # type: ignore[arg-type]
+    return PeopleSource(**{_SOURCES[kind]: value.strip()})
 
 
 def rep_or_first(project: Project, email: str | None) -> Rep:
