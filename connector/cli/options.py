@@ -83,7 +83,7 @@ def read_source(text: str) -> PeopleSource:
             f"--salesforce '{text}' names no source: write soql=SELECT…, list-view=ID, report=ID, campaign=ID or "
             "ids=ID,ID"
         )
-    return PeopleSource(**{_SOURCES[kind]: value.strip()})
+    return PeopleSource(**{_SOURCES[kind]: value.strip()})  # type: ignore[arg-type]
 
 
 def rep_or_first(project: Project, email: str | None) -> Rep:
