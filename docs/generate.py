@@ -1,18 +1,22 @@
-"""Write the parts of the docs that come from the code: state diagrams and the table of what services can do.
+"""Write the parts of the docs that come from the code: state diagrams, what services can do, Salesforce's codes.
 
-python docs/generate.py            # rewrites docs/states.md and docs/adapters.md
+python docs/generate.py            # rewrites docs/states.md, docs/adapters.md and docs/salesforce-errors.md
 python docs/generate.py --check    # exit status 1 if that would change them
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
+from adapters.salesforce.codes import CODES, UNKNOWN, Rule
 from connector.app import is_mailbox_adapter, load_adapters
 from connector.capabilities import MailboxCapabilities
+from connector.errors import ErrorClass
 from connector.intents import INTENT_TRANSITIONS
 from connector.sequencing.enrollment import ENROLLMENT_TRANSITIONS
 
@@ -49,6 +53,19 @@ says so.
 {table}
 """
 
+_SALESFORCE_ERRORS = """\
+# What Salesforce's error codes mean here
+
+Made from the table in `adapters/salesforce/codes.py` by `python docs/generate.py`. The same table decides what is tried
+again and what people are told.
+
+A code with words in quotation marks counts when the org's message has them; without, it counts otherwise. Codes in
+capitals are Salesforce's own; numbers are HTTP statuses without a code; `TIMEOUT`, `CONNECTION`, `ANSWER`, `TLS` and
+`ADDRESS` are ours, for calls that have no answer.
+
+{sections}
+"""
+
 
 def diagram(table: Mapping[str, Mapping[str, str]]) -> str:
     """Return a transition table as a Mermaid state diagram."""
@@ -72,6 +89,37 @@ def mailbox_table() -> str:
     return "\n".join([head, "|---" * (len(records) + 1) + "|", *rows])
 
 
+def code_sections() -> str:
+    """Return the table of Salesforce's codes, a section for each class."""
+    sections: list[str] = []
+    for category in ErrorClass:
+        rows = [_code_row(rule) for rule in (*CODES, UNKNOWN) if rule.category is category]
+        head = "| code | what is done | for the rep | for the administrator |"
+        sections.append("\n".join([f"## {category.capitalize()}", "", head, "|---" * 4 + "|", *rows]))
+    return "\n\n".join(sections)
+
+
+def _code_row(rule: Rule) -> str:
+    code = f"`{rule.code}`" if rule.code else "any other"
+    if rule.when:
+        words = re.sub(r"\\b", "", rule.when).replace("|", '" or "')
+        code += f' "{words}"'
+    done = str(rule.treatment)
+    if rule.tries > 1:
+        done += f"; {rule.tries} tries a pass"
+    if rule.after is not None:
+        done += f"; waits {_span(rule.after)}"
+    if rule.reshape:
+        done += "; the fields are looked at anew first"
+    sentence = f"{rule.sentence}: *the org's own words*" if rule.quote else rule.sentence
+    return f"| {code} | {done} | {sentence} | {rule.advice} |"
+
+
+def _span(wait: timedelta) -> str:
+    minutes, seconds = divmod(int(wait.total_seconds()), 60)
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -85,6 +133,7 @@ def pages() -> dict[Path, str]:
             enrollments=diagram(ENROLLMENT_TRANSITIONS), intents=diagram(INTENT_TRANSITIONS)
         ),
         HERE / "adapters.md": _ADAPTERS.format(table=mailbox_table()),
+        HERE / "salesforce-errors.md": _SALESFORCE_ERRORS.format(sections=code_sections()),
     }
 
 

@@ -1,81 +1,199 @@
 """The table of Salesforce codes: every code is classed and worded, and nothing secret gets into a sentence."""
 
+import re
 from datetime import timedelta
 
 import pytest
 import requests
 from simple_salesforce.exceptions import SalesforceGeneralError, SalesforceMalformedRequest, SalesforceRefusedRequest
 
-from adapters.salesforce.errors import CODES, MissingField, Treatment, from_code, from_item, from_requests, from_vendor
-from connector.errors import Reconnect, Refused, Retry, Stale
+from adapters.salesforce.codes import CODES, UNKNOWN, Treatment, rule_for
+from adapters.salesforce.errors import MissingField, from_code, from_item, from_requests, from_sign_in, from_vendor
+from connector.errors import ErrorClass, Reconnect, Refused, Retry, Stale
 
-CLASSES = {Treatment.RETRY: Retry, Treatment.RECONNECT: Reconnect}
+CLASSES = {
+    Treatment.LATER: Retry,
+    Treatment.FEW: Retry,
+    Treatment.RECONNECT: Reconnect,
+    Treatment.RESOLVE: Stale,
+    Treatment.GONE: Refused,
+    Treatment.REFUSED: Refused,
+}
 
-#: The codes of apis.md 1.7, by what the caller must do.
-NEVER_RETRIED = [
-    "STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "REQUIRED_FIELD_MISSING",
-    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "FIELD_INTEGRITY_EXCEPTION",
-    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "INSUFFICIENT_ACCESS_OR_READONLY", "INACTIVE_OWNER_OR_USER",
-    "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE", "MALFORMED_ID",
-    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DUPLICATES_DETECTED", "ENTITY_IS_DELETED", "SOMETHING_NEW",
-]  # fmt: skip
-RETRIED = [
-    "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT", "REQUEST_RUNNING_TOO_LONG", "UNKNOWN_EXCEPTION",
-    "DUPLICATE_VALUE", "REQUEST_LIMIT_EXCEEDED", "FAILED_WRITE",
-]  # fmt: skip
-SIGNED_OUT = [
-    "INVALID_SESSION_ID", "API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "INVALID_LOGIN",
-    "LOGIN_MUST_USE_SECURITY_TOKEN", "INACTIVE_USER", "EXPIRED_ACCESS",
-]  # fmt: skip
+#: Every code of apis 1.7, as it is classed there.
+APIS = {
+    Treatment.LATER: [
+        ("UNABLE_TO_LOCK_ROW", ""), ("SERVER_UNAVAILABLE", ""), ("QUERY_TIMEOUT", ""), ("REQUEST_RUNNING_TOO_LONG", ""),
+        ("500", ""), ("502", ""), ("503", ""), ("504", ""), ("connection", ""),
+        ("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded."),
+        ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), ("DUPLICATE_VALUE", ""),
+    ],
+    Treatment.FEW: [("UNKNOWN_EXCEPTION", "")],
+    Treatment.RECONNECT: [
+        ("INVALID_SESSION_ID", ""), ("INVALID_SESSION_ID", "This session is not valid for use with the REST API"),
+        ("API_DISABLED_FOR_ORG", ""), ("API_CURRENTLY_DISABLED", ""), ("invalid_grant", ""), ("INVALID_LOGIN", ""),
+        ("LOGIN_MUST_USE_SECURITY_TOKEN", ""),
+    ],
+    Treatment.GONE: [("ENTITY_IS_DELETED", "")],
+    Treatment.RESOLVE: [("CANNOT_UPDATE_CONVERTED_LEAD", ""), ("INVALID_CROSS_REFERENCE_KEY", "")],
+    Treatment.REFUSED: [
+        (code, "the org's words")
+        for code in (
+            "STRING_TOO_LONG", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "REQUIRED_FIELD_MISSING",
+            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "FIELD_INTEGRITY_EXCEPTION",
+            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "INSUFFICIENT_ACCESS_OR_READONLY",
+            "INACTIVE_OWNER_OR_USER", "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE",
+            "MALFORMED_ID", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DUPLICATES_DETECTED", "MULTIPLE_CHOICES",
+            "OP_WITH_INVALID_USER_TYPE_EXCEPTION", "SOMETHING_NEW",
+        )
+    ],
+}  # fmt: skip
 
-
-@pytest.mark.parametrize("code", NEVER_RETRIED)
-def test_a_refusal_is_not_retried(code):
-    error = from_code(code, "the org's words")
-    assert type(error) is Refused
-    assert error.code == code
-
-
-@pytest.mark.parametrize("code", ["CANNOT_UPDATE_CONVERTED_LEAD", "INVALID_CROSS_REFERENCE_KEY"])
-def test_what_it_points_at_must_be_looked_up_anew(code):
-    error = from_code(code, "the org's words")
-    assert type(error) is Stale
-    assert error.code == code
-
-
-@pytest.mark.parametrize("code", RETRIED)
-def test_passing_trouble_is_retried(code):
-    assert isinstance(from_code(code, ""), Retry)
-
-
-@pytest.mark.parametrize("code", SIGNED_OUT)
-def test_a_shut_door_asks_for_a_person(code):
-    error = from_code(code, "")
-    assert isinstance(error, Reconnect)
-    assert error.account == "salesforce"
-
-
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_code_of_the_table_has_a_sentence_of_its_class(code):
-    rule = CODES[code]
-    assert isinstance(from_code(code, ""), CLASSES.get(rule.treatment, Refused))
-    assert len(rule.sentence) > 20
-    assert not rule.sentence.endswith(".")
+#: Every error of marketo 5, in its category there.
+MARKETO = {
+    ErrorClass.INTERMITTENT: [
+        ("FAILED_WRITE", ""), ("QUERY_TIMEOUT", ""), ("SERVER_UNAVAILABLE", ""), ("UNABLE_TO_LOCK_ROW", ""),
+        ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+        ("REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded."),
+        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", ""), ("INVALID_FIELD", "Net::ReadTimeout"),
+    ],
+    ErrorClass.AUTHENTICATION: [
+        ("AUTHENTICATION_FAILURE", ""), ("EXPIRED_ACCESS", ""), ("INACTIVE_USER", ""), ("INACTIVE_ORGANIZATION", ""),
+        ("INVALID_GRANT", "ip restricted"),
+    ],
+    ErrorClass.ACCESS: [
+        (code, "")
+        for code in (
+            "API_CURRENTLY_DISABLED", "INSUFFICIENT_ACCESS_OR_READONLY",
+            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE",
+            "ENTITY_IS_LOCKED", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "FIELD_FILTER_VALIDATION_EXCEPTION",
+            "FIELD_INTEGRITY_EXCEPTION", "REQUIRED_FIELD_MISSING", "TXN_SECURITY_NO_ACCESS",
+            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        )
+    ],
+    ErrorClass.OTHER: [("CANNOT_UPDATE_CONVERTED_LEAD", ""), ("UNKNOWN_EXCEPTION", ""), ("SOMETHING_NEW", "")],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("message", "least"),
+    ("treatment", "code", "message"),
+    [(treatment, *told) for treatment, codes in APIS.items() for told in codes],
+)
+def test_every_code_is_treated_as_the_reference_says(treatment, code, message):
+    assert rule_for(code, message).treatment is treatment
+    error = from_code(code, message)
+    assert type(error) is CLASSES[treatment]
+    assert error.code == code
+
+
+@pytest.mark.parametrize(
+    ("category", "code", "message"),
+    [(category, *told) for category, codes in MARKETO.items() for told in codes],
+)
+def test_every_code_is_classed_as_the_diagnostics_of_the_original_class_it(category, code, message):
+    assert from_code(code, message).category is category
+
+
+@pytest.mark.parametrize("rule", [*CODES, UNKNOWN], ids=lambda rule: f"{rule.code or 'unknown'} {rule.when}".strip())
+def test_every_row_speaks_to_the_rep_and_to_the_administrator(rule):
+    for sentence in (rule.sentence, rule.advice):
+        assert len(sentence) > 20
+        assert not sentence.endswith((".", " "))
+        assert "  " not in sentence
+    assert rule.sentence != rule.advice
+    promises = "tried again" in rule.sentence
+    assert promises == (rule.treatment is Treatment.LATER), "who says that it is tried again must do so, and say so"
+    assert rule.tries == 1 or rule.treatment in (Treatment.LATER, Treatment.FEW)
+    error = from_code(rule.code, "")
+    assert error.advice
+    assert error.category in ErrorClass
+
+
+def test_the_row_without_a_condition_stands_last():
+    codes = [rule.code for rule in CODES]
+    for code in set(codes):
+        rows = [rule for rule in CODES if rule.code == code]
+        assert [bool(rule.when) for rule in rows] == [True] * (len(rows) - 1) + [False]
+    assert all(re.compile(rule.when) and rule.when == rule.when.lower() for rule in CODES)
+    assert len({(rule.code, rule.when) for rule in CODES}) == len(CODES)
+
+
+@pytest.mark.parametrize("code", ["INVALID_SESSION_ID", "INVALID_LOGIN", "API_DISABLED_FOR_ORG"])
+def test_a_shut_door_names_the_account_that_waits(code):
+    assert from_code(code).account == "salesforce"
+
+
+def test_the_two_limits_are_told_apart_by_their_message():
+    messages = [
+        "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+        "ConcurrentPerOrgLongTxn Limit exceeded.",
+        "TotalRequests Limit exceeded.",
+    ]
+    concurrent, long, daily = (from_code("REQUEST_LIMIT_EXCEEDED", message) for message in messages)
+    assert concurrent.after == long.after == timedelta(seconds=5)
+    assert daily.after == timedelta(hours=1)
+    assert len({concurrent.sentence, daily.sentence}) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "expected", "category"),
     [
-        ("TotalRequests Limit exceeded.", timedelta(hours=1)),
-        ("ConcurrentRequests (Concurrent API Requests) Limit exceeded.", timedelta(seconds=1)),
-        ("ConcurrentPerOrgLongTxn Limit exceeded.", timedelta(seconds=1)),
+        ("MyTrigger: System.DmlException: UNABLE_TO_LOCK_ROW, unable to obtain", Retry, ErrorClass.INTERMITTENT),
+        ('{"errorCode":"INVALID_SESSION_ID","message":"Session expired or invalid"}', Retry, ErrorClass.AUTHENTICATION),
+        ("MyTrigger: System.NullPointerException", Refused, ErrorClass.ACCESS),
     ],
 )
-def test_the_two_limits_are_told_apart_by_their_message(message, least):
-    error = from_code("REQUEST_LIMIT_EXCEEDED", message)
-    assert isinstance(error, Retry)
-    assert error.after is not None
-    assert least <= error.after < least * 60
+def test_what_a_trigger_wraps_tells_its_class(message, expected, category):
+    error = from_code("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message)
+    assert (type(error), error.category) == (expected, category)
+    # only what nobody can wait out is shown in the trigger's own words
+    assert (message in error.sentence) == (expected is Refused)
+
+
+class Response:
+    def __init__(self, status, body):
+        self.status_code, self.body, self.headers = status, body, {}
+
+    def json(self):
+        return self.body
+
+
+@pytest.mark.parametrize(
+    ("description", "words", "advice"),
+    [
+        ("expired access/refresh token", "revoked; sign in again", "connector auth salesforce"),
+        ("ip restricted", "network may not be used", "login ranges"),
+        ("user hasn't approved this consumer", "not been allowed to use the app", "pre-authorized"),
+        ("invalid assertion", "signature was not accepted", "certificate"),
+        ("audience is invalid", "signature was not accepted", "client_id"),
+        ("authentication failure", "the app may not sign in", "login history"),
+    ],
+)
+def test_what_a_refused_grant_says_tells_its_next_move(description, words, advice):
+    error = from_sign_in(Response(400, {"error": "invalid_grant", "error_description": description}))
+    assert isinstance(error, Reconnect)
+    assert words in error.sentence
+    assert advice in error.advice
+    assert (error.code, error.category) == ("invalid_grant", ErrorClass.AUTHENTICATION)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(400, {"error": "something_new"}), (404, {}), (302, []), (400, {"error": "UNABLE_TO_LOCK_ROW"})],
+)
+def test_a_sign_in_refused_for_an_unknown_reason_waits_for_a_person(status, body):
+    error = from_sign_in(Response(status, body))
+    assert isinstance(error, Reconnect)
+    assert error.advice
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+def test_an_answer_without_a_code_is_told_by_its_status(status):
+    whole = from_vendor(SalesforceGeneralError("u", status, "n", "<html>"))
+    sign_in = from_sign_in(Response(status, {}))
+    for error in (whole, sign_in):
+        assert (type(error), error.code, error.category) == (Retry, str(status), ErrorClass.INTERMITTENT)
+        assert error.advice
 
 
 def test_the_words_of_a_validation_rule_reach_people():
@@ -100,11 +218,6 @@ def test_a_query_that_is_not_understood_is_explained_without_the_query():
     told = str(from_code("MALFORMED_QUERY", message))
     assert told.endswith("unexpected token: 'WHER'")
     assert "ann@acme.example" not in told
-
-
-def test_a_lock_inside_a_trigger_is_passing_trouble():
-    message = "MyTrigger: System.DmlException: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"
-    assert isinstance(from_code("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message), Retry)
 
 
 @pytest.mark.parametrize(
