@@ -318,6 +318,7 @@ def _crm_rules(settings: Settings) -> CrmRules:
         return CrmRules()
     conflict = getattr(options, "conflict", None)
     return CrmRules(
+        name=settings.crm,
         tasks=TaskSync(getattr(options, "tasks", TaskSync.BOTH)),
         log_email=bool(getattr(options, "log_email", True)),
         subject=str(getattr(options, "subject", CrmRules().subject)),

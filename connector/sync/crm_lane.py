@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from connector.errors import AdapterError, Refused, Retry
 from connector.ports import ActivityFact
+from connector.store.database import Transaction
 from connector.store.lanes import read_pacing, save_pacing
 from connector.store.tasks import Dirty, StoredTask
 from connector.sync.office import Office
@@ -51,6 +52,14 @@ def stop_lane(office: Office, error: AdapterError) -> None:
     until = None if wait is None else office.now() + wait
     with office.database.write() as tx:
         save_pacing(tx, lane, replace(read_pacing(tx, lane), problem=error.sentence, blocked_until=until))
+
+
+def free_lane(tx: Transaction, office: Office) -> None:
+    """Let the lane go on at once: somebody says that what it waits for is mended."""
+    lane = office.crm_rules.name
+    pacing = read_pacing(tx, lane)
+    if pacing.blocked_until is not None:
+        save_pacing(tx, lane, replace(pacing, blocked_until=None))
 
 
 def is_short(office: Office) -> bool:

@@ -57,6 +57,8 @@ class PacingRule:
 class CrmRules:
     """How the CRM is used: `salesforce:` of connector.yaml in the core's words."""
 
+    #: Name of the CRM and of its lane; empty when there is none.
+    name: str = ""
     tasks: TaskSync = TaskSync.OFF
     log_email: bool = True
     subject: str = "{{activity_type}}: {{activity_subject}}"
