@@ -364,7 +364,7 @@ def _write_ics(_terminal: Terminal, campaign: str, calendars: Sequence[Preview])
             entry.add("summary", f"{step.planned.step.type}: {step.subject} ({calendar.person})")
             entry.add("description", step.planned.reason)
             page.add_component(entry)
-    sys.stdout.write(page.to_ical().decode().replace("\r\n", "\n"))
+    typer.echo(page.to_ical(), nl=False)  # as bytes: RFC 5545 wants CRLF at the end of every line, on any system
 
 
 _WRITERS: dict[Format, Callable[[Terminal, str, Sequence[Preview]], None]] = {

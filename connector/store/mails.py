@@ -15,12 +15,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, or_, select, text, update
+from sqlalchemy import Row, bindparam, exists, func, or_, select, text, update
 
+from connector.intents import IntentState
 from connector.ports import DraftRef, SentMail
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, insert_or_ignore, insert_or_update
-from connector.store.schema import mails, received
+from connector.store.schema import intents, mails, received
 
 
 class MailAction(StrEnum):
@@ -115,6 +116,19 @@ _WAITING = (
     .limit(bindparam("most"))
 )
 _LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwanted')")).distinct()
+# As the index `mails_open` says it, so that it is used.
+_OPEN = (
+    select(mails)
+    .where(
+        mails.c.lane == bindparam("of_lane"), text("mails.state IN ('present', 'in_flight', 'unknown', 'discarded')")
+    )
+    .where(
+        or_(
+            mails.c.state != MailState.DISCARDED.value,
+            exists().where(intents.c.key == mails.c.key, intents.c.state == IntentState.OPEN.value),
+        )
+    )
+)
 _BY_KEY = select(mails).where(any_of(mails.c.key, "keys"))
 
 
@@ -152,10 +166,11 @@ def read_mails(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredMail]:
 
 
 def read_open(tx: Transaction, lane: str) -> list[StoredMail]:
-    """Return the drafts of a lane that a rep may still send, and sends whose answer was lost."""
-    # As the index `mails_open` says it, so that it is used.
-    open_ = text("state IN ('present', 'in_flight', 'unknown', 'discarded')")
-    return [_stored(row) for row in tx.execute(select(mails).where(mails.c.lane == lane, open_))]
+    """Return the drafts of a lane that a rep may still send, and sends whose answer was lost.
+
+    A discarded draft may be taken out of the bin and sent while its task is open; after that it is of no matter.
+    """
+    return [_stored(row) for row in tx.execute(_OPEN, {"of_lane": lane})]
 
 
 def read_sent_about(

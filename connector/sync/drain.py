@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.events import Event, EventKind
-from connector.intents import IntentEvent, IntentState
+from connector.intents import CLOSED_STATES, IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
 from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
@@ -287,6 +287,8 @@ class _Worker:
                 self._confirm_sent(claim, found.sent)
             case Whereabouts.DRAFT | Whereabouts.ABSENT if claim.stopped is not None:
                 self._stop(claim, found)
+            case Whereabouts.ABSENT if claim.mail.action is MailAction.DRAFT and claim.stored.state in CLOSED_STATES:
+                self._stop(claim, found)  # Its task ended before the draft was made: nobody needs it any more.
             case Whereabouts.DRAFT | Whereabouts.ABSENT:
                 return True
             case Whereabouts.DISCARDED if claim.mail.action is MailAction.DRAFT:
@@ -301,7 +303,8 @@ class _Worker:
     def _save_draft(self, claim: _Claim, draft: DraftRef) -> Event | EnrollmentState | None:
         """Commit the draft's id; return why it must not be sent any more, if something came in between.
 
-        For a task's draft that is all there is to do; one whose task is over by now is taken away again.
+        For a task's draft that is all there is to do. One whose task was skipped or cancelled by now is taken away
+        again; one whose task was completed stays, as it would had it been there before (spec delivery 4).
         """
         key, now = claim.mail.key, self._office.now()
         changes = claim.mail.with_draft(draft)
@@ -310,7 +313,7 @@ class _Worker:
             guard(tx, self._lease)
             letters = Letters(tx, self._office, [claim.stored.intent])
             if is_task:
-                over = read_intents(tx, [key])[key].state is not IntentState.OPEN
+                over = read_intents(tx, [key])[key].state in (IntentState.SKIPPED, IntentState.CANCELLED)
                 changes |= {"state": MailState.UNWANTED, "due": now} if over else {"state": MailState.PRESENT}
                 append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.mail.subject)])
             change_mail(tx, key, **changes, subject=claim.mail.subject)
