@@ -361,4 +361,5 @@ def _tell_status(terminal: Terminal, standing: Status) -> None:
     terminal.say(f"steps due now: {standing.due_now}{ahead}")
     if standing.budget is not None:
         used, allowed = standing.budget
-        terminal.say(f"Salesforce calls in 24 hours: {used} of {allowed}")
+        held = ": only what is due now is sent" if standing.only_due else ""
+        terminal.say(f"Salesforce calls in 24 hours: {used} of {allowed} ({standing.budget_percent or 0} %){held}")

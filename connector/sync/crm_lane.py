@@ -1,6 +1,6 @@
 """The CRM's one lane: how long it stands still after trouble, and what waits while its calls of the day run short.
 
-Lives here: `stop_lane`, `lane_waits`, `is_short`, `may_wait`. Does not live here: the lease (`store.lanes`), the calls
+Lives here: `stop_lane`, `lane_waits`, `is_short`, `runs_short`, `may_wait`. Does not live here: the lease (`store.lanes`), the calls
 (`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
 
 At 90 % of the day's calls only what is due now goes out: tasks a rep must have before them, their ends, opt-outs and
@@ -63,8 +63,12 @@ def free_lane(tx: Transaction, office: Office) -> None:
 
 
 def is_short(office: Office) -> bool:
-    """Tell whether nine tenths of the calls that the CRM allows a day are used; no answer yet means no."""
-    budget = office.crm.budget if office.crm is not None else None
+    """Tell whether the calls that the CRM allows a day run short now; no answer yet means no."""
+    return runs_short(office.crm.budget if office.crm is not None else None)
+
+
+def runs_short(budget: tuple[int, int] | None) -> bool:
+    """Tell whether nine tenths of the calls of a day (used, allowed) are used."""
     return budget is not None and budget[1] > 0 and budget[0] * 10 >= budget[1] * 9
 
 

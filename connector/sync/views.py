@@ -21,6 +21,7 @@ from connector.store import cursors, enrollments, intents, lanes, ledger, mails,
 from connector.store.intents import StoredIntent, find_intents
 from connector.store.mails import StoredMail, read_mails
 from connector.store.tasks import StoredTask, read_tasks
+from connector.sync.crm_lane import runs_short
 from connector.sync.office import Office
 
 #: Intents that a person can see as tasks.
@@ -219,8 +220,24 @@ class Status:
             "oldest_undelivered": zulu(self.oldest_undelivered),
             "due_now": self.due_now,
             "next_due": zulu(self.next_due),
-            "api_budget": None if self.budget is None else {"used": self.budget[0], "allowed": self.budget[1]},
+            "api_budget": self._budget_json(),
         }
+
+    def _budget_json(self) -> dict[str, Any] | None:
+        if self.budget is None:
+            return None
+        used, allowed = self.budget
+        return {"used": used, "allowed": allowed, "percent": self.budget_percent, "only_due": self.only_due}
+
+    @property
+    def budget_percent(self) -> int | None:
+        """Part of the day's CRM calls that is used, in percent, rounded down."""
+        return None if self.budget is None or self.budget[1] <= 0 else 100 * self.budget[0] // self.budget[1]
+
+    @property
+    def only_due(self) -> bool:
+        """Whether so many calls are used that only what is due now goes to the CRM."""
+        return runs_short(self.budget)
 
 
 def status(office: Office) -> Status:

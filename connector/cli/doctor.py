@@ -1,0 +1,152 @@
+"""Commands that say what is wrong and how to mend it: doctor, diagnostics.
+
+Lives here: these commands. Does not live here: what is looked at (`sync.doctor`), what failed (`sync.diagnostics`).
+Source: interfaces 2, reference marketo 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from connector.app import Project, open_app
+from connector.cli.output import Terminal, counted, marked, moment, terminal_of
+from connector.cli.project import faults_of
+from connector.errors import BadInput, Reconnect, Severity
+from connector.ports import Check, Verdict
+from connector.sync.diagnostics import Diagnosis, list_diagnostics
+from connector.sync.diagnostics import retry as retry_diagnoses
+from connector.sync.doctor import Finding, look
+
+commands = typer.Typer()
+diagnostics = typer.Typer(help="What the CRM did not take, why, and trying it again.", invoke_without_command=True)
+commands.add_typer(diagnostics, name="diagnostics")
+
+
+# ---------------------------------------------------------------------------------------------- doctor
+
+
+@commands.command()
+def doctor(context: typer.Context) -> int:
+    """Check accounts, permissions, fields, database and campaigns, and say how to mend what is missing."""
+    terminal = terminal_of(context)
+    project = terminal.project()
+    project.settings  # noqa: B018 - without it there is no account to look at
+    findings = _files(project)
+    with open_app(project) as app:
+        findings.append(_finding("database", Verdict.OK, "the database can be opened, and is up to date"))
+        findings += look(app.office)
+    return tell(terminal, findings)
+
+
+def tell(terminal: Terminal, findings: Sequence[Finding]) -> int:
+    """Print findings and what to do about them; return the exit status they come to."""
+    terminal.document([finding_json(one) for one in findings])
+    terminal.table(
+        "What was found",
+        ("account", "area", "", "finding", "to mend it"),
+        [(one.account, one.check.area, one.check.verdict, one.check.sentence, one.check.mend) for one in findings],
+    )
+    faults = [one for one in findings if one.check.verdict is Verdict.FAULT]
+    warnings = [one for one in findings if one.check.verdict is Verdict.WARNING]
+    terminal.say(f"{counted(len(faults), 'fault')}, {counted(len(warnings), 'warning')}")
+    if any(one.check.reconnect for one in faults):
+        return Reconnect.exit_status
+    return 1 if faults else 0
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON lists show it."""
+    check = finding.check
+    return {
+        "account": finding.account,
+        "area": check.area,
+        "verdict": check.verdict.value,
+        "sentence": check.sentence,
+        "mend": check.mend,
+        "reconnect": check.reconnect,
+    }
+
+
+def _files(project: Project) -> list[Finding]:
+    """Return what is wrong with templates, campaigns and people files."""
+    faults = faults_of(project)
+    if not faults:
+        return [_finding("campaigns", Verdict.OK, "every file is in order")]
+    verdicts = {Severity.ERROR: Verdict.FAULT, Severity.WARNING: Verdict.WARNING}
+    return [_finding("campaigns", verdicts[fault.severity], marked(fault)) for fault in faults]
+
+
+def _finding(account: str, verdict: Verdict, sentence: str) -> Finding:
+    return Finding(account=account, check=Check(area="files", verdict=verdict, sentence=sentence))
+
+
+# ----------------------------------------------------------------------------------------- diagnostics
+
+
+@diagnostics.callback()
+def _diagnostics(context: typer.Context) -> int | None:
+    """List what the CRM did not take, unless a command says otherwise."""
+    return list_(context) if context.invoked_subcommand is None else None
+
+
+@diagnostics.command("list")
+def list_(context: typer.Context) -> int:
+    """List every record the CRM did not take: what, why, since when, and what will be done."""
+    terminal = terminal_of(context)
+    with open_app(terminal.project(), services=False) as app:
+        found = list_diagnostics(app.office)
+    terminal.document([one.as_json() for one in found])
+    _table(terminal, "What the CRM did not take (times in UTC)", found)
+    if found:
+        terminal.say(
+            f"{counted(len(found), 'record')}; once mended, 'connector diagnostics retry ID' tries one at once"
+        )
+    else:
+        terminal.say("the CRM has taken everything it was given")
+    return 1 if found else 0
+
+
+@diagnostics.command()
+def retry(
+    context: typer.Context,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Ids of the list.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every record of the list.")] = False,
+) -> None:
+    """Let records be tried again by the next sync, once what stopped them is mended."""
+    terminal = terminal_of(context)
+    if bool(ids) == every:
+        raise BadInput("say which: ids of 'connector diagnostics', or --all")
+    with open_app(terminal.project(), services=False) as app:
+        again = retry_diagnoses(app.office, None if every else list(ids or ()))
+    terminal.document([one.as_json() for one in again])
+    for one in again:
+        terminal.say(f"will be tried again: {one.what}{f' for {one.person}' if one.person else ''}")
+    terminal.say(
+        f"the next 'connector sync' tries {counted(len(again), 'record')}" if again else "there is nothing to try again"
+    )
+
+
+def _table(terminal: Terminal, title: str, found: Sequence[Diagnosis]) -> None:
+    terminal.table(
+        title,
+        ("id", "what", "person", "rep", "class", "code", "what happened", "for the administrator", "since", "next try"),
+        [
+            (
+                one.id,
+                one.what,
+                one.person,
+                one.rep,
+                one.category,
+                one.code,
+                one.sentence,
+                one.advice,
+                moment(one.since),
+                moment(one.next_try),
+            )
+            for one in found
+        ],
+    )
