@@ -21,6 +21,9 @@ from connector.store.schema import lanes
 #: Seconds a lease lasts; more than three times the longest HTTP call, and renewed at each step.
 LEASE_SECONDS = 60.0
 
+#: Beginning of the names of lanes that guard the renewal of a secret: nothing is paced there, and nobody sees them.
+RENEWALS = "secret:"
+
 _NOW = database_seconds()
 _TAKE = (
     update(lanes)
@@ -111,7 +114,7 @@ def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
 
 
 def list_lanes(tx: Transaction) -> dict[str, Pacing]:
-    """Return every lane that was ever used, with its pacing."""
+    """Return every mailbox and CRM lane that was ever used, with its pacing."""
     columns = (lanes.c.key, lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem)
     return {
         row.key: Pacing(
@@ -121,5 +124,5 @@ def list_lanes(tx: Transaction) -> dict[str, Pacing]:
             blocked_until=row.blocked_until,
             problem=row.problem,
         )
-        for row in tx.execute(select(*columns).order_by(lanes.c.key))
+        for row in tx.execute(select(*columns).where(~lanes.c.key.startswith(RENEWALS)).order_by(lanes.c.key))
     }
