@@ -28,6 +28,7 @@ from adapters.sandbox.salesforce_faults import Faults
 from adapters.sandbox.salesforce_login import SalesforceLogin
 from adapters.sandbox.salesforce_queries import QueryResources
 from adapters.sandbox.salesforce_records import RecordResources
+from adapters.sandbox.salesforce_soap import SoapLogin
 from adapters.sandbox.salesforce_wire import NOT_THERE, Answer, Call, Handler, refused, written
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 from adapters.sandbox.soql import SoqlError
@@ -49,11 +50,11 @@ class SalesforceService:
         #: Calls allowed in 24 hours.
         self.daily_limit = 15_000
         self._clock = clock
-        self._tokens = tokens
         self._log = log
         self._lock = threading.RLock()
         self._faults = Faults()
         self._login = SalesforceLogin(self.org, clock, tokens, log, self._lock, self._faults)
+        self._soap = SoapLogin(self.org, self._login, log, self._lock, self._faults)
         self._acts = SalesforceActs(self.org, self._lock)
         self._queries = QueryResources(self.org)
         self._records = RecordResources(self.org, self._faults)
@@ -67,6 +68,7 @@ class SalesforceService:
         """Return its HTTP routes."""
         return (
             *self._login.routes(),
+            *self._soap.routes(),
             Route("/services/data", self._serve, methods=_METHODS),
             Route("/services/data/{rest:path}", self._serve, methods=_METHODS),
         )
@@ -142,25 +144,58 @@ class SalesforceService:
         return {"fails": code, "status": int(status), "count": int(count), **({"path": path} if path else {})}
 
     @property
-    def rotates_refresh_tokens(self) -> bool:
-        """Whether each use of a refresh token gives a new one and ends the old one."""
-        return self._login.rotates_refresh_tokens
+    def login(self) -> SalesforceLogin:
+        """Sign-in: its attributes are settings (`session_hours`, `at_the_browser`, `denies`, `audiences`)."""
+        return self._login
 
-    @rotates_refresh_tokens.setter
-    def rotates_refresh_tokens(self, rotates: bool) -> None:
-        self._login.rotates_refresh_tokens = rotates
+    def register_app(
+        self,
+        client_id: str,
+        *,
+        secret: str | None = None,
+        redirect_uris: Sequence[str] = (),
+        certificate: str | None = None,
+        users: Sequence[str] = (),
+        rotate: bool = False,
+    ) -> None:
+        """Know a connected app.
+
+        `certificate` is PEM, of a certificate or a public key; `users` are approved by an administrator, who alone may
+        sign in then; `rotate` gives a new refresh token at each use and ends the old one.
+        """
+        with self._lock:
+            self._login.register_app(
+                client_id,
+                secret=secret,
+                redirect_uris=redirect_uris,
+                certificate=certificate,
+                users=users,
+                rotate=rotate,
+            )
 
     def register_client(self, client_id: str, secret: str) -> str:
-        """Know a connected app; return its secret."""
-        return self._login.register_client(client_id, secret)
+        """Know a connected app with a secret, that rotates its refresh tokens; return the secret."""
+        self.register_app(client_id, secret=secret, rotate=True)
+        return secret
 
-    def set_password(self, username: str, password: str) -> None:
-        """Let a user sign in with a password."""
-        self._login.set_password(username, password)
+    def set_password(self, username: str, password: str, token: str = "") -> None:
+        """Let a user sign in with a password, and a security token behind it."""
+        with self._lock:
+            self._login.set_password(username, password, token)
 
-    def issue_refresh_token(self, username: str) -> str:
-        """Hand out a refresh token as the browser sign-in of a user would."""
-        return self._login.issue_refresh_token(username)
+    def issue_refresh_token(self, username: str, client_id: str | None = None) -> str:
+        """Hand out a refresh token as the browser sign-in of a user would; without an app, of the first one."""
+        with self._lock:
+            return self._login.issue_refresh_token(username, client_id)
+
+    def allow_soap_login(self, *, allowed: bool) -> None:
+        """Let `login` by SOAP be used, or not, as in orgs made from Winter '26 on."""
+        self._soap.allowed = allowed
+
+    def expire_sessions(self) -> None:
+        """End every session; refresh tokens stay good."""
+        with self._lock:
+            self._login.expire_sessions()
 
     def set_intent_field(self, *, present: bool) -> None:
         """Put the external-id field on Task, or take it away."""
@@ -242,9 +277,11 @@ class SalesforceService:
         failed = self._faults.check_call(unquote(raw_path))
         if failed is not None:
             return failed
-        grant = self._tokens.check("salesforce", request.headers.get("authorization", ""))
+        grant = self._login.check(request.headers.get("authorization", ""))
         if grant is None:
             return refused(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        if not grant.scopes & {"api", "full"}:
+            return refused(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")
         if self._used() >= self.daily_limit:
             return refused(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         self._calls.append(self._clock.now())

@@ -32,6 +32,7 @@ class SalesforceActs:
             "lead_is_converted": self.lead_is_converted,
             "people_are_merged": self.people_are_merged,
             "person_opts_out": self.person_opts_out,
+            "user_is_deactivated": self.user_is_deactivated,
         }
 
     def _act(self, do: Callable[[], Record], **told: Any) -> dict[str, Any]:
@@ -107,6 +108,14 @@ class SalesforceActs:
             return self._org.update(row.object, row.id, {"HasOptedOutOfEmail": True}, user=row.values["OwnerId"])
 
         return self._act(opt_out)
+
+    def user_is_deactivated(self, user: str) -> dict[str, Any]:
+        """An administrator deactivates a user (user name, email or id); what they own stays theirs."""
+
+        def deactivate() -> Record:
+            return self._org.update("User", self._org.user(user).id, {"IsActive": False})
+
+        return self._act(deactivate)
 
 
 def _task(key: str, record_id: str, person: str) -> dict[str, str]:

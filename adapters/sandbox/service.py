@@ -86,6 +86,11 @@ class Tokens:
             return None
         return grant
 
+    def revoke(self, service: str, token: str) -> None:
+        """Make one token invalid; one that is not of this service stays."""
+        if token in self._grants and self._grants[token].service == service:
+            del self._grants[token]
+
     def revoke_all(self, service: str) -> None:
         """Make every token of a service invalid, as an administrator can."""
         self._grants = {token: grant for token, grant in self._grants.items() if grant.service != service}

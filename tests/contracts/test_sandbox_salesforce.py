@@ -101,7 +101,10 @@ def test_token_requests(token_url: str, form: dict[str, str], basic: tuple[str, 
 
 
 def test_a_rotated_refresh_token_works_once(steady: Sandbox, token_url: str) -> None:
-    form = APP | {"grant_type": "refresh_token", "refresh_token": steady.salesforce.issue_refresh_token("a@b.example")}
+    form = APP | {
+        "grant_type": "refresh_token",
+        "refresh_token": steady.salesforce.issue_refresh_token("a@b.example", "app"),
+    }
     first = requests.post(token_url, data=form, timeout=10)
     assert first.status_code == 200
     assert requests.post(token_url, data=form, timeout=10).json()["error"] == "invalid_grant"
