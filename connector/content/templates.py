@@ -20,6 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from connector.content.fields import SIGNATURE, UNSUBSCRIBE
@@ -98,6 +99,14 @@ def parse_text(source: str, *, where: str = "", file: str | None = None, line: i
 
 def parse_template(name: str, source: str, format: str, file: str | None = None) -> Template:  # noqa: A002 - the field's word
     """Return a checked template; raise `BadInput` with every fault, each with its line in the file."""
+    template, faults = _read(name, source, format, file)
+    if faults:
+        raise BadInput.of(faults)
+    return template
+
+
+def _read(name: str, source: str, format: str, file: str | None) -> tuple[Template, list[Fault]]:  # noqa: A002
+    """Return a template as far as it can be read, and every fault."""
     faults: list[Fault] = []
 
     def fault(sentence: str, line: int) -> None:
@@ -106,7 +115,7 @@ def parse_template(name: str, source: str, format: str, file: str | None = None)
     source = source.removeprefix("\ufeff").replace("\r\n", "\n")
     if format not in FORMATS:
         fault(f"a template is one of {', '.join(FORMATS)}, not '{format}'", 1)
-        raise BadInput.of(faults)
+        return Template(name=name, format=format, subject="", body=source), faults
     head, body, body_line = _split(source, fault)
     matter = _front_matter(head, fault)
 
@@ -125,9 +134,7 @@ def parse_template(name: str, source: str, format: str, file: str | None = None)
                     fault(f"{{{{{misplaced}}}}} belongs in the body, not in the subject", line)
     if not body.strip():
         fault("the template has no body; write the mail below the front matter", body_line)
-    if faults:
-        raise BadInput.of(faults)
-    return Template(
+    template = Template(
         name=name,
         format=format,
         subject=matter.subject,
@@ -137,6 +144,7 @@ def parse_template(name: str, source: str, format: str, file: str | None = None)
         prompts=tuple(prompt for part in compiled for prompt in part.prompts),
         fields=frozenset().union(*(part.fields for part in compiled)),
     )
+    return template, faults
 
 
 def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
@@ -156,18 +164,18 @@ def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
         seen[path.stem] = path
         try:
             source = path.read_bytes().decode("utf-8-sig")
-            template = parse_template(path.stem, source, path.suffix.lower().removeprefix("."), str(path))
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             faults.append(Fault(sentence="the file is not UTF-8 text; save it as UTF-8", file=str(path), line=line))
-        except BadInput as error:
-            faults.extend(error.faults)
-        else:
+            continue
+        template, wrong = _read(path.stem, source, path.suffix.lower().removeprefix("."), str(path))
+        faults += wrong
+        if not wrong:
             templates[path.stem] = template
-            for name in template.attachments:
-                if not (folder / name).is_file():
-                    sentence = f"the attachment {name} is not there; it is looked for beside the templates"
-                    faults.append(Fault(sentence=sentence, file=str(path), where=f"template '{path.stem}'"))
+        for name in template.attachments:
+            if not (folder / name).is_file():
+                sentence = f"the attachment {name} is not there; it is looked for beside the templates"
+                faults.append(Fault(sentence=sentence, file=str(path), where=f"template '{path.stem}'"))
     return templates, faults
 
 
@@ -199,9 +207,8 @@ def _split(source: str, fault: _Note) -> tuple[str, str, int]:
 
 
 def _front_matter(head: str, fault: _Note) -> _Matter:
-    yaml = YAML(typ="rt", pure=True)
     try:
-        matter = yaml.load(head)
+        matter = _load_yaml(head, fault)
     except YAMLError as error:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         hint = " (text that begins with {{ must stand in quotes)" if "{{" in head else ""
@@ -237,6 +244,17 @@ def _front_matter(head: str, fault: _Note) -> _Matter:
         subject_line=line("subject") if "subject" in matter else 1,
         attachments=attachments,
     )
+
+
+def _load_yaml(head: str, fault: _Note) -> Any:
+    try:
+        return YAML(typ="rt", pure=True).load(head)
+    except DuplicateKeyError as error:
+        # Told, and read all the same: the rest may have faults of its own.
+        fault("the front matter says this twice; keep one of them", error.problem_mark.line + 1)
+        yaml = YAML(typ="rt", pure=True)
+        yaml.allow_duplicate_keys = True
+        return yaml.load(head)
 
 
 def _attachments(value: object, fault: Callable[[str], None]) -> tuple[str, ...]:

@@ -158,7 +158,9 @@ def test_every_format_tells_the_same_calendar(connector: Command) -> None:
     (calendar,) = connector(*asked, "json").json
     due = [step["due"] for step in calendar["steps"]]
     assert [row["due"] for row in csv.DictReader(io.StringIO(connector(*asked, "csv").out))] == due
-    page = icalendar.Calendar.from_ical(connector(*asked, "ics").out)
+    written = connector(*asked, "ics").out
+    assert written.count("\r\n") == written.count("\n") > 10, "RFC 5545: lines end with CRLF"
+    page = icalendar.Calendar.from_ical(written)
     assert [f"{entry['dtstart'].dt:%Y-%m-%dT%H:%M:%SZ}" for entry in page.walk("VEVENT")] == due
     table = connector(*asked, "table").out
     assert "Mon 23 Nov 2026 09:00" in table

@@ -107,6 +107,24 @@ def test_all_faults_are_told_at_once():
     assert [line for line, _ in found] == [3, 2, 5, 7]
 
 
+def test_a_bad_front_matter_hides_no_other_fault(tmp_path):
+    for name, head in {
+        "key": "from: me",
+        "twice": "subject: again",
+        "both": "from: me\nsubject: again",
+    }.items():
+        source = f"---\nsubject: '{{{{ a | nope }}}}'\n{head}\nattachments: [gone.pdf]\n---\n{{{{ b | nope }}}}"
+        (tmp_path / f"{name}.md").write_text(source)
+    templates, found = load_templates(tmp_path)
+    assert templates == {}
+    for name in ("key", "twice", "both"):
+        told = [fault.sentence for fault in found if fault.file == str(tmp_path / f"{name}.md")]
+        assert sum("no filter 'nope'" in sentence for sentence in told) == 2, told
+        assert any("gone.pdf is not there" in sentence for sentence in told)
+        assert any("no 'from' in a front matter" in sentence for sentence in told) == (name != "twice")
+        assert any("says this twice" in sentence for sentence in told) == (name != "key")
+
+
 def test_an_unknown_format_is_refused():
     assert "not 'docx'" in faults("x", "docx")[0][1]
 
