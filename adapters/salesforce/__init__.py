@@ -62,7 +62,11 @@ class SalesforceCrm:
         self._pull = Pull(self._org, options.intent_field)
         self._people = People(self._org)
         self._checkup = Checkup(
-            org=self._org, shapes=Shapes(self._org, cache), people=self._people, account=account, options=options
+            org=self._org,
+            shapes=Shapes(self._org, cache),
+            find_users=self.find_users,
+            account=account,
+            options=options,
         )
 
     @property

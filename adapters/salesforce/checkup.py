@@ -16,7 +16,6 @@ from simple_salesforce.format import format_soql
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from adapters.salesforce.describe import FieldShape, Shape, Shapes
 from adapters.salesforce.metadata import ACTIVITY_TYPES, PERMISSION_SET
-from adapters.salesforce.people import People
 from adapters.salesforce.session import Org
 from adapters.salesforce.values import is_id
 from connector.errors import AdapterError, Reconnect, Refused
@@ -73,6 +72,12 @@ _PERSON_FIELDS: Mapping[str, str] = {
     "EmailBouncedDate": "bounces are not noted in Salesforce",
 }
 
+#: Those of them that are a matter of permission sets.
+_PERMITTED = frozenset({"HasOptedOutOfEmail"})
+
+#: What an org says of an object that it has not, or hides from the user.
+_NO_OBJECT = frozenset({"NOT_FOUND", "INVALID_TYPE"})
+
 #: Picklist of Task -> the values the connector writes.
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "Priority": ("High", "Normal"),
@@ -101,7 +106,7 @@ class Checkup:
 
     org: Org
     shapes: Shapes
-    people: People
+    find_users: Callable[[Sequence[str]], Mapping[str, str]]
     account: SalesforceAccount
     options: SalesforceOptions
 
@@ -113,8 +118,7 @@ class Checkup:
         for area, what, look in (
             (SETUP, "Task", self._task),
             (SETUP, "the task statuses", self._statuses),
-            (SETUP, "Lead", lambda: self._person("Lead")),
-            (SETUP, "Contact", lambda: self._person("Contact")),
+            (SETUP, "contacts and leads", self._prospects),
             (USERS, "the owners of tasks", lambda: self._owners(users)),
             (LIMITS, "the day's calls", self._budget),
         ):
@@ -219,17 +223,34 @@ class Checkup:
 
     # ------------------------------------------------------------------------------------------ people
 
-    def _person(self, name: str) -> Iterator[Check]:
-        person = self._anew(name)
-        if person.get("Email") is None:
-            yield _fault(SETUP, f"the field Email of {name} is missing or hidden from the user", _ASSIGN)
-        missing = [field for field in _PERSON_FIELDS if not person.updateable or not _written(person.get(field))]
-        for field in missing:
+    def _prospects(self) -> Iterator[Check]:
+        shapes = {name: self._shape_of(name) for name in ("Contact", "Lead")}
+        if not any(shape is not None and shape.get("Email") for shape in shapes.values()):
+            yield _fault(SETUP, "the user sees neither contacts nor leads with their addresses", _ASSIGN)
+            return
+        for name, shape in shapes.items():
+            if shape is None or shape.get("Email") is None:
+                yield _warning(SETUP, f"the user does not see {name}, or not its Email: nobody is found there", _ASSIGN)
+            else:
+                yield from self._person(shape)
+
+    def _shape_of(self, name: str) -> Shape | None:
+        try:
+            return self._anew(name)
+        except Refused as error:
+            if error.code not in _NO_OBJECT:
+                raise
+            return None
+
+    def _person(self, person: Shape) -> Iterator[Check]:
+        lost = [field for field in _PERSON_FIELDS if not person.updateable or not _written(person.get(field))]
+        for field in lost:
+            what = f"the user may not write the field {field} of {person.name}: {_PERSON_FIELDS[field]}"
             yield _warning(
-                SETUP, f"the user may not write the field {field} of {name}: {_PERSON_FIELDS[field]}", _ASSIGN
+                SETUP, what, _ASSIGN if field in _PERMITTED else "grant it in Setup, where the org lets it be"
             )
-        if not missing:
-            yield _ok(SETUP, f"{name}: opt-out and bounces can be read and written")
+        if not lost:
+            yield _ok(SETUP, f"opt-outs and bounces of {person.name} can be read and written")
         yield from _mapped(person, self.options.rollup, "rollup")
 
     def _owners(self, users: Sequence[str]) -> Iterator[Check]:
@@ -240,7 +261,7 @@ class Checkup:
                 "set salesforce_user of each rep in connector.yaml",
             )
             return
-        active = self.people.find_users(users)
+        active = self.find_users(users)
         for name in sorted({*users} - {*active}):
             yield _fault(
                 USERS,
