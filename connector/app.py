@@ -19,13 +19,23 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from connector.accounts import Secret, is_loopback
+from connector.accounts import AccountModel, Secret, is_loopback
 from connector.campaigns.model import Campaign
 from connector.campaigns.reading import LoadedCampaigns, load_campaigns
 from connector.content.templates import Template, load_templates
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
-from connector.ports import ENTRY_POINT_GROUP, Adapter, Clock, Crm, CrmAdapter, Mailbox, MailboxAdapter, MailIdentity
+from connector.ports import (
+    ENTRY_POINT_GROUP,
+    AccountSignIn,
+    Adapter,
+    Clock,
+    Crm,
+    CrmAdapter,
+    Mailbox,
+    MailboxAdapter,
+    MailIdentity,
+)
 from connector.settings import Settings, load_settings
 from connector.store.cache import StoredCache
 from connector.store.database import Database
@@ -106,6 +116,11 @@ def is_crm_adapter(adapter: Adapter) -> TypeGuard[CrmAdapter]:
     return hasattr(adapter, "open_crm")
 
 
+def is_sign_in_adapter(adapter: Adapter) -> TypeGuard[AccountSignIn]:
+    """Tell whether a person can sign in to an adapter's account."""
+    return hasattr(adapter, "sign_in")
+
+
 def find_folder(given: Path | None) -> Path:
     """Return the folder that holds connector.yaml: the given one, else ./config, else the present one."""
     candidates = [given] if given is not None else [Path("config"), Path()]
@@ -181,6 +196,22 @@ class Project:
         there = ", ".join(f"'{known}'" for known in sorted(loaded.campaigns)) or "none"
         raise BadInput(f"there is no campaign '{name}' in {self.folder / 'campaigns'} (there are: {there})")
 
+    def sign_in_of(self, name: str) -> tuple[AccountSignIn, AccountModel]:
+        """Return what signs a person in to an account, and its section; raise `BadInput` when nobody signs in to it."""
+        known = {adapter.account_name: adapter for adapter in self.adapters.values() if adapter.account_name}
+        if name not in known:
+            raise BadInput(f"there is no account '{name}' to sign in to (there are: {', '.join(sorted(known))})")
+        adapter = known[name]
+        if not is_sign_in_adapter(adapter):
+            raise BadInput(
+                f"the adapter of {name} has no sign-in by a person yet: put ready credentials under accounts.{name} in "
+                f"{self.folder / SETTINGS_FILE}"
+            )
+        account = self.settings.accounts.get(name)
+        if account is None:
+            raise BadInput(f"there is no section accounts.{name} in {self.folder / SETTINGS_FILE}: add it first")
+        return adapter, account
+
     def rep(self, email: str) -> Rep:
         """Return a rep by address or alias; raise `BadInput` naming those there are."""
         rep = self.settings.rep(email)
@@ -205,6 +236,11 @@ class App:
     def database(self) -> Database:
         """The open database."""
         return self.office.database
+
+    @property
+    def vault(self) -> StoredVault:
+        """The secrets of the accounts."""
+        return StoredVault(self.database, self.office.clock, self.project.folder)
 
 
 def _in_folder(url: str, folder: Path) -> str:

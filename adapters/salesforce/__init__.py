@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from adapters.salesforce import authorize
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount, SalesforceOptions
 from adapters.salesforce.checkup import Checkup
 from adapters.salesforce.describe import Shapes
+from adapters.salesforce.facts import Facts
 from adapters.salesforce.metadata import PicklistValue, setup_files, task_types
 from adapters.salesforce.people import People
 from adapters.salesforce.pull import Pull
+from adapters.salesforce.records import Records
 from adapters.salesforce.session import Orgs
 from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
+from adapters.salesforce.users import Users
 from connector.accounts import AccountModel
 from connector.capabilities import CrmCapabilities
-from connector.errors import Refused
 from connector.ports import (
     Cache,
     Check,
@@ -59,11 +62,15 @@ class SalesforceCrm:
         self._orgs = Orgs(account, clock=clock, vault=vault)
         self._org = self._orgs.own
         self._tasks = Tasks(self._org, options.intent_field)
-        self._pull = Pull(self._org, options.intent_field)
-        self._people = People(self._org)
+        shapes = Shapes(self._org, cache)
+        records = Records(self._org, shapes, cache)
+        self._pull = Pull(self._org, records, options.intent_field)
+        self._people = People(self._org, records)
+        self._users = Users(self._org, cache)
+        self._facts = Facts(self._org, records, shapes, options.rollup)
         self._checkup = Checkup(
             org=self._org,
-            shapes=Shapes(self._org, cache),
+            shapes=shapes,
             find_users=self.find_users,
             account=account,
             options=options,
@@ -96,7 +103,7 @@ class SalesforceCrm:
 
     def pull(self, cursor: str | None, *, tasks: bool) -> CrmPull:
         """Return what changed since the cursor; the first pull starts now."""
-        return self._pull.since(cursor)
+        return self._pull.since(cursor, tasks=tasks)
 
     def find_people(
         self, *, ids: Sequence[str] = (), emails: Sequence[str] = (), fields: Sequence[str] = ()
@@ -105,16 +112,16 @@ class SalesforceCrm:
         return self._people.find(ids=ids, emails=emails, fields=fields)
 
     def list_people(self, source: PeopleSource) -> Sequence[CrmPerson]:
-        """Return the people of a query, list view, report or campaign."""
+        """Return the people of a query, list view, report or campaign, or by id."""
         return self._people.list_from(source)
 
     def find_users(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return user name or id -> id of the active user."""
-        return self._people.find_users(names)
+        return self._users.find(names)
 
     def push_people(self, writes: Sequence[PersonWrite]) -> Sequence[Written]:
         """Write facts about leads and contacts, 200 a call."""
-        return self._people.push_opt_out([write.id for write in writes])
+        return self._facts.push(writes)
 
     def task_types(self) -> tuple[PicklistValue, ...]:
         """Return the values of Task Type, for the setup files."""
@@ -149,11 +156,17 @@ class SalesforceAdapter:
 
     def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
         """Sign in by the browser and keep the refresh token."""
-        raise Refused("not yet")
+        return authorize.sign_in(_own(account), talk, rep=rep, clock=clock, vault=vault)
 
     def sign_out(self, account: AccountModel, *, rep: str | None, vault: Vault) -> str:
         """Revoke the refresh token and forget it."""
-        raise Refused("not yet")
+        return authorize.sign_out(_own(account), rep=rep, vault=vault)
+
+
+def _own(account: AccountModel) -> SalesforceAccount:
+    if not isinstance(account, SalesforceAccount):
+        raise TypeError("the Salesforce adapter takes a SalesforceAccount")
+    return account
 
 
 #: The entry point of the group `connector.adapters`.
