@@ -23,7 +23,8 @@ from adapters.sandbox.salesforce_wire import (
     as_text,
     attributes,
 )
-from adapters.sandbox.sobjects import Record, describe, describe_briefly, full_id, new_id
+from adapters.sandbox.sobject_describe import describe, describe_briefly
+from adapters.sandbox.sobjects import Record, full_id, new_id
 
 #: Rows a list view and a report give at most.
 MOST_ROWS = 2000

@@ -1,8 +1,8 @@
-"""What the simulated Salesforce org consists of: objects, their fields, ids, and how `describe` tells it.
+"""What the simulated Salesforce org consists of: objects, their fields, ids.
 
-Lives here: the tables of objects and fields, 15 and 18 character ids, `describe`. Does not live here: records and
-the rules for writing them (`org`), queries (`soql`), HTTP (`salesforce`).
-Source: reference apis 1.3 and 1.4; `describe` has the shape of the recordings in tests/data/salesforce-recordings.
+Lives here: the tables of objects and fields, 15 and 18 character ids. Does not live here: how `describe` tells them
+(`sobject_describe`), records and the rules for writing them (`org`), queries (`soql`), HTTP (`salesforce`).
+Source: reference apis 1.3 and 1.4.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ LONGEST_FILTERABLE = 255
 
 TEXT_TYPES = frozenset({"string", "textarea", "picklist", "combobox", "email", "phone", "url"})
 ID_TYPES = frozenset({"id", "reference"})
+NUMBER_TYPES = frozenset({"double", "currency", "percent"})
+
+#: Length of a text field when nobody says otherwise.
+_LENGTHS = {"string": 255, "picklist": 255, "email": 80, "phone": 40, "url": 255, "textarea": 255, "combobox": 255}
 
 
 def full_id(text: str) -> str | None:
@@ -117,7 +121,15 @@ def _f(name: str, kind: str, length: int = 0, access: str = "cu", *, label: str 
         length = 18
         words = label or re.sub(r" ?Id$", " ID", words).strip()
     return Field(
-        name=name, type=kind, label=words, length=length, createable="c" in access, updateable="u" in access, **more
+        **{
+            "name": name,
+            "type": kind,
+            "label": words,
+            "length": length,
+            "createable": "c" in access,
+            "updateable": "u" in access,
+            **more,
+        }
     )
 
 
@@ -160,6 +172,19 @@ _PERSON: tuple[Field, ...] = (
 )
 
 
+def custom_field(name: str, kind: str, **facets: Any) -> Field:
+    """Make a field as an administrator does; raise `ValueError` with a sentence for a kind or facet there is not."""
+    if kind not in TEXT_TYPES | NUMBER_TYPES | {"boolean", "date", "datetime", "int", "reference"}:
+        raise ValueError(f"there is no kind of field '{kind}'")
+    if kind == "boolean":
+        facets = {"default": False, "nillable": False, **facets}
+    unknown = set(facets) - set(Field.__dataclass_fields__)
+    if unknown:
+        raise ValueError(f"a field has no facet '{min(unknown)}'")
+    length = facets.pop("length", _LENGTHS.get(kind, 0))
+    return _f(name, kind, length, **facets)
+
+
 def _sobject(name: str, prefix: str, *fields: Field, required: tuple[str, ...] = (), writable: bool = True) -> SObject:
     return SObject(
         name=name,
@@ -171,6 +196,10 @@ def _sobject(name: str, prefix: str, *fields: Field, required: tuple[str, ...] =
 
 
 _LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
+_RECURRENCES = (
+    "RecursDaily", "RecursEveryWeekday", "RecursMonthly", "RecursMonthlyNth", "RecursWeekly", "RecursYearly",
+    "RecursYearlyNth",
+)  # fmt: skip
 _SUBTYPES = ("Task", "Email", "ListEmail", "Call", "Cadence", "LinkedIn")
 
 #: As a new org has them: API name, is default, is closed.
@@ -187,6 +216,11 @@ TASK_PRIORITIES: Sequence[tuple[str, bool, bool]] = (
     ("Normal", True, False),
     ("Low", False, False),
 )
+
+
+def _names(values: Sequence[tuple[str, bool, bool]]) -> tuple[str, ...]:
+    return tuple(name for name, _, _ in values)
+
 
 INTENT = _f(INTENT_FIELD, "string", 64, external_id=True, unique=True, case_sensitive=True)
 
@@ -244,6 +278,7 @@ def standard_objects() -> dict[str, SObject]:
             _f("Title", "string", 80),
             _f("IsActive", "boolean", nillable=False, default=True),
             _f("TimeZoneSidKey", "picklist", 40, default="GMT"),
+            _f("UserType", "picklist", 40, "", default="Standard"),
             required=("Username", "LastName", "Email"),
         ),
         _sobject(
@@ -253,16 +288,24 @@ def standard_objects() -> dict[str, SObject]:
             _ref("WhatId", "Account", "Campaign", label="Related To ID"),
             _f("Subject", "combobox", 255, values=("Call", "Email", "Send Letter", "Send Quote", "Other")),
             _f("ActivityDate", "date", label="Due Date Only"),
-            _f("Status", "picklist", 40, nillable=False, restricted=True),
-            _f("Priority", "picklist", 40, nillable=False, restricted=True),
+            _f("Status", "picklist", 40, nillable=False, restricted=True, values=_names(TASK_STATUSES)),
+            _f("Priority", "picklist", 40, nillable=False, restricted=True, values=_names(TASK_PRIORITIES)),
             _f("IsHighPriority", "boolean", access="", nillable=False, default=False),
             _ref("OwnerId", "User", "Group", label="Assigned To ID", nillable=False),
             _f("Description", "textarea", 32000),
             _f("Type", "picklist", 40, values=("Call", "Email", "Meeting", "Other")),
+            _f("CallType", "picklist", 40, values=("Internal", "Inbound", "Outbound"), restricted=True),
+            _f("CallDurationInSeconds", "int"),
+            _f("CallDisposition", "string", 255),
             _ref("AccountId", "Account", access=""),
             _f("IsClosed", "boolean", access="", nillable=False, default=False),
             _f("IsArchived", "boolean", access="", nillable=False, default=False),
             _f("IsRecurrence", "boolean", access="c", nillable=False, default=False),
+            _ref("RecurrenceActivityId", "Task", access=""),
+            _f("RecurrenceStartDateOnly", "date", access="c"),
+            _f("RecurrenceEndDateOnly", "date"),
+            _f("RecurrenceType", "picklist", 40, "c", values=_RECURRENCES, restricted=True),
+            _f("RecurrenceInterval", "int", access="c"),
             _f("ReminderDateTime", "datetime", label="Reminder Date/Time"),
             _f("IsReminderSet", "boolean", nillable=False, default=False),
             _f("TaskSubtype", "picklist", 40, "c", values=_SUBTYPES, restricted=True, default="Task"),
@@ -284,7 +327,26 @@ def standard_objects() -> dict[str, SObject]:
             _ref("LeadId", "Lead", access="c"),
             _ref("ContactId", "Contact", access="c"),
             _f("Status", "picklist", 40, values=("Sent", "Responded"), default="Sent"),
+            _ref("LeadOrContactId", "Contact", "Lead", access=""),
+            _f("Type", "picklist", 40, ""),
             required=("CampaignId",),
+        ),
+        _sobject(
+            "Group",
+            "00G",
+            _f("Name", "string", 40, nillable=False),
+            _f("Type", "picklist", 40, "c", nillable=False, values=("Queue", "Regular"), default="Queue"),
+            required=("Name",),
+        ),
+        _sobject(
+            "Organization",
+            "00D",
+            _f("Name", "string", 80, "u", nillable=False),
+            _f("IsSandbox", "boolean", access="", nillable=False, default=False),
+            _f("OrganizationType", "picklist", 40, "", default="Enterprise Edition"),
+            _f("InstanceName", "string", 5, ""),
+            _f("TimeZoneSidKey", "picklist", 40, "u", default="GMT"),
+            writable=False,
         ),
         _sobject(
             "TaskStatus",
@@ -325,151 +387,6 @@ NAME = _sobject(
     _f("Type", "string", 40, ""),
     writable=False,
 )
-
-_SOAP = {
-    "id": "tns:ID",
-    "reference": "tns:ID",
-    "boolean": "xsd:boolean",
-    "date": "xsd:date",
-    "datetime": "xsd:dateTime",
-    "int": "xsd:int",
-}
-
-#: What the describe of a field says when the table above says nothing.
-_FIELD_DEFAULTS: Mapping[str, Any] = {
-    "aggregatable": True,
-    "aiPredictionField": False,
-    "autoNumber": False,
-    "calculated": False,
-    "calculatedFormula": None,
-    "cascadeDelete": False,
-    "compoundFieldName": None,
-    "controllerName": None,
-    "defaultValueFormula": None,
-    "dependentPicklist": False,
-    "deprecatedAndHidden": False,
-    "digits": 0,
-    "displayLocationInDecimal": False,
-    "encrypted": False,
-    "extraTypeInfo": None,
-    "filteredLookupInfo": None,
-    "formulaTreatNullNumberAsZero": False,
-    "highScaleNumber": False,
-    "htmlFormatted": False,
-    "inlineHelpText": None,
-    "mask": None,
-    "maskType": None,
-    "precision": 0,
-    "queryByDistance": False,
-    "referenceTargetField": None,
-    "relationshipOrder": None,
-    "restrictedDelete": False,
-    "scale": 0,
-    "searchPrefilterable": False,
-    "writeRequiresMasterRead": False,
-}
-
-_OBJECT_DEFAULTS: Mapping[str, Any] = {
-    "actionOverrides": [],
-    "activateable": False,
-    "associateEntityType": None,
-    "associateParentEntity": None,
-    "childRelationships": [],
-    "compactLayoutable": True,
-    "custom": False,
-    "customSetting": False,
-    "deepCloneable": False,
-    "defaultImplementation": None,
-    "deprecatedAndHidden": False,
-    "extendedBy": None,
-    "extendsInterfaces": None,
-    "feedEnabled": False,
-    "hasSubtypes": False,
-    "implementedBy": None,
-    "implementsInterfaces": None,
-    "isInterface": False,
-    "isSubtype": False,
-    "layoutable": True,
-    "listviewable": None,
-    "lookupLayoutable": None,
-    "mergeable": False,
-    "mruEnabled": True,
-    "namedLayoutInfos": [],
-    "networkScopeFieldName": None,
-    "queryable": True,
-    "recordTypeInfos": [],
-    "replicateable": True,
-    "retrieveable": True,
-    "searchLayoutable": True,
-    "searchable": True,
-    "sobjectDescribeOption": "FULL",
-    "supportedScopes": [],
-    "triggerable": True,
-    "undeletable": True,
-}
-
-
-def describe_field(each: Field) -> dict[str, Any]:
-    """Return a field as `describe` tells it."""
-    text = each.type in TEXT_TYPES
-    return {
-        **_FIELD_DEFAULTS,
-        "byteLength": each.length * 3 if text else each.length,
-        "caseSensitive": each.case_sensitive,
-        "createable": each.createable,
-        "custom": each.custom,
-        "defaultValue": each.default if each.type == "boolean" else None,
-        "defaultedOnCreate": each.default is not None or not each.nillable,
-        "externalId": each.external_id,
-        "filterable": each.filterable,
-        "groupable": each.filterable and each.type != "datetime",
-        "idLookup": each.type in ("id", "email") or each.external_id,
-        "label": each.label,
-        "length": each.length,
-        "name": each.name,
-        "nameField": each.name in ("Name", "Subject"),
-        "namePointing": len(each.refers_to) > 1,
-        "nillable": each.nillable,
-        "permissionable": each.nillable and each.type != "id",
-        "picklistValues": [
-            {"active": True, "defaultValue": value == each.default, "label": value, "validFor": None, "value": value}
-            for value in each.values
-        ],
-        "polymorphicForeignKey": len(each.refers_to) > 1,
-        "referenceTo": list(each.refers_to),
-        "relationshipName": each.relationship,
-        "restrictedPicklist": each.restricted,
-        "soapType": _SOAP.get(each.type, "xsd:string"),
-        "sortable": each.filterable,
-        "type": each.type,
-        "unique": each.unique,
-        "updateable": each.updateable,
-    }
-
-
-def describe_briefly(sobject: SObject, base: str) -> dict[str, Any]:
-    """Return an object as the list of all objects tells it; `base` is `/services/data/vXX.0`."""
-    at = f"{base}/sobjects/{sobject.name}"
-    return {
-        "name": sobject.name,
-        "label": sobject.name,
-        "labelPlural": f"{sobject.name}s",
-        "keyPrefix": sobject.prefix,
-        "createable": sobject.writable,
-        "updateable": sobject.writable,
-        "deletable": sobject.writable,
-        "queryable": True,
-        "urls": {"sobject": at, "describe": f"{at}/describe", "rowTemplate": f"{at}/{{ID}}"},
-    }
-
-
-def describe(sobject: SObject, base: str) -> dict[str, Any]:
-    """Return an object as `describe` tells it."""
-    return {
-        **_OBJECT_DEFAULTS,
-        **describe_briefly(sobject, base),
-        "fields": [describe_field(each) for each in sobject.fields.values()],
-    }
 
 
 @dataclass(slots=True)
