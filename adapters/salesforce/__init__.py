@@ -19,7 +19,9 @@ from adapters.salesforce.people import People
 from adapters.salesforce.pull import Pull
 from adapters.salesforce.records import Records
 from adapters.salesforce.session import Orgs
-from adapters.salesforce.tasks import DESCRIPTION_LENGTH, SUBJECT_LENGTH, TASKS_PER_CALL, Tasks
+from adapters.salesforce.task_fields import DESCRIPTION_LENGTH, SUBJECT_LENGTH
+from adapters.salesforce.task_push import TASKS_PER_CALL
+from adapters.salesforce.tasks import Tasks
 from adapters.salesforce.users import Users
 from connector.accounts import AccountModel
 from connector.capabilities import CrmCapabilities
@@ -61,7 +63,7 @@ class SalesforceCrm:
         """Take what the configuration says; nothing is called."""
         self._orgs = Orgs(account, clock=clock, vault=vault)
         self._org = self._orgs.own
-        self._tasks = Tasks(self._org, options.intent_field)
+        self._tasks = Tasks(self._orgs, cache, options)
         shapes = Shapes(self._org, cache)
         records = Records(self._org, shapes, cache)
         self._pull = Pull(self._org, records, options.intent_field)
@@ -100,9 +102,12 @@ class SalesforceCrm:
 
     def check_ready(self) -> None:
         """Raise `Refused` with what to deploy when the intent field is missing, hidden or not unique."""
+        self._tasks.check_ready()
 
     def pull(self, cursor: str | None, *, tasks: bool) -> CrmPull:
         """Return what changed since the cursor; the first pull starts now."""
+        if tasks:
+            self.check_ready()
         return self._pull.since(cursor, tasks=tasks)
 
     def find_people(

@@ -82,10 +82,11 @@ CODES: tuple[Rule, ...] = (
         tries=4,
     ),
     _row(
-        "DUPLICATE_VALUE", _LATER, _PASSING,
-        "Salesforce was writing the same task at that moment; it will be tried again",
-        "if it goes on, another unique field of Activity has the same value twice: look at the record it names",
-        tries=4,
+        # Two writers of one task: the second try finds it. Another unique field of the org's never passes.
+        "DUPLICATE_VALUE", _FEW, _ACCESS,
+        "another Salesforce record has the same value in a unique field",
+        "look at the field and the record it names: two tasks may not have that value",
+        quote=True, tries=4,
     ),
     _row(
         "SERVER_UNAVAILABLE", _LATER, _PASSING,

@@ -99,6 +99,16 @@ def rule_of_item(result: Mapping[str, Any]) -> Rule:
     return rule_for(code_of(first), message_of(first))
 
 
+def fields_named(result: Mapping[str, Any]) -> set[str]:
+    """Return the fields that a failed item's errors name."""
+    return {str(name) for error in result.get("errors") or () for name in error.get("fields") or ()}
+
+
+def given_up(error: AdapterError) -> Refused:
+    """Return the refusal that trouble has become which did not pass."""
+    return Refused(error.sentence, code=error.code, advice=error.advice, category=error.category)
+
+
 def message_of(item: Mapping[str, Any]) -> str:
     """Return the org's words of one error; empty when it has none."""
     return str(item.get("message") or "")

@@ -69,7 +69,7 @@ class Org:
         user = account.username or account.client_id or ""
         if account.auth == "access_token" and account.token is not None:
             user = hashlib.blake2b(account.token.reveal().encode(), digest_size=8).hexdigest()
-        return f"{account.instance_url or account.sign_in_url} {user}"
+        return f"{account.instance_url or account.sign_in_url} {user} {self._rep}".rstrip()
 
     @property
     def data_path(self) -> str:

@@ -26,9 +26,9 @@ APIS = {
         ("UNABLE_TO_LOCK_ROW", ""), ("SERVER_UNAVAILABLE", ""), ("QUERY_TIMEOUT", ""), ("REQUEST_RUNNING_TOO_LONG", ""),
         ("500", ""), ("502", ""), ("503", ""), ("504", ""), ("connection", ""),
         ("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded."),
-        ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), ("DUPLICATE_VALUE", ""),
+        ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
     ],
-    Treatment.FEW: [("UNKNOWN_EXCEPTION", "")],
+    Treatment.FEW: [("UNKNOWN_EXCEPTION", ""), ("DUPLICATE_VALUE", "")],
     Treatment.RECONNECT: [
         ("INVALID_SESSION_ID", ""), ("INVALID_SESSION_ID", "This session is not valid for use with the REST API"),
         ("API_DISABLED_FOR_ORG", ""), ("API_CURRENTLY_DISABLED", ""), ("invalid_grant", ""), ("INVALID_LOGIN", ""),
