@@ -67,6 +67,11 @@ _INSIDE = select(enrollments.c.person).where(
     enrollments.c.campaign == bindparam("of_campaign"),
     any_of(enrollments.c.person, "persons"),
 )
+_CURRENT = (
+    select(enrollments.c.person, enrollments.c.campaign)
+    .where(text("state IN ('active', 'paused')"), any_of(enrollments.c.person, "persons"))
+    .order_by(enrollments.c.launched, enrollments.c.id)
+)
 
 
 def insert_enrollments(tx: Transaction, new: Iterable[Enrollment]) -> None:
@@ -94,6 +99,13 @@ def read_enrollments(tx: Transaction, ids: Sequence[str]) -> dict[str, Enrollmen
 def read_inside(tx: Transaction, campaign: str, persons: Sequence[str]) -> set[str]:
     """Return those of the people who are in the campaign and have not ended."""
     return set(tx.execute(_INSIDE, {"of_campaign": campaign, "persons": list(persons)}).scalars())
+
+
+def read_current_campaigns(tx: Transaction, persons: Sequence[str]) -> dict[str, str]:
+    """Return person -> the campaign they are in, the one launched last of several; who is in none is left out."""
+    if not persons:
+        return {}
+    return {row.person: row.campaign for row in tx.execute(_CURRENT, {"persons": list(persons)})}
 
 
 def pause_until(tx: Transaction, ids: Sequence[str], until: datetime | None) -> None:

@@ -1,7 +1,7 @@
 """The CRM's one lane: how long it stands still after trouble, and what waits while its calls of the day run short.
 
-Lives here: `stop_lane`, `lane_waits`, `is_short`, `runs_short`, `may_wait`. Does not live here: the lease (`store.lanes`), the calls
-(`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
+Lives here: `stop_lane`, `lane_waits`, `is_short`, `runs_short`, `may_wait`. Does not live here: the lease
+(`store.lanes`), the calls (`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
 
 At 90 % of the day's calls only what is due now goes out: tasks a rep must have before them, their ends, opt-outs and
 bounces. What the CRM merely keeps for the record waits: logged mails and replies, what a task says of its campaign,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from connector.errors import Retry
 from connector.events import Event, EventKind
 from connector.intents import Mode
 from connector.ports import Crm, CrmPerson, RemotePerson
@@ -23,7 +24,7 @@ from connector.store.intents import StoredIntent
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, find_people_of, mark_person, read_people, save_crm_facts
 from connector.sync import crm_lane
-from connector.sync.crm_lane import is_short
+from connector.sync.crm_lane import is_short, lane_waits
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
 from connector.sync.record import enrollment_fact, record
@@ -102,6 +103,8 @@ def ask_before_writing(office: Office, due: Sequence[StoredIntent], now: datetim
     """
     if office.crm is None:
         return
+    if lane_waits(office):
+        raise Retry("nobody is asked about before the CRM's pause is over: 'connector status' says until when and why")
     with office.database.read() as tx:
         wanted: dict[str, set[str]] = {}
         for stored in due:

@@ -15,6 +15,7 @@ from connector.errors import BadInput
 from connector.store.troubles import Record, Trouble, make_due, read_troubles
 from connector.sync.crm_lane import free_lane
 from connector.sync.office import Office
+from connector.sync.push_people import not_told
 
 #: Fewest characters of an id that may name it.
 _SHORTEST = 4
@@ -51,6 +52,13 @@ class Diagnosis:
     #: Instants; aware, UTC.
     since: datetime
     next_try: datetime
+
+    @property
+    def summary(self) -> str:
+        """One sentence that says what is wrong with it."""
+        if self.rep:
+            return f"the task for {self.person} is not in the CRM as it should be: {self.sentence}"
+        return f"{not_told(self.person)}: {self.sentence}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object."""

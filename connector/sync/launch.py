@@ -29,6 +29,7 @@ from connector.store.enrollments import insert_enrollments, read_inside
 from connector.store.ledger import append
 from connector.store.people import read_people, save_people
 from connector.sync.office import Office, Progress, no_progress
+from connector.sync.rollup import roll_up
 
 #: People a bulk write.
 BATCH = 5000
@@ -118,6 +119,7 @@ def launch(
                 save_people(tx, fresh)
                 insert_enrollments(tx, enrollments)
                 append(tx, lines)
+                roll_up(tx, office, now, moved=[enrollment.person for enrollment in enrollments])
             launched.enrolled += len(enrollments)
             progress("launching", launched.enrolled, None)
         if not dry_run:

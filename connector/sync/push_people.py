@@ -36,8 +36,6 @@ BATCH = 2000
 _INSTANTS = frozenset({"bounced_at", RollupFact.LAST_ACTIVITY.value, RollupFact.LAST_REPLIED.value})
 _ROLLUP = frozenset(fact.value for fact in RollupFact)
 
-_NOT_TOLD = "the CRM does not know yet what happened with {}"
-
 
 @dataclass(slots=True, kw_only=True)
 class Told:
@@ -53,6 +51,11 @@ class Told:
     def reconnect(self) -> Reconnect | None:
         """The account that must be signed in again."""
         return self.trouble if isinstance(self.trouble, Reconnect) else None
+
+
+def not_told(email: str) -> str:
+    """Return the clause that says of whom the CRM was not told."""
+    return f"the CRM does not know yet what happened with {email}"
 
 
 def push_people(office: Office, now: datetime, *, only: str | None = None) -> Told:
@@ -71,7 +74,7 @@ def push_people(office: Office, now: datetime, *, only: str | None = None) -> To
     except AdapterError as error:
         told.trouble = error
         trouble = f"{office.crm.capabilities.name}: {error.sentence}"
-        told.attention.append(trouble if only is None else f"{_NOT_TOLD.format(only)}, and is told later: {trouble}")
+        told.attention.append(trouble if only is None else f"{not_told(only)}, and is told later: {trouble}")
         stop_lane(office, error)
     return told
 
@@ -167,7 +170,7 @@ def _note_refusal(
         return
     wait = (error.after or LATER) if isinstance(error, Retry) else REFUSED_WAIT
     note_person_refused(tx, email, error, now, due=now + wait)
-    told.attention.append(f"{_NOT_TOLD.format(email)}: {error.sentence}")
+    told.attention.append(f"{not_told(email)}: {error.sentence}")
     if isinstance(error, Refused) and row.problem != error.sentence:
         data = {"message": error.sentence}
         append(tx, [Event(at=now, kind=EventKind.PERSON_REFUSED, person=email, reason=error.code, data=data)])

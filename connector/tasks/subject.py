@@ -58,6 +58,11 @@ def reply_subject(subject: str) -> str:
     return _one_line(f"Reply: {subject}")
 
 
+def says_call_result(pattern: str) -> bool:
+    """Tell whether a pattern names what came of a call, so that completing one changes its subject."""
+    return any(_name(found[1]) in ("call_outcome", "call_reason") for found in _FIELD.finditer(pattern))
+
+
 def unknown_fields(pattern: str) -> tuple[str, ...]:
     """Return the names in a pattern that are no fields, for the check of the configuration."""
     return tuple(found[1].strip() for found in _FIELD.finditer(pattern) if _name(found[1]) not in _NAMES)
