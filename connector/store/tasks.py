@@ -9,13 +9,14 @@ operations, so a crash between a write and its note only writes the same values 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import Row, bindparam, case, func, select, text, update
 
+from connector.errors import AdapterError
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, insert_or_update
 from connector.store.schema import tasks
@@ -43,10 +44,49 @@ class StoredTask:
     synced: Mapping[str, Any] | None = None
     status: str | None = None
     dirty: Dirty = Dirty.WRITE
+    #: When a person here last changed a field that both sides may change.
+    changed: datetime | None = None
+    #: Why the CRM did not take it: for the rep, the CRM's code, its class, for the administrator, and since when.
     problem: str | None = None
+    code: str | None = None
+    category: str | None = None
+    advice: str | None = None
+    failed: datetime | None = None
+
+    def refused(self, error: AdapterError, now: datetime, *, due: datetime) -> StoredTask:
+        """Return it with why the CRM did not take it, to be tried again at `due`."""
+        return replace(
+            self,
+            due=due,
+            problem=error.sentence,
+            code=error.code,
+            category=error.category.value,
+            advice=error.advice,
+            failed=self.failed or now,
+        )
+
+    def settled(self) -> StoredTask:
+        """Return it as one about which the CRM has nothing to hear."""
+        return replace(self, dirty=Dirty.CLEAN, problem=None, code=None, category=None, advice=None, failed=None)
 
 
-_COLUMNS = ("intent", "person", "rep", "remote_id", "wanted", "synced", "status", "dirty", "due", "problem")
+#: Status of a task that is in the CRM's recycle bin; no word an org could have.
+DELETED = "(deleted)"
+
+_TROUBLE = ("problem", "code", "category", "advice", "failed")
+_COLUMNS = (
+    "intent",
+    "person",
+    "rep",
+    "remote_id",
+    "wanted",
+    "synced",
+    "status",
+    "dirty",
+    "due",
+    "changed",
+    *_TROUBLE,
+)
 _DIRTY = (
     select(tasks)
     .where(text("dirty > 0"), tasks.c.due <= bindparam("now"))
@@ -61,7 +101,8 @@ _WRITTEN = (
     .values(
         synced=bindparam("new_synced", type_=tasks.c.synced.type),
         remote_id=func.coalesce(bindparam("new_remote_id"), tasks.c.remote_id),
-        problem=None,
+        status=func.coalesce(bindparam("new_status"), tasks.c.status),
+        **dict.fromkeys(_TROUBLE),
         dirty=case(
             (tasks.c.wanted == bindparam("new_synced", type_=tasks.c.wanted.type), 0),
             else_=case((tasks.c.dirty == 2, 2), else_=1),
@@ -84,7 +125,12 @@ def save_tasks(tx: Transaction, changed: Iterable[StoredTask]) -> None:
             "status": task.status,
             "dirty": int(task.dirty),
             "due": task.due,
+            "changed": task.changed,
             "problem": task.problem,
+            "code": task.code,
+            "category": task.category,
+            "advice": task.advice,
+            "failed": task.failed,
         }
         for task in changed
     ]
@@ -104,10 +150,13 @@ def read_tasks(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredTask]:
     return {row.key: _stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
 
 
-def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> None:
-    """Note writes as (key, what was written, remote id), in bulk."""
-    if written:
-        rows = [{"of_key": key, "new_synced": dict(synced), "new_remote_id": remote} for key, synced, remote in written]
+def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any], str | None, str | None]]) -> None:
+    """Note writes as (key, what was written, remote id, status word if one was written), in bulk."""
+    rows = [
+        {"of_key": key, "new_synced": dict(synced), "new_remote_id": remote, "new_status": status}
+        for key, synced, remote, status in written
+    ]
+    if rows:
         tx.execute(_WRITTEN, rows)
 
 
@@ -136,5 +185,10 @@ def _stored(row: Row[Any]) -> StoredTask:
         status=row.status,
         dirty=Dirty(row.dirty),
         due=row.due,
+        changed=row.changed,
         problem=row.problem,
+        code=row.code,
+        category=row.category,
+        advice=row.advice,
+        failed=row.failed,
     )

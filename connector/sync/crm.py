@@ -3,29 +3,33 @@
 Lives here: `push_tasks`. Does not live here: what is wanted (`mirror`), people (`crm_people`), reading tasks back
 (`pull_crm`). Source: spec delivery 1 to 3.
 
-Writes are upserts on the intent key, so a lost answer needs no look-up: the same values are written again.
+Writes are upserts on the intent key, so a lost answer needs no look-up: the same values are written again. The CRM
+cannot be asked to refuse a write when somebody was faster, so what changed there is read directly before tasks that
+exist are written to; only an edit between these two calls can still be written over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
-from connector.intents import CLOSED_STATES, IntentEvent, Priority, StepType
-from connector.ports import Crm, TaskWrite
+from connector.intents import Priority, StepType
+from connector.ports import Crm, TaskWrite, Written
 from connector.store.database import Transaction
-from connector.store.intents import move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, read_people, save_crm_facts
-from connector.store.tasks import Dirty, StoredTask, mark_written, read_dirty, read_tasks, save_tasks
-from connector.sync.crm_people import LATER, REFUSED_WAIT, is_fresh, resolve_people
-from connector.sync.office import Office
-from connector.sync.record import intent_fact
+from connector.store.tasks import DELETED, Dirty, StoredTask, mark_written, read_dirty, read_tasks, save_tasks
+from connector.sync.crm_lane import LATER, REFUSED_WAIT
+from connector.sync.crm_people import is_fresh, resolve_people
+from connector.sync.office import Office, TaskSync
+from connector.sync.pull_crm import not_ready, take_changes
+from connector.sync.pulled import Pulled
+from connector.sync.task_changes import note_task_deleted
 
 #: Tasks read at a time: several full calls, little memory.
 BATCH = 2000
@@ -37,6 +41,8 @@ class Pushed:
 
     written: int = 0
     deleted: int = 0
+    #: What the look before the write brought.
+    pulled: Pulled = field(default_factory=Pulled)
     attention: list[str] = field(default_factory=list)
     reconnect: Reconnect | None = None
 
@@ -53,6 +59,12 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
     if lease is None or (pacing.blocked_until is not None and pacing.blocked_until > office.now()):
         return pushed
     try:
+        unready = not_ready(office.crm)
+        if unready is not None:
+            # Not blocked: once it is mended, the next pass goes on.
+            pushed.attention.append(f"{lane}: {unready.sentence}")
+            _note_problem(office, lease, unready, None)
+            return pushed
         while _push_batch(office, office.crm, lease, pushed):
             pass
         if pushed.written or pushed.deleted:
@@ -85,6 +97,9 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
     if deleted:
         _delete(office, crm, lease, deleted, pushed)
     batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now)
+    if office.crm_rules.tasks is TaskSync.BOTH and any(task.synced is not None for task in batch):
+        take_changes(office, crm, pushed.pulled, tasks=True)
+        batch = _still_to_write(office, batch)
     if not batch:
         return True
     with office.database.read() as tx:
@@ -93,16 +108,27 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
     # Written by halves to fill each call; the adapter keeps new and known tasks apart.
     results = crm.push_tasks([write for write in writes.values() if write.fields])
     errors = {result.key: result.error for result in results if result.error is not None}
-    remote = {result.key: result.remote_id for result in results}
+    said = {result.key: result for result in results}
     with office.database.write() as tx:
         guard(tx, lease)
         done = [task for task in batch if task.key not in errors]
-        mark_written(tx, [(task.key, task.wanted, remote.get(task.key)) for task in done])
+        mark_written(tx, [_as_written(task, said.get(task.key)) for task in done])
         # Read anew: a task may have been completed or moved while it was written.
         for key, task in read_tasks(tx, list(errors)).items():
             _note_refusal(tx, task, errors[key], now)
     pushed.written += sum(1 for task in done if writes[task.key].fields)
     return True
+
+
+def _still_to_write(office: Office, batch: Sequence[StoredTask]) -> list[StoredTask]:
+    with office.database.read() as tx:
+        present = read_tasks(tx, [task.key for task in batch])
+    return [task for task in present.values() if task.dirty is Dirty.WRITE]
+
+
+def _as_written(task: StoredTask, said: Written | None) -> tuple[str, Mapping[str, Any], str | None, str | None]:
+    remote_id, status = (None, "") if said is None else (said.remote_id, said.status)
+    return task.key, task.wanted, remote_id, status or None
 
 
 def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime) -> list[StoredTask]:
@@ -157,7 +183,7 @@ def _neutral(name: str, value: Any) -> Any:
         case "reminder_at":
             return datetime.fromisoformat(value)
         case "priority":
-            return Priority(value)
+            return Priority(value) if value in tuple(Priority) else value
         case "subtype":
             return StepType(value)
         case _:
@@ -171,26 +197,26 @@ def _delete(office: Office, crm: Crm, lease: Lease, tasks: Sequence[StoredTask],
         guard(tx, lease)
         for task in read_tasks(tx, [task.key for task in tasks]).values():
             error = failed.get(task.remote_id or "")
-            dirty = Dirty.CLEAN if error is None else Dirty.DELETE
-            later = task.due if error is None else office.now() + REFUSED_WAIT
-            save_tasks(tx, [replace(task, dirty=dirty, due=later, problem=error.sentence if error else None)])
+            if error is None:
+                save_tasks(tx, [replace(task.settled(), status=DELETED)])
+            else:
+                save_tasks(tx, [task.refused(error, office.now(), due=office.now() + REFUSED_WAIT)])
             pushed.deleted += error is None
 
 
 def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: datetime) -> None:
     """Note one task the CRM did not take; the others go on."""
     if isinstance(error, Refused) and error.code == "gone":
-        save_tasks(tx, [replace(task, dirty=Dirty.CLEAN, problem="deleted in the CRM")])
         note_task_deleted(tx, task, now)
         return
     if isinstance(error, Stale) and task.problem != error.sentence:
         # Their lead was converted since we asked, say: ask again, and address the task anew in this pass.
         save_crm_facts(tx, [{"email": task.person, "crm_asked": None}])
         wanted = {name: value for name, value in task.wanted.items() if name not in ("who", "owner")}
-        save_tasks(tx, [replace(task, wanted=wanted, problem=error.sentence)])
+        save_tasks(tx, [replace(task.refused(error, now, due=task.due), wanted=wanted)])
         return
     wait = (error.after or LATER) if isinstance(error, Retry) else REFUSED_WAIT
-    save_tasks(tx, [replace(task, due=now + wait, problem=error.sentence)])
+    save_tasks(tx, [task.refused(error, now, due=now + wait)])
     if isinstance(error, Refused) and task.problem != error.sentence:
         refused = Event(
             at=now,
@@ -202,16 +228,6 @@ def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: d
             data={"message": error.sentence},
         )
         append(tx, [refused])
-
-
-def note_task_deleted(tx: Transaction, task: StoredTask, now: datetime) -> None:
-    """Cancel the intent of a task that a user deleted; its person waits for a decision (spec delivery 3)."""
-    stored = read_intents(tx, [task.intent or ""]).get(task.intent or "")
-    if stored is None or stored.state in CLOSED_STATES:
-        return
-    reason = f"its task was deleted in the CRM: 'connector tasks skip {stored.intent.key[:8]}' goes on without it"
-    move_intent(tx, stored.intent.key, IntentEvent.CANCEL, problem=reason)
-    append(tx, [intent_fact(stored, EventKind.TASK_DELETED, now, reason=reason)])
 
 
 def _note_problem(office: Office, lease: Lease, error: AdapterError | None, blocked_until: datetime | None) -> None:

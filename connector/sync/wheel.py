@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from connector.errors import AdapterError, BadInput, Reconnect
+from connector.errors import AdapterError, BadInput, Reconnect, Retry
 from connector.intents import IntentState
 from connector.people import Rep
 from connector.store import enrollments, intents, mails, tasks
@@ -21,6 +21,8 @@ from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
 from connector.sync.actions import resume_expired
 from connector.sync.crm import push_tasks
+from connector.sync.crm_lane import lane_waits, stop_lane
+from connector.sync.diagnostics import list_diagnostics
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.prepare import prepare
@@ -129,7 +131,7 @@ def _modes_due(office: Office, due: int) -> Counter[str]:
 
 def _pull(office: Office, only: str | None, report: Turn, progress: Progress) -> None:
     pulled: list[Pulled] = []
-    if office.crm is not None and office.mirrors_tasks and only in (None, office.crm.capabilities.name):
+    if office.crm is not None and only in (None, office.crm.capabilities.name) and not lane_waits(office):
         progress("reading the CRM", 0, 1)
         pulled.append(pull_crm(office))
         progress("reading the CRM", 1, 1)
@@ -173,6 +175,8 @@ def _add_drained(report: Turn, drained: Iterable[Drained]) -> None:
 def _add_error(office: Office, report: Turn, error: AdapterError | None) -> None:
     if error is None or office.crm is None:
         return
+    if isinstance(error, Retry) and error.after is not None and not lane_waits(office):
+        stop_lane(office, error)
     sentence = f"{office.crm.capabilities.name}: {error.sentence}"
     if sentence not in report.needs_attention:
         report.needs_attention.append(sentence)
@@ -187,6 +191,7 @@ def _push(office: Office, only: str | None, report: Turn, progress: Progress) ->
     # An opt-out or a bounce is told before anything else is written.
     told = push_people(office, office.now())
     pushed = push_tasks(office)
+    report.pulled.update(pushed.pulled.counts)
     report.delivered.update({"people": told.written, "tasks": pushed.written, "tasks_deleted": pushed.deleted})
     for one in (told, pushed):
         report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
@@ -209,16 +214,15 @@ def _note_attention(office: Office, report: Turn) -> None:
             f"{one.person} ('{one.campaign}', rep {one.rep}) is paused: {reason}"
             for one, reason in enrollments.read_paused_for(tx, CANNOT_GO_ON)
         ]
-        report.needs_attention += [
-            f"the task for {task.person} is not in the CRM as it should be: {task.problem}"
-            for task in tasks.read_problems(tx)
-        ]
         worked = {office.lane_of(rep) for rep in office.reps.values()}
         report.needs_attention += [
             f"mails wait in {lane}, which no rep of connector.yaml has: add the rep again, or remove their people"
             for lane in mails.lanes_waiting(tx, office.now())
             if lane not in worked
         ]
+    report.needs_attention += [
+        one.summary for one in list_diagnostics(office) if one.summary not in report.needs_attention
+    ]
 
 
 def _note_budget(office: Office) -> None:

@@ -4,13 +4,13 @@ Lives here: `merge` and the policies for conflicts (spec delivery 3). Does not l
 (adapters), what a completed or moved task means for the campaign (`sequencing`).
 
 Each field is compared with the value both sides last agreed on. An answer that shows our own write is no change:
-both sides changed to the same value. Values without a counterpart here are shown and never coerced.
+both sides changed to the same value. Values without a counterpart here are taken as they stand, shown, never coerced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -60,9 +60,6 @@ ALLOWED: Mapping[str, frozenset[Policy]] = {
 #: Field of a task -> the setting that decides about it.
 _SETTINGS = {"closed": "status", "due_date": "due_date", "priority": "priority", "description": "comments"}
 
-#: Values of a new org that have a counterpart here; any other is shown.
-_STATUSES = frozenset({"Not Started", "Completed"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskValues:
@@ -70,8 +67,8 @@ class TaskValues:
 
     closed: bool
     due_date: date | None
-    #: None: the CRM holds a value that has no counterpart here.
-    priority: Priority | None
+    #: A `Priority`, or the org's own word where it has no counterpart here.
+    priority: str
     description: str
 
 
@@ -92,10 +89,6 @@ class MergeResult:
     push: Mapping[str, Any] = field(default_factory=dict)
     take: Mapping[str, Any] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
-    #: What both sides hold once `push` is written: the base of the next merge.
-    merged: TaskValues
-    #: The org's own status and priority where they have no counterpart here.
-    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 #: When the values differ: (we changed it, they changed it) -> whose value is taken; None: the policy decides.
@@ -108,11 +101,11 @@ _OUTCOMES: dict[tuple[bool, bool], Side | None] = {
 
 def values_of(task: RemoteTask) -> TaskValues:
     """Return the CRM's task in our words."""
-    known = task.priority.lower() in tuple(Priority)
+    word = task.priority.lower()
     return TaskValues(
         closed=task.closed,
         due_date=task.due_date,
-        priority=Priority(task.priority.lower()) if known else None,
+        priority=Priority(word) if word in tuple(Priority) else task.priority,
         description=_text(task.description),
     )
 
@@ -124,11 +117,14 @@ def merge(
     policy: ConflictPolicy,
     *,
     ours_at: datetime | None = None,
+    status: str | None = None,
 ) -> MergeResult:
     """Return what each side must take from the other.
 
     `base` is what both last agreed on; None when they never met: then every difference is a conflict.
-    `ours_at` is when our side last changed (aware), for the policy `latest`. A deleted task is not merged.
+    `ours_at` is when a person last changed our side (aware), for the policy `latest`; `status` is the org's status word
+    as last seen, so that one without a counterpart is a change too. A deleted task is not merged; afterwards the base
+    is what the CRM has (`values_of`).
     """
     remote = values_of(theirs)
     push: dict[str, Any] = {}
@@ -136,28 +132,26 @@ def merge(
     conflicts: list[Conflict] = []
     for name, setting in _SETTINGS.items():
         mine, their = _value(ours, name), _value(remote, name)
-        if mine == their:
+        if mine == their or name in theirs.hidden:
             continue
-        before = None if base is None else _value(base, name)
-        winner = _OUTCOMES[(True, True) if base is None else (mine != before, their != before)]
+        winner = _OUTCOMES[_changed(base, name, mine, their, reworded=status not in (None, theirs.status))]
         if winner is None:
             winner = _winner(getattr(policy, setting), ours, ours_at, theirs)
             conflicts.append(Conflict(field=name, ours=mine, theirs=their, winner=winner))
         if winner is Side.CONNECTOR:
             push[name] = mine
-        elif name == "priority" and their is None:
-            continue  # It stays as the org has it, and is shown.
         else:
             take[name] = their
-    # A priority that has no counterpart is no base to compare with: the next merge would take ours for a change.
-    kept = {"priority": ours.priority} if remote.priority is None else {}
-    return MergeResult(
-        push=push,
-        take=take,
-        conflicts=tuple(conflicts),
-        merged=replace(remote, **{**kept, **push}),
-        shown=_shown(theirs),
-    )
+    return MergeResult(push=push, take=take, conflicts=tuple(conflicts))
+
+
+def _changed(base: TaskValues | None, name: str, mine: Any, their: Any, *, reworded: bool) -> tuple[bool, bool]:
+    """Tell whether we changed a field, and whether they did."""
+    if base is None:
+        return True, True
+    before = _value(base, name)
+    # An open status that reads otherwise than before ("In Progress") is their change, though it is as open as ours was.
+    return mine != before, their != before or (name == "closed" and reworded)
 
 
 def _value(values: TaskValues, name: str) -> Any:
@@ -174,12 +168,7 @@ def _winner(policy: Policy, ours: TaskValues, ours_at: datetime | None, theirs: 
     if policy is Policy.CLOSED_WINS:
         return Side.CONNECTOR if ours.closed else Side.SALESFORCE
     if policy is Policy.LATEST:
-        return Side.CONNECTOR if ours_at is not None and ours_at > theirs.modified_at else Side.SALESFORCE
+        # The CRM stamps whole seconds: within one, nobody was provably later.
+        ours_later = ours_at is not None and ours_at.replace(microsecond=0) > theirs.modified_at
+        return Side.CONNECTOR if ours_later else Side.SALESFORCE
     return Side(policy.value)
-
-
-def _shown(task: RemoteTask) -> dict[str, str]:
-    shown = {"status": task.status} if task.status not in _STATUSES else {}
-    if task.priority.lower() not in tuple(Priority):
-        shown["priority"] = task.priority
-    return shown

@@ -13,7 +13,7 @@ from connector.intents import Priority
 from connector.people import Person
 from connector.ports import CrmPerson, RemoteTask
 from connector.tasks.matching import PersonMatch, match_person
-from connector.tasks.merge import ALLOWED, ConflictPolicy, Policy, Side, TaskValues, merge
+from connector.tasks.merge import ALLOWED, ConflictPolicy, Policy, Side, TaskValues, merge, values_of
 
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 BASE = TaskValues(closed=False, due_date=date(2026, 11, 23), priority=Priority.NORMAL, description="Ask")
@@ -28,7 +28,7 @@ def remote(values: TaskValues = BASE, *, modified_at: datetime = MONDAY, **chang
             "subject": "Call: Ann",
             "status": "Completed" if values.closed else "Not Started",
             "closed": values.closed,
-            "priority": (values.priority or "Low").capitalize(),
+            "priority": values.priority.capitalize(),
             "due_date": values.due_date,
             "description": values.description,
             "owner": None,
@@ -115,12 +115,11 @@ def test_a_task_reopened_in_the_crm_is_reopened_here():
     assert merge(closed, closed, remote(ours()), DEFAULT).take == {"closed": False}
 
 
-def test_values_without_a_counterpart_are_shown_and_never_written_over():
+def test_a_priority_without_a_counterpart_is_taken_once_as_it_stands():
     theirs = remote(status="Waiting on someone else", priority="Low")
     result = merge(BASE, BASE, theirs, DEFAULT)
-    assert (dict(result.push), dict(result.take), result.conflicts) == ({}, {}, ())
-    assert result.shown == {"status": "Waiting on someone else", "priority": "Low"}
-    again = merge(result.merged, BASE, theirs, DEFAULT)
+    assert (dict(result.push), dict(result.take), result.conflicts) == ({}, {"priority": "Low"}, ())
+    again = merge(values_of(theirs), applied(BASE, result.take), theirs, DEFAULT)
     assert (dict(again.push), dict(again.take)) == ({}, {})
 
 
@@ -133,16 +132,88 @@ def test_an_own_priority_against_one_without_a_counterpart_is_a_conflict():
 
 
 def test_an_org_s_own_closed_status_closes():
-    result = merge(BASE, BASE, remote(status="Done", closed=True), DEFAULT)
-    assert result.take == {"closed": True}
-    assert result.shown == {"status": "Done"}
+    assert merge(BASE, BASE, remote(status="Done", closed=True), DEFAULT).take == {"closed": True}
+
+
+@pytest.mark.parametrize(
+    ("policy", "ours_at", "push", "take"),
+    [
+        (Policy.CLOSED_WINS, EARLIER, {"closed": True}, {}),
+        (Policy.CONNECTOR, EARLIER, {"closed": True}, {}),
+        (Policy.SALESFORCE, LATER, {}, {"closed": False}),
+        (Policy.LATEST, LATER, {"closed": True}, {}),
+        (Policy.LATEST, EARLIER, {}, {"closed": False}),
+    ],
+)
+def test_another_open_status_word_against_our_closing_is_a_conflict(policy, ours_at, push, take):
+    theirs, rules = remote(status="In Progress"), replace(DEFAULT, status=policy)
+    result = merge(BASE, ours(closed=True), theirs, rules, ours_at=ours_at, status="Not Started")
+    assert (dict(result.push), dict(result.take)) == (push, take)
+    assert [conflict.field for conflict in result.conflicts] == ["closed"]
+    unseen = merge(BASE, ours(closed=True), theirs, rules, ours_at=ours_at, status=None)
+    assert (dict(unseen.push), unseen.conflicts) == ({"closed": True}, ()), "nobody knows what it was before"
+
+
+def test_within_the_second_of_their_stamp_we_were_not_later():
+    rules = replace(DEFAULT, comments=Policy.LATEST)
+    moment = MONDAY + timedelta(milliseconds=400)
+    result = merge(BASE, ours(description="Mine"), remote(ours(description="Theirs")), rules, ours_at=moment)
+    assert [conflict.winner for conflict in result.conflicts] == [Side.SALESFORCE]
+
+
+def test_a_field_that_is_hidden_from_us_is_no_change():
+    theirs = remote(ours(description="", closed=True), hidden=frozenset({"description"}))
+    result = merge(BASE, ours(priority=Priority.HIGH), theirs, DEFAULT)
+    assert (dict(result.push), dict(result.take)) == ({"priority": Priority.HIGH}, {"closed": True})
+
+
+#: Field -> what both agreed on, and two values that differ from it.
+EDITS = {
+    "closed": (False, True, None),
+    "due_date": (BASE.due_date, TUESDAY, FRIDAY),
+    "priority": (Priority.NORMAL, Priority.HIGH, "Low"),
+    "description": ("Ask", "Mine", "Theirs"),
+}
+SETTINGS = {"closed": "status", "due_date": "due_date", "priority": "priority", "description": "comments"}
+
+
+def rows_of_the_table():
+    """Every field, setting and way of changing it on neither, one or both sides, with the side that must win."""
+    for field, (_, mine, theirs) in EDITS.items():
+        for policy in sorted(ALLOWED[SETTINGS[field]]):
+            for ours_at in (EARLIER, LATER, None):
+                yield field, policy, ours_at, {}, {}, None
+                yield field, policy, ours_at, {field: mine}, {}, Side.CONNECTOR
+                yield field, policy, ours_at, {}, {field: mine}, Side.SALESFORCE
+                yield field, policy, ours_at, {field: mine}, {field: mine}, None
+                if field != "closed":
+                    yield field, policy, ours_at, {field: mine}, {field: theirs}, settled(policy, ours_at)
+
+
+def settled(policy: Policy, ours_at: datetime | None) -> Side:
+    later = Side.CONNECTOR if ours_at == LATER else Side.SALESFORCE
+    return {Policy.SALESFORCE: Side.SALESFORCE, Policy.CONNECTOR: Side.CONNECTOR, Policy.LATEST: later}[policy]
+
+
+@pytest.mark.parametrize(("field", "policy", "ours_at", "mine", "theirs", "winner"), list(rows_of_the_table()))
+def test_every_field_changed_here_there_both_or_neither_under_every_setting(
+    field, policy, ours_at, mine, theirs, winner
+):
+    rules = replace(DEFAULT, **{SETTINGS[field]: policy})
+    here, there = ours(**mine), remote(ours(**theirs))
+    result = merge(BASE, here, there, rules, ours_at=ours_at, status="Not Started")
+    assert dict(result.push) == (mine if winner is Side.CONNECTOR else {})
+    assert dict(result.take) == (theirs if winner is Side.SALESFORCE else {})
+    told = [(one.field, one.ours, one.theirs, one.winner) for one in result.conflicts]
+    both = mine and theirs and mine != theirs
+    assert told == ([(field, mine[field], theirs[field], winner)] if both else [])
 
 
 values = st.builds(
     TaskValues,
     closed=st.booleans(),
     due_date=st.none() | st.sampled_from([TUESDAY, FRIDAY]),
-    priority=st.sampled_from(list(Priority)),
+    priority=st.sampled_from([*Priority, "Low"]),
     description=st.sampled_from(["", "a", "b"]),
 )
 policies = st.builds(ConflictPolicy, **{name: st.sampled_from(sorted(ALLOWED[name])) for name in ALLOWED})
@@ -158,10 +229,11 @@ def applied(values: TaskValues, changes) -> TaskValues:
 def test_after_a_merge_both_sides_agree_and_a_second_one_does_nothing(base, mine, their, policy, ours_at):
     first = merge(base, mine, remote(their), policy, ours_at=ours_at)
     mine_now, their_now = applied(mine, first.take), applied(their, first.push)
-    assert mine_now == their_now == first.merged
-    second = merge(first.merged, mine_now, remote(their_now), policy, ours_at=ours_at)
+    assert mine_now == their_now
+    unpushed = merge(their, mine_now, remote(their), policy, ours_at=ours_at)
+    assert (unpushed.push, dict(unpushed.take), unpushed.conflicts) == (first.push, {}, ()), "settled once"
+    second = merge(their, mine_now, remote(their_now), policy, ours_at=ours_at)
     assert (dict(second.push), dict(second.take), second.conflicts) == ({}, {}, ())
-    assert second.merged == first.merged
 
 
 @settings(max_examples=100, deadline=None)
@@ -173,7 +245,7 @@ def test_a_change_of_one_side_alone_is_never_a_conflict(base, changed, policy):
     assert not pushed.take
     assert not taken.push
     assert pushed.push == taken.take
-    assert pushed.merged == taken.merged == changed
+    assert applied(base, taken.take) == changed
 
 
 def record(record_id: str, kind: str = "Contact", email: str = "ann@globex.example") -> CrmPerson:
