@@ -25,6 +25,7 @@ from adapters.sandbox.org import Org, Refusal
 from adapters.sandbox.salesforce_acts import SalesforceActs, said
 from adapters.sandbox.salesforce_composite import Composite
 from adapters.sandbox.salesforce_faults import Faults
+from adapters.sandbox.salesforce_identity import ORG
 from adapters.sandbox.salesforce_login import SalesforceLogin
 from adapters.sandbox.salesforce_queries import QueryResources
 from adapters.sandbox.salesforce_records import RecordResources
@@ -356,7 +357,8 @@ class SalesforceService:
 
     def _list_resources(self, call: Call) -> Answer:
         names = ("query", "queryAll", "sobjects", "limits", "composite", "analytics")
-        return Answer(status=200, body={name: f"{call.base}/{name}" for name in names})
+        identity = f"https://login.salesforce.com/id/{ORG}/{call.user}"
+        return Answer(status=200, body={**{name: f"{call.base}/{name}" for name in names}, "identity": identity})
 
     def _show_limits(self, _: Call) -> Answer:
         left = max(self.daily_limit - self._used(), 0)
