@@ -31,6 +31,9 @@ from connector.sync.pull_crm import not_ready, take_changes
 from connector.sync.pulled import Pulled
 from connector.sync.task_changes import note_task_deleted
 
+#: Ends a description that is too long for the CRM.
+_CUT = "\n[...] (cut: too long for the CRM)"
+
 #: Tasks read at a time: several full calls, little memory.
 BATCH = 2000
 
@@ -120,6 +123,12 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
     return True
 
 
+def _fitting(crm: Crm, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return fields with a description as long as the CRM takes it: what comes back is then what was written."""
+    text, most = wanted.get("description") or "", crm.capabilities.description_length
+    return wanted if len(text) <= most else {**wanted, "description": text[: most - len(_CUT)] + _CUT}
+
+
 def _still_to_write(office: Office, batch: Sequence[StoredTask]) -> list[StoredTask]:
     with office.database.read() as tx:
         present = read_tasks(tx, [task.key for task in batch])
@@ -158,7 +167,9 @@ def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datet
     with office.database.write() as tx:
         # Read anew: a task may have been completed or moved while the CRM was asked.
         present = read_tasks(tx, list(filled))
-        addressed = [replace(task, wanted={**filled[key], **task.wanted}) for key, task in present.items()]
+        addressed = [
+            replace(task, wanted={**filled[key], **_fitting(crm, task.wanted)}) for key, task in present.items()
+        ]
         save_tasks(tx, [task for task in addressed if task.wanted != present[task.key].wanted])
     return [task for task in addressed if task.dirty is Dirty.WRITE]
 

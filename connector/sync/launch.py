@@ -15,7 +15,7 @@ from itertools import islice
 from connector.campaigns.model import Campaign, SendOption
 from connector.campaigns.versions import to_document, version_of
 from connector.content.templates import Template
-from connector.errors import BadInput, Fault
+from connector.errors import AdapterError, BadInput, Fault, Refused
 from connector.events import Event, EventKind
 from connector.intents import Mode
 from connector.people import Person, Rep
@@ -106,7 +106,7 @@ def launch(
     start = check_launch(campaign, start=start, overrides=overrides, now=now)
     document = to_document(campaign, templates)
     launched = Launched(campaign=campaign.name, version=version_of(document), rep=rep.email, start=start)
-    launched.warnings += _warnings(office, campaign, rep)
+    launched.warnings += [*_warnings(office, campaign, rep), *_check_crm(office)]
     remaining = iter(people)
     seen: set[str] = set()
     with office.database.write() as tx:
@@ -194,6 +194,20 @@ def _warnings(office: Office, campaign: Campaign, rep: Rep) -> list[str]:
     if automatic and (mailbox is None or not mailbox.capabilities.sends):
         sentence = f"the mailbox of {rep.name} ('{rep.mailbox}') cannot send by itself: {automatic} automatic email"
         return [sentence + ("s become tasks" if automatic > 1 else " becomes a task")]
+    return []
+
+
+def _check_crm(office: Office) -> list[str]:
+    """Raise `BadInput` when the CRM could not keep each task once; return a note when it cannot be asked now."""
+    if office.crm is None or not office.mirrors_tasks:
+        return []
+    title = office.crm.capabilities.title
+    try:
+        office.crm.check_ready()
+    except Refused as error:
+        raise BadInput(f"tasks cannot go to {title}, so nobody was enrolled: {error.sentence}") from error
+    except AdapterError as error:
+        return [f"{title} could not be asked whether it is ready for tasks; they wait here: {error.sentence}"]
     return []
 
 
