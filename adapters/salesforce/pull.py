@@ -1,141 +1,172 @@
-"""What changed in Salesforce since a cursor: our tasks, so far.
+"""What changed in Salesforce since a cursor: our tasks, and who opted out, bounced, was converted or merged.
 
-Lives here: the questions of the pull, its cursor, and how a row becomes a value. Does not live here: what a change
-means (the core).
+Lives here: the questions of the pull, and how a row becomes a value. Does not live here: the cursor (`cursor`), what a
+change means (the core).
 
-The cursor overlaps: what comes again is told by the mark of its row, and stamps have whole seconds, so two changes may
-carry the same one. Whoever stores it stores what it brought in the same transaction; then a crash loses nothing.
-Source: spec delivery 3, reference apis 1.8.
+One call when little changed. Deleted and archived records are read as well; that a task was archived is no change, and
+one taken out of the bin is a live row again.
+Source: spec delivery 2 and 3, reference apis 1.8 to 1.10.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 
 from simple_salesforce.format import format_soql
 
+from adapters.salesforce.cursor import Cursor
+from adapters.salesforce.queries import Row
+from adapters.salesforce.records import (
+    BOUNCED_AT,
+    BOUNCED_REASON,
+    LEAD,
+    OPT_OUT,
+    PEOPLE,
+    Ask,
+    Kind,
+    Records,
+    successor,
+)
 from adapters.salesforce.session import Org
 from adapters.salesforce.values import long_id, read_instant, stamp
-from connector.errors import Refused
-from connector.ports import CrmPull, RemoteTask
+from connector.ports import CrmPull, RemotePerson, RemoteTask
 
-#: A change becomes visible when its transaction ends, which may be minutes after its stamp (reference apis 1.8).
-OVERLAP = timedelta(minutes=5)
+#: Our field -> theirs, of those that an administrator can hide.
+_HIDEABLE = {
+    "subject": "Subject",
+    "due_date": "ActivityDate",
+    "description": "Description",
+    "who": "WhoId",
+    "completed_at": "CompletedDateTime",
+}
+_NEEDED = ("Id", "Status", "IsClosed", "Priority", "OwnerId", "IsDeleted", "SystemModstamp")
 
-_PULLED = (
-    "Id", "Subject", "Status", "IsClosed", "Priority", "ActivityDate", "Description", "OwnerId", "WhoId", "IsDeleted",
-    "IsArchived", "SystemModstamp", "CompletedDateTime",
-)  # fmt: skip
+_ORDER = "SystemModstamp, Id"
 
 
 class Pull:
     """Changes in one org."""
 
-    def __init__(self, org: Org, intent_field: str) -> None:
+    def __init__(self, org: Org, records: Records, intent_field: str) -> None:
         """Take the field that carries the intent key; its name was checked with the options."""
         self._org = org
+        self._records = records
         self._intent_field = intent_field
+        self._task = Kind(name="Task", prefix="00T", needed=(*_NEEDED, intent_field), wanted=tuple(_HIDEABLE.values()))
 
-    def since(self, cursor: str | None) -> CrmPull:
-        """Return our tasks changed since the cursor; the first pull starts now."""
+    def since(self, cursor: str | None, *, tasks: bool) -> CrmPull:
+        """Return what changed since the cursor, oldest first; the first pull starts now and brings nothing old."""
+        before = Cursor.read(cursor)
+        if tasks:
+            self._records.need(self._task)
         asked_at = self._org.now()
-        since = _Cursor.read(cursor) if cursor is not None else None
-        rows = list(self._org.query(self._changed_since(since.start if since else asked_at), deleted_too=True))
-        seen = dict(since.seen) if since else {}
-        fresh = [row for row in rows if seen.get(long_id(row["Id"])) != _mark(row)]
+        asks = [self._people_since(kind, before.people.start(asked_at)) for kind in PEOPLE.values()]
+        if tasks:
+            asks.append(self._tasks_since(before.tasks.start(asked_at)))
+        answers = self._records.select(asks)
+        clock = self._clock(asked_at)
+        people_rows = sorted((row for rows in answers[: len(PEOPLE)] for row in rows), key=_stamped)
+        task_rows = answers[-1] if tasks else []
+        after = Cursor(
+            people=before.people.after(people_rows, clock),
+            tasks=before.tasks.after(task_rows, clock) if tasks else before.tasks,
+        )
+        fresh = _live_first(before.tasks.fresh(task_rows), task_rows, self._intent_field)
+        hidden = frozenset(name for name, theirs in _HIDEABLE.items() if not self._records.shows(self._task, theirs))
         return CrmPull(
-            tasks=tuple(to_task(row, self._intent_field) for row in _live_first(fresh, self._intent_field)),
-            cursor=_Cursor.after(rows, since, asked_at=asked_at, answered_at=self._org.answered_at).text(),
+            tasks=tuple(to_task(row, self._intent_field, hidden) for row in fresh),
+            people=tuple(self._people(before.people.fresh(people_rows))),
+            cursor=after.text(),
         )
 
-    def _changed_since(self, start: datetime) -> str:
-        return format_soql(
-            "SELECT {fields:literal} FROM Task WHERE {field:literal} != null AND SystemModstamp >= {start:literal} "
-            "ORDER BY SystemModstamp, Id",
-            fields=", ".join((*_PULLED, self._intent_field)),
+    def _clock(self, asked_at: datetime) -> datetime:
+        """Return when the question was asked: of the two clocks the one that is behind, so that none hides a change."""
+        answered_at = self._org.answered_at
+        if answered_at is None:
+            return asked_at
+        # The answer of the last page tells the org's time; the first one was given that much earlier.
+        return min(asked_at, answered_at - (self._org.now() - asked_at))
+
+    # ----------------------------------------------------------------------------------------- questions
+
+    def _tasks_since(self, start: datetime) -> Ask:
+        ours = format_soql(
+            "{field:literal} != null AND SystemModstamp >= {start:literal}",
             field=self._intent_field,
             start=stamp(start),
         )
+        # The head of a recurring series is no task that anybody does.
+        return Ask(kind=self._task, where=ours, unless_hidden=("IsRecurrence = false",), order=_ORDER, deleted_too=True)
+
+    def _people_since(self, kind: Kind, start: datetime) -> Ask:
+        told = [f"{OPT_OUT} = true", f"{BOUNCED_AT} != null", "MasterRecordId != null"]
+        if kind is LEAD:
+            told.append("ConvertedContactId != null")
+        return Ask(
+            kind=kind,
+            fields=("SystemModstamp",),
+            where=format_soql("SystemModstamp >= {start:literal}", start=stamp(start)),
+            one_of=tuple(told),
+            order=_ORDER,
+            deleted_too=True,
+        )
+
+    # -------------------------------------------------------------------------------------------- people
+
+    def _people(self, rows: Sequence[Row]) -> Iterable[RemotePerson]:
+        """Yield whom the rows speak of; those who were converted or merged as the record that stands for them now."""
+        moved = [long_id(row["Id"]) for row in rows if successor(row) is not None]
+        stands = self._records.standing(moved)[0] if moved else {}
+        for row in rows:
+            one = long_id(row["Id"])
+            if successor(row) is None:
+                if not row["IsDeleted"]:
+                    yield to_person(row)
+            elif one in stands:
+                now = stands[one]
+                yield to_person(row if now.row is None else now.row, id_=now.id, was=one)
 
 
-def _mark(row: Mapping[str, Any]) -> str:
-    """Return a short digest of a row: stamps have whole seconds, so two changes may carry the same one."""
-    values = json.dumps({name: row[name] for name in row if name != "attributes"}, sort_keys=True, default=str)
-    return hashlib.blake2b(values.encode(), digest_size=8).hexdigest()
+def _stamped(row: Row) -> tuple[datetime, str]:
+    return read_instant(row["SystemModstamp"]), long_id(row["Id"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cursor:
-    """How far the pull has come: everything before `start` is known; `seen` is what was delivered after it."""
-
-    at: datetime
-    #: id -> mark of the row, for tasks that changed within the overlap.
-    seen: Mapping[str, str]
-
-    @property
-    def start(self) -> datetime:
-        return self.at - OVERLAP
-
-    @classmethod
-    def read(cls, text: str) -> _Cursor:
-        try:
-            kept = json.loads(text)
-            return cls(at=read_instant(kept["stamp"]), seen=dict(kept["seen"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refused("the stored Salesforce cursor cannot be read; it must be reset", code="cursor") from error
-
-    def text(self) -> str:
-        return json.dumps({"stamp": stamp(self.at), "seen": dict(self.seen)}, separators=(",", ":"))
-
-    @classmethod
-    def after(
-        cls,
-        rows: Sequence[Mapping[str, Any]],
-        before: _Cursor | None,
-        *,
-        asked_at: datetime,
-        answered_at: datetime | None,
-    ) -> _Cursor:
-        """Move to the newest row, or on with the clocks when nothing changes, so that the overlap empties.
-
-        Of the two clocks the one that is behind counts: a clock that is ahead must not hide a change.
-        """
-        clocks = min(asked_at, answered_at or asked_at)
-        newest = max((read_instant(row["SystemModstamp"]) for row in rows), default=clocks)
-        cursor = cls(at=max(clocks, newest, before.at if before else newest), seen={})
-        kept = {
-            long_id(row["Id"]): _mark(row)
-            for row in rows
-            if read_instant(row["SystemModstamp"]) >= cursor.start - timedelta(seconds=1)
-        }
-        return replace(cursor, seen=kept)
-
-
-def _live_first(rows: Sequence[Mapping[str, Any]], intent_field: str) -> list[Mapping[str, Any]]:
+def _live_first(fresh: Iterable[Row], rows: Iterable[Row], intent_field: str) -> list[Row]:
     """Leave out a deleted task when a live one with the same key changed too: the live one is the task."""
     live = {row[intent_field] for row in rows if not row["IsDeleted"]}
-    return [row for row in rows if not row["IsDeleted"] or row[intent_field] not in live]
+    return [row for row in fresh if not row["IsDeleted"] or row[intent_field] not in live]
 
 
-def to_task(row: Mapping[str, Any], intent_field: str) -> RemoteTask:
-    """Return a row of the pull as a value."""
+def to_task(row: Row, intent_field: str, hidden: frozenset[str]) -> RemoteTask:
+    """Return a row of the pull as a value; what is hidden is named as such, and empty."""
+    due, completed, who = row.get("ActivityDate"), row.get("CompletedDateTime"), row.get("WhoId")
     return RemoteTask(
         key=row[intent_field],
         remote_id=long_id(row["Id"]),
-        subject=row["Subject"] or "",
+        subject=row.get("Subject") or "",
         status=row["Status"] or "",
         closed=bool(row["IsClosed"]),
         priority=row["Priority"] or "",
-        due_date=date.fromisoformat(row["ActivityDate"]) if row["ActivityDate"] else None,
-        description=row["Description"] or "",
+        due_date=date.fromisoformat(due) if due else None,
+        description=row.get("Description") or "",
         owner=long_id(row["OwnerId"]) if row["OwnerId"] else None,
-        who=long_id(row["WhoId"]) if row["WhoId"] else None,
+        who=long_id(who) if who else None,
         deleted=bool(row["IsDeleted"]),
         modified_at=read_instant(row["SystemModstamp"]),
-        completed_at=read_instant(row["CompletedDateTime"]) if row["CompletedDateTime"] else None,
+        completed_at=read_instant(completed) if completed else None,
+        hidden=hidden,
+    )
+
+
+def to_person(row: Row, *, id_: str = "", was: str = "") -> RemotePerson:
+    """Return what a row says of a person; a hidden opt-out is no opt-out here, and nobody opts in by it."""
+    bounced: str | None = row.get(BOUNCED_AT)
+    return RemotePerson(
+        id=id_ or long_id(row["Id"]),
+        email=row["Email"] or "",
+        was=was,
+        opted_out=bool(row.get(OPT_OUT)),
+        bounced_at=read_instant(bounced) if bounced else None,
+        bounced_reason=(row.get(BOUNCED_REASON) or "") if bounced else "",
     )

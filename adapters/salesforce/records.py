@@ -123,10 +123,14 @@ class Records:
             return False
         return "." in field or shape.get(field) is not None
 
-    def need_people(self) -> None:
+    def need(self, *kinds: Kind) -> None:
+        """Raise `Refused` when the user may see none of some objects."""
+        if all(self.shape(kind) is None for kind in kinds):
+            raise self._hidden[kinds[0].name]
+
+    def need_addresses(self) -> None:
         """Raise `Refused` when the user may see neither leads nor contacts, or not their addresses."""
-        if all(self.shape(kind) is None for kind in PEOPLE.values()):
-            raise self._hidden[CONTACT.name]
+        self.need(*PEOPLE.values())
         if not any(self.shows(kind, "Email") for kind in PEOPLE.values()):
             raise MissingField("Email")
 
@@ -140,8 +144,13 @@ class Records:
             queries = {place: query for place, ask in left.items() if (query := self._query(ask)) is not None}
             answers = dict(zip(queries, run_together(self._org, list(queries.values())), strict=True))
             left = {}
+            known = {ask.kind.name: len(self._lost_of(ask.kind)) for ask in asks}
             for place, answer in answers.items():
-                if isinstance(answer, MissingField) and self._lose(asks[place], answer.field):
+                kind = asks[place].kind
+                if isinstance(answer, MissingField):
+                    self._lose(asks[place], answer.field)
+                # Another question of the same call may have lost it already.
+                if isinstance(answer, MissingField) and len(self._lost_of(kind)) > known[kind.name]:
                     left[place] = asks[place]
                 else:
                     found[place] = rows_of(answer)
@@ -168,8 +177,8 @@ class Records:
         tail = f" ORDER BY {ask.order}" if ask.order else ""
         return Query(head + " AND ".join(conditions) + tail, ask.deleted_too)
 
-    def _lose(self, ask: Ask, field: str) -> bool:
-        """Note a field that a query was refused for; False when the question cannot do without it."""
+    def _lose(self, ask: Ask, field: str) -> None:
+        """Note a field that a query was refused for, unless the question cannot do without it."""
         one = field.lower()
         names = {name.lower() for name in (*ask.fields, *ask.kind.wanted)}
         conditions = {condition.split()[0].lower() for condition in (*ask.one_of, *ask.unless_hidden)}
@@ -184,7 +193,6 @@ class Records:
             known |= own
             # The description is older than the org.
             self._shapes.forget(ask.kind.name)
-        return bool(paths or own)
 
     def _lost_of(self, kind: Kind) -> set[str]:
         if kind.name not in self._lost:
