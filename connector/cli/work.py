@@ -20,7 +20,7 @@ from connector.cli.output import Terminal, counted, moment, short_moment, termin
 from connector.cli.people import campaign_name
 from connector.errors import BadInput
 from connector.events import Event, sentence
-from connector.intents import IntentEvent
+from connector.intents import IntentEvent, Priority
 from connector.store.enrollments import count_due
 from connector.store.ledger import read_events
 from connector.store.people import read_people
@@ -189,9 +189,15 @@ def open_(
 
 
 @tasks.command()
-def complete(context: typer.Context, id: _Id) -> None:  # noqa: A002 - the command's own word
+def complete(
+    context: typer.Context,
+    id: _Id,  # noqa: A002 - the command's own word
+    *,
+    outcome: Annotated[str, typer.Option(metavar="TEXT", help="What came of a call.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why there was a call.")] = "",
+) -> None:
     """Mark a task as done; the campaign goes on."""
-    _end(context, id, IntentEvent.COMPLETE, "completed")
+    _end(context, id, IntentEvent.COMPLETE, "completed", outcome=outcome, call_reason=reason)
 
 
 @tasks.command()
@@ -200,10 +206,10 @@ def skip(context: typer.Context, id: _Id) -> None:  # noqa: A002 - the command's
     _end(context, id, IntentEvent.SKIP, "skipped")
 
 
-def _end(context: typer.Context, id: str, event: IntentEvent, done: str) -> None:  # noqa: A002
+def _end(context: typer.Context, id: str, event: IntentEvent, done: str, **call: str) -> None:  # noqa: A002
     terminal = terminal_of(context)
     with open_app(terminal.project(), services=False) as app:
-        stored = actions.end_by_hand(app.office, id, event, by="by hand")
+        stored = actions.end_by_hand(app.office, id, event, by="by hand", **call)
     intent = stored.intent
     terminal.document({"id": intent.key, "state": done, "person": intent.person, "campaign": intent.campaign})
     terminal.say(f"{done}: the {intent.type} of day {intent.day}, step {intent.step} for {intent.person}")
@@ -224,6 +230,25 @@ def snooze(
     intent = stored.intent
     terminal.document({"id": intent.key, "due_date": day.isoformat(), "person": intent.person})
     terminal.say(f"moved to {day:%a %d %b %Y}: the {intent.type} for {intent.person}")
+
+
+@tasks.command()
+def edit(
+    context: typer.Context,
+    id: _Id,  # noqa: A002 - the command's own word
+    *,
+    priority: Annotated[Priority | None, typer.Option(help="The new priority.")] = None,
+    comments: Annotated[str | None, typer.Option(metavar="TEXT", help="The new comments; blank clears them.")] = None,
+) -> None:
+    """Change a task's priority or comments; Salesforce hears of it with the next pass."""
+    terminal = terminal_of(context)
+    with open_app(terminal.project(), services=False) as app:
+        stored = actions.edit(app.office, id, priority=priority, comments=comments)
+    intent = stored.intent
+    given = {"priority": priority, "comments": comments}
+    changed = {name: str(value) for name, value in given.items() if value is not None}
+    terminal.document({"id": intent.key, "person": intent.person, **changed})
+    terminal.say(f"{' and '.join(changed)} changed: the {intent.type} for {intent.person}")
 
 
 # ------------------------------------------------------------------------------------- looking at what was

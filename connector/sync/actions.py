@@ -15,7 +15,7 @@ from connector.campaigns.versions import to_document, version_of
 from connector.content.templates import Template
 from connector.errors import BadInput
 from connector.events import Event, EventKind
-from connector.intents import IntentEvent, IntentState, next_state
+from connector.intents import IntentEvent, IntentState, Priority, StepType, next_state
 from connector.people import Person
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
 from connector.store.campaigns import save_version
@@ -34,6 +34,8 @@ from connector.store.intents import (
 from connector.store.ledger import append
 from connector.store.mails import MailState, change_mail, read_mails
 from connector.store.people import mark_person, read_people, save_people
+from connector.store.tasks import read_tasks
+from connector.sync.activity import CallResult
 from connector.sync.mirror import want
 from connector.sync.office import Office
 from connector.sync.record import end_task, enrollment_fact, intent_fact, record
@@ -56,6 +58,9 @@ _STEP_ENDED = {
     IntentState.SKIPPED: EventKind.SKIPPED,
 }
 
+#: Characters of an edited value that a line of the feed holds.
+_SHOWN = 200
+
 #: Not carried out yet: planned anew after a pause or a migration.
 _NOT_CARRIED_OUT = (IntentState.DUE, IntentState.HELD, IntentState.BLOCKED)
 
@@ -69,14 +74,26 @@ def find_task(tx: Transaction, id: str) -> StoredIntent:  # noqa: A002 - the com
     raise BadInput(f"the id '{id}' {problem}")
 
 
-def end_by_hand(office: Office, id: str, event: IntentEvent, *, by: str) -> StoredIntent:  # noqa: A002
-    """Complete or skip a task; raise `BadInput` when it is closed already or its campaign has ended."""
+def end_by_hand(
+    office: Office,
+    id: str,  # noqa: A002 - the command's own word
+    event: IntentEvent,
+    *,
+    by: str,
+    outcome: str = "",
+    call_reason: str = "",
+) -> StoredIntent:
+    """Complete or skip a task, a call with what came of it.
+
+    Raises `BadInput` when it is closed already, its campaign has ended, or it is no call that has an outcome.
+    """
     now = office.now()
     with office.database.write() as tx:
         stored = find_task(tx, id)
         intent = stored.intent
         enrollment = read_enrollments(tx, [intent.enrollment])[intent.enrollment]
         what = f"day {intent.day}, step {intent.step} for {intent.person}"
+        call = _call_result(stored, what, outcome, call_reason)
         if enrollment.has_ended or enrollment.intent != intent.key or stored.state not in _WITH_PEOPLE:
             raise BadInput(f"{what} is {stored.state} ({stored.problem or 'done'}): there is nothing to {event}")
         try:
@@ -84,8 +101,18 @@ def end_by_hand(office: Office, id: str, event: IntentEvent, *, by: str) -> Stor
         except ValueError:
             raise BadInput(f"{what} is {stored.state}: skip it, or 'connector resume' its person") from None
         _drop_waiting_mail(tx, intent.key, unwanted=event is IntentEvent.SKIP, now=now)
-        end_task(tx, office, stored, event, now, at=now, by=by)
+        end_task(tx, office, stored, event, now, at=now, by=by, call=call)
     return stored
+
+
+def _call_result(stored: StoredIntent, what: str, outcome: str, reason: str) -> CallResult | None:
+    """Return what came of a call as one line each; None when nothing is said."""
+    call = CallResult(outcome=" ".join(outcome.split()), reason=" ".join(reason.split()))
+    if not str(call):
+        return None
+    if stored.intent.type is not StepType.CALL:
+        raise BadInput(f"{what} is of type {stored.intent.type}: only a call has an outcome or a reason")
+    return call
 
 
 def snooze(office: Office, id: str, until: date) -> StoredIntent:  # noqa: A002
@@ -99,8 +126,35 @@ def snooze(office: Office, id: str, until: date) -> StoredIntent:  # noqa: A002
         if until < now.astimezone(rep.zone).date():
             raise BadInput(f"{until} has passed: give today or a later date")
         move_task(tx, stored, until)
-        want(tx, stored.intent.key, now, due_date=until.isoformat(), reminder_at=None)
+        want(tx, stored.intent.key, now, changed=now, due_date=until.isoformat(), reminder_at=None)
         append(tx, [intent_fact(stored, EventKind.SNOOZED, now, until=until.isoformat(), by="by the rep")])
+    return stored
+
+
+def edit(office: Office, id: str, *, priority: Priority | None, comments: str | None) -> StoredIntent:  # noqa: A002
+    """Change the priority or the comments of an open task, here and, with the next pass, in the CRM.
+
+    Raises `BadInput` for a task that is not open, or that no CRM keeps.
+    """
+    now = office.now()
+    if priority is None and comments is None:
+        raise BadInput("say what to change: --priority, --comments or both")
+    with office.database.write() as tx:
+        stored = find_task(tx, id)
+        if stored.state is not IntentState.OPEN:
+            raise BadInput(f"the task '{id}' is {stored.state}, so it cannot be edited")
+        task = read_tasks(tx, [stored.intent.key]).get(stored.intent.key)
+        if task is None:
+            raise BadInput(
+                f"the task '{id}' is in no CRM, so it has neither priority nor comments: see salesforce.tasks"
+            )
+        said = {"priority": priority, "description": None if comments is None else comments.strip()}
+        fields = {name: str(value) for name, value in said.items() if value is not None}
+        for name, value in fields.items():
+            if task.wanted.get(name) != value:
+                shown = value[:_SHOWN] or "blank"
+                append(tx, [intent_fact(stored, EventKind.TASK_EDITED, now, field=name, value=shown)])
+        want(tx, stored.intent.key, now, changed=now, **fields)
     return stored
 
 

@@ -17,10 +17,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.events import Event, EventKind
-from connector.intents import CLOSED_STATES, IntentEvent, IntentState
+from connector.intents import CLOSED_STATES, Intent, IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
 from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
@@ -30,8 +31,9 @@ from connector.store.lanes import FencedError, Lease, guard, read_pacing, releas
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails, read_waiting
 from connector.store.tasks import save_tasks
+from connector.sync import activity
 from connector.sync.letters import Letter, Letters
-from connector.sync.mirror import logged_mail
+from connector.sync.mirror import logged_mail, want
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, before_send, fairly, seconds_to_wait
 from connector.sync.prepare import stop_fact, unclassified
@@ -331,7 +333,10 @@ class _Worker:
                 change_mail(tx, key, **claim.mail.with_sent(sent))
                 if read_intents(tx, [key])[key].state is IntentState.OPEN:
                     # The rep was faster than our note of the draft.
-                    end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by="by sending it")
+                    by = "by sending it"
+                    end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by=by, sent=True)
+                else:
+                    want(tx, key, now, **activity.sent(self._office))
                 return
             confirm_sent(tx, self._office, self._rep, claim.mail, sent, now)
         self._drained.sent += 1
@@ -343,10 +348,20 @@ class _Worker:
             self._mailbox.delete_draft(mail.draft)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            change_mail(tx, mail.key, state=MailState.DELETED)
             stored = read_intents(tx, [mail.key])[mail.key]
+            moved_to = self._moved_to(stored, mail)
+            changes = {"state": MailState.DELETED} if moved_to is None else moved_to
+            change_mail(tx, mail.key, **changes)
             append(tx, [intent_fact(stored, EventKind.DRAFT_DELETED, self._office.now(), reason=stored.problem or "")])
         self._drained.deleted += 1
+
+    def _moved_to(self, stored: StoredIntent, mail: StoredMail) -> dict[str, Any] | None:
+        """Return what makes a draft anew in another mailbox, when its task moved to another rep."""
+        rep = self._office.reps.get(stored.intent.rep)
+        if stored.state is not IntentState.OPEN or rep is None or self._office.lane_of(rep) == mail.lane:
+            return None
+        ids = dict.fromkeys(("draft_id", "provider_id", "thread_id", "internet_message_id", "claimed", "token"))
+        return {"state": MailState.WANTED, "lane": self._office.lane_of(rep), "attempts": 0, **ids}
 
     def _stop(self, claim: _Claim, found: Found) -> None:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
@@ -469,13 +484,20 @@ def confirm_sent(tx: Transaction, office: Office, rep: Rep, mail: StoredMail, se
     stored = move_intent(tx, mail.key, IntentEvent.SEND)
     change_mail(tx, mail.key, **mail.with_sent(sent))
     at = min(sent.at, now)
-    try:
-        text = Letters(tx, office, [stored.intent]).compose(stored.intent).text
-    except BadInput:
-        text = ""  # It went out; what it said can no longer be told from the template.
+    text, template = _said(tx, office, stored.intent)
     record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
     if office.mirrors_tasks and office.crm_rules.log_email:
-        save_tasks(tx, [logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, sent=at)])
+        log = logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, template=template, sent=at)
+        save_tasks(tx, [log])
+
+
+def _said(tx: Transaction, office: Office, intent: Intent) -> tuple[str, str | None]:
+    """Return what a sent mail said, and the name of its template."""
+    try:
+        letter = Letters(tx, office, [intent]).compose(intent)
+    except BadInput:
+        return "", None  # It went out; what it said can no longer be told from the template.
+    return letter.text, letter.step.template
 
 
 def trace_of(mail: StoredMail) -> Trace:

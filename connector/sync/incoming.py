@@ -18,6 +18,7 @@ from connector.inbox.match import KnownMail, Match, match_received
 from connector.people import Rep
 from connector.ports import MailReceived
 from connector.sequencing.enrollment import Enrollment
+from connector.store.crm_people import want_person
 from connector.store.database import Transaction
 from connector.store.enrollments import find_enrollments, read_enrollments
 from connector.store.intents import read_intents
@@ -28,10 +29,12 @@ from connector.store.mails import (
 )
 from connector.store.people import list_people, mark_person, read_people
 from connector.store.tasks import read_tasks, save_tasks
-from connector.sync.mirror import logged_reply
+from connector.sync import activity
+from connector.sync.mirror import logged_reply, want
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
 from connector.sync.record import enrollment_fact, record
+from connector.sync.rollup import roll_up
 
 #: Characters of a reply that go into its log in the CRM.
 _LOGGED = 4000
@@ -54,7 +57,7 @@ def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now
     match kind.kind:
         case MailKind.BOUNCE:
             pulled.counts["bounces"] += 1
-            _bounce(tx, office, match.person, kind, at, now)
+            _bounce(tx, office, match, kind, at, now)
         case MailKind.DELAYED:
             _tell(tx, enrollments, EventKind.DELAYED, at, kind.reason, told)
         case MailKind.AUTOMATIC:
@@ -115,12 +118,15 @@ def _tell(
     append(tx, [enrollment_fact(enrollment, kind, at, reason=reason, **told) for enrollment in enrollments])
 
 
-def _bounce(tx: Transaction, office: Office, person: str, kind: Classified, at: datetime, now: datetime) -> None:
-    # A policy refusal (5.7.x) says nothing about the address: the campaign ends, the address stays good.
-    if not kind.policy:
-        mark_person(tx, person, bounced=at)
-    live = find_enrollments(tx, persons=[person])
+def _bounce(tx: Transaction, office: Office, match: Match, kind: Classified, at: datetime, now: datetime) -> None:
     status = kind.status or "no status"
+    # A policy refusal (5.7.x) says nothing about the address: the campaign ends, the address stays good on both sides.
+    if not kind.policy:
+        reason = f"{status}: {kind.reason}"
+        mark_person(tx, match.person, bounced=at, bounce_reason=reason)
+        want_person(tx, match.person, now, bounced_at=at.isoformat(), bounced_reason=reason)
+    want(tx, match.intent, now, **activity.bounced(office))
+    live = find_enrollments(tx, persons=[match.person])
     record(
         tx,
         office,
@@ -146,11 +152,12 @@ def _reply(
         if not enrollment.has_ended and _ends_account(tx, office, enrollment):
             facts += _others_of_account(tx, enrollment, match.person, at, told)
     record(tx, office, facts, now)
+    roll_up(tx, office, now, replied={match.person: at})
+    want(tx, match.intent, now, **activity.replied(office))
     if office.mirrors_tasks and office.crm_rules.log_email:
+        intent = read_intents(tx, [match.intent])[match.intent].intent
         message = mail.internet_message_id or f"{office.lane_of(rep)} {mail.provider_id}"
-        log = logged_reply(
-            message=message, person=match.person, rep=rep, subject=mail.subject, text=mail.text[:_LOGGED], at=at
-        )
+        log = logged_reply(office, intent, rep, message=message, subject=mail.subject, text=mail.text[:_LOGGED], at=at)
         if log.key not in read_tasks(tx, [log.key]):
             save_tasks(tx, [log])
 

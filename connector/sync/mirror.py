@@ -13,12 +13,15 @@ from datetime import datetime, time
 from typing import Any
 
 from connector.campaigns.model import Step
-from connector.intents import Intent, Priority, StepType
+from connector.intents import Intent, IntentEvent, Priority, StepType
 from connector.people import Rep
 from connector.store.database import Transaction
-from connector.store.tasks import Dirty, StoredTask, read_tasks, save_tasks
+from connector.store.intents import StoredIntent
+from connector.store.tasks import DELETED, Dirty, StoredTask, read_tasks, save_tasks
+from connector.sync import activity
+from connector.sync.activity import CallResult
 from connector.sync.office import Office, OnEnd
-from connector.tasks.subject import ActivityNames, reply_subject, task_subject
+from connector.tasks.subject import ActivityNames, reply_subject, says_call_result, task_subject
 
 _MIDNIGHT = time(0, 0)
 
@@ -36,13 +39,16 @@ def opened_task(office: Office, intent: Intent, step: Step, rep: Rep, *, subject
         "reminder_at": intent.due.isoformat() if clock_matters else None,
         "description": description,
         "subtype": intent.type.value,
+        **activity.opened(office, intent, subject=subject, template=step.template),
     }
     return StoredTask(
         key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=intent.due
     )
 
 
-def logged_mail(office: Office, intent: Intent, rep: Rep, *, subject: str, text: str, sent: datetime) -> StoredTask:
+def logged_mail(
+    office: Office, intent: Intent, rep: Rep, *, subject: str, text: str, template: str | None, sent: datetime
+) -> StoredTask:
     """Return the completed CRM task that logs a mail the connector sent (spec delivery 6)."""
     wanted = {
         "subject": _subject(office, intent, subject),
@@ -51,12 +57,16 @@ def logged_mail(office: Office, intent: Intent, rep: Rep, *, subject: str, text:
         "due_date": sent.astimezone(rep.zone).date().isoformat(),
         "description": text,
         "subtype": StepType.EMAIL.value,
+        **activity.opened(office, intent, subject=subject, template=template),
+        **activity.sent(office),
     }
     return StoredTask(key=intent.key, intent=intent.key, person=intent.person, rep=rep.email, wanted=wanted, due=sent)
 
 
-def logged_reply(*, message: str, person: str, rep: Rep, subject: str, text: str, at: datetime) -> StoredTask:
-    """Return the completed CRM task that logs a reply; `message` is what identifies the mail."""
+def logged_reply(
+    office: Office, intent: Intent, rep: Rep, *, message: str, subject: str, text: str, at: datetime
+) -> StoredTask:
+    """Return the completed CRM task that logs a reply to the mail of `intent`; `message` is what identifies it."""
     wanted = {
         "subject": reply_subject(subject),
         "closed": True,
@@ -64,25 +74,36 @@ def logged_reply(*, message: str, person: str, rep: Rep, subject: str, text: str
         "due_date": at.astimezone(rep.zone).date().isoformat(),
         "description": text,
         "subtype": StepType.EMAIL.value,
+        **activity.reply(office, intent),
     }
     key = hashlib.blake2b(f"reply\n{message}".encode(), digest_size=16).hexdigest()
-    return StoredTask(key=key, person=person, rep=rep.email, wanted=wanted, due=at)
+    return StoredTask(key=key, person=intent.person, rep=rep.email, wanted=wanted, due=at)
 
 
-def want(tx: Transaction, key: str, now: datetime, **fields: Any) -> None:
-    """Change what is wanted of a task, if there is one."""
+def closed_task(office: Office, stored: StoredIntent, event: IntentEvent, call: CallResult | None) -> dict[str, Any]:
+    """Return what a task's end changes besides that it is closed; what came of a call may stand in its subject."""
+    facts = activity.ended(office, stored.intent, event, call)
+    if call is not None and says_call_result(office.crm_rules.subject):
+        facts["subject"] = _subject(office, stored.intent, stored.subject or "", call)
+    return facts
+
+
+def want(tx: Transaction, key: str, now: datetime, *, changed: datetime | None = None, **fields: Any) -> None:
+    """Change what is wanted of a task, if there is one; `changed` is when a person here did so."""
     task = read_tasks(tx, [key]).get(key)
     if task is None or task.dirty is Dirty.DELETE:
         return
     wanted: Mapping[str, Any] = {**task.wanted, **fields}
     if wanted != task.wanted:
-        save_tasks(tx, [replace(task, wanted=wanted, dirty=Dirty.WRITE, due=now)])
+        # One that lies in the CRM's recycle bin is not written; should it come back, both sides are merged then.
+        dirty = Dirty.CLEAN if task.status == DELETED else Dirty.WRITE
+        save_tasks(tx, [replace(task, wanted=wanted, dirty=dirty, due=now, changed=changed or task.changed)])
 
 
 def withdraw(tx: Transaction, office: Office, key: str, now: datetime) -> None:
     """Close, delete or leave the open task of an ended campaign; one the CRM never saw is not made any more."""
     task = read_tasks(tx, [key]).get(key)
-    if task is None or task.wanted.get("closed"):
+    if task is None or task.wanted.get("closed") or task.status == DELETED:
         return
     if task.synced is None and task.remote_id is None:
         # Should its creation be on its way this instant, `mark_written` finds that it must be closed.
@@ -94,12 +115,14 @@ def withdraw(tx: Transaction, office: Office, key: str, now: datetime) -> None:
         save_tasks(tx, [replace(task, dirty=Dirty.DELETE, due=now)])
 
 
-def _subject(office: Office, intent: Intent, subject: str) -> str:
+def _subject(office: Office, intent: Intent, subject: str, call: CallResult | None = None) -> str:
     names = ActivityNames(
         activity_type=intent.type,
         activity_subject=subject,
         sales_campaign_name=intent.campaign,
         sales_campaign_day=intent.day,
         sales_campaign_step=intent.step,
+        call_outcome=call.outcome if call is not None else "",
+        call_reason=call.reason if call is not None else "",
     )
     return task_subject(office.crm_rules.subject, names)

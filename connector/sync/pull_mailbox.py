@@ -32,8 +32,10 @@ from connector.store.mails import (
     read_mails,
     read_open,
 )
+from connector.sync import activity
 from connector.sync.drain import confirm_sent, trace_of
 from connector.sync.incoming import take_mail
+from connector.sync.mirror import want
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled, note_lane_problem
 from connector.sync.record import end_task, intent_fact
@@ -180,4 +182,7 @@ def _draft_sent(
     change_mail(tx, mail.key, **mail.with_sent(sent))
     pulled.counts["drafts_sent"] += 1
     if stored.state is IntentState.OPEN:
-        end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=min(at, now), by="by sending the draft")
+        by = "by sending the draft"
+        end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=min(at, now), by=by, sent=True)
+    else:
+        want(tx, mail.key, now, **activity.sent(office))

@@ -21,8 +21,11 @@ from connector.store.enrollments import read_enrollments, update_enrollments
 from connector.store.intents import StoredIntent, insert_intents, move_intent, read_intents
 from connector.store.ledger import append
 from connector.store.mails import MailState, change_mail, read_mails
-from connector.sync.mirror import want, withdraw
+from connector.sync import activity
+from connector.sync.activity import CallResult
+from connector.sync.mirror import closed_task, want, withdraw
 from connector.sync.office import Office
+from connector.sync.rollup import roll_up
 
 #: How the reason begins of a pause that nobody asked for: something must be mended first.
 CANNOT_GO_ON = "it cannot go on: "
@@ -47,6 +50,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         if outcome.enrollment != old:
             changed.append(outcome.enrollment)
     update_enrollments(tx, changed)
+    roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended])
     for enrollment in changed:
         if enrollment.intent is None:
             continue
@@ -76,16 +80,28 @@ def decided(tx: Transaction, office: Office, enrollment: Enrollment, events: Seq
 
 
 def end_task(
-    tx: Transaction, office: Office, stored: StoredIntent, event: IntentEvent, now: datetime, *, at: datetime, by: str
+    tx: Transaction,
+    office: Office,
+    stored: StoredIntent,
+    event: IntentEvent,
+    now: datetime,
+    *,
+    at: datetime,
+    by: str,
+    sent: bool = False,
+    call: CallResult | None = None,
 ) -> None:
     """Complete or skip what a person had before them: the campaign moves on, the CRM task closes.
 
-    `at` is when it was done, `by` how ("by sending it", "in the CRM"). Raises `ValueError` if it is closed already.
+    `at` is when it was done, `by` how ("by sending it", "in the CRM"), `sent` whether its mail was seen in Sent, `call`
+    what came of a call. Raises `ValueError` if it is closed already.
     """
     move_intent(tx, stored.intent.key, event)
     kind = EventKind.COMPLETED if event is IntentEvent.COMPLETE else EventKind.SKIPPED
-    want(tx, stored.intent.key, now, closed=True)
-    record(tx, office, [intent_fact(stored, kind, at, by=by)], now)
+    closing = activity.sent(office) if sent else closed_task(office, stored, event, call)
+    want(tx, stored.intent.key, now, changed=at, closed=True, **closing)
+    told = {"by": by} if call is None else {"by": by, "outcome": call.outcome, "call_reason": call.reason}
+    record(tx, office, [intent_fact(stored, kind, at, reason=str(call or ""), **told)], now)
 
 
 def intent_fact(stored: StoredIntent, kind: EventKind, at: datetime, *, reason: str = "", **data: object) -> Event:
@@ -137,6 +153,7 @@ def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, no
     elif mail is not None and mail.state is MailState.PRESENT:
         change_mail(tx, key, state=MailState.UNWANTED, due=now)
     append(tx, facts)
+    want(tx, key, now, **activity.ended(office, stored.intent, IntentEvent.CANCEL))
     withdraw(tx, office, key, now)
 
 
