@@ -160,10 +160,9 @@ def mark_written(tx: Transaction, written: Sequence[tuple[str, Mapping[str, Any]
         tx.execute(_WRITTEN, rows)
 
 
-def read_problems(tx: Transaction) -> list[StoredTask]:
-    """Return tasks the CRM would not take, which are tried again later."""
-    query = select(tasks).where(text("dirty > 0"), tasks.c.problem.is_not(None)).order_by(tasks.c.due)
-    return [_stored(row) for row in tx.execute(query)]
+def postpone_tasks(tx: Transaction, keys: Sequence[str], due: datetime) -> None:
+    """Leave writes for later, without trouble."""
+    tx.execute(update(tasks).where(any_of(tasks.c.key, "keys")).values(due=due), {"keys": list(keys)})
 
 
 def count_dirty(tx: Transaction, now: datetime) -> tuple[int, datetime | None]:

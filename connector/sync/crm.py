@@ -18,13 +18,22 @@ from typing import Any
 from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
 from connector.intents import Priority, StepType
-from connector.ports import Crm, TaskWrite, Written
+from connector.ports import ActivityKind, Crm, TaskWrite, Written
 from connector.store.database import Transaction
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, read_people, save_crm_facts
-from connector.store.tasks import DELETED, Dirty, StoredTask, mark_written, read_dirty, read_tasks, save_tasks
-from connector.sync.crm_lane import LATER, REFUSED_WAIT
+from connector.store.tasks import (
+    DELETED,
+    Dirty,
+    StoredTask,
+    mark_written,
+    postpone_tasks,
+    read_dirty,
+    read_tasks,
+    save_tasks,
+)
+from connector.sync.crm_lane import HELD_BACK, LATER, REFUSED_WAIT, is_short, may_wait
 from connector.sync.crm_people import is_fresh, resolve_people
 from connector.sync.office import Office, TaskSync
 from connector.sync.pull_crm import not_ready, take_changes
@@ -46,6 +55,8 @@ class Pushed:
     deleted: int = 0
     #: What the look before the write brought.
     pulled: Pulled = field(default_factory=Pulled)
+    #: User of a rep -> their id, asked for once a pass; None for one whom the CRM does not know.
+    users: dict[str, str | None] = field(default_factory=dict)
     attention: list[str] = field(default_factory=list)
     reconnect: Reconnect | None = None
 
@@ -96,10 +107,16 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
         batch = read_dirty(tx, now, BATCH)
     if not batch:
         return False
+    held = [task for task in batch if is_short(office) and may_wait(task)]
+    if held:
+        with office.database.write() as tx:
+            guard(tx, lease)
+            postpone_tasks(tx, [task.key for task in held], now + HELD_BACK)
+        return True
     deleted = [task for task in batch if task.dirty is Dirty.DELETE]
     if deleted:
         _delete(office, crm, lease, deleted, pushed)
-    batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now)
+    batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now, pushed.users)
     if office.crm_rules.tasks is TaskSync.BOTH and any(task.synced is not None for task in batch):
         take_changes(office, crm, pushed.pulled, tasks=True)
         batch = _still_to_write(office, batch)
@@ -140,7 +157,9 @@ def _as_written(task: StoredTask, said: Written | None) -> tuple[str, Mapping[st
     return task.key, task.wanted, remote_id, status or None
 
 
-def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime) -> list[StoredTask]:
+def _addressed(
+    office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime, users: dict[str, str | None]
+) -> list[StoredTask]:
     """Return tasks with the CRM ids of their person and owner filled in, saved as wanted."""
     with office.database.read() as tx:
         people = read_people(tx, sorted({task.person for task in batch}))
@@ -152,14 +171,18 @@ def _addressed(office: Office, crm: Crm, batch: Sequence[StoredTask], now: datet
     resolve_people(office, unasked, now)
     with office.database.read() as tx:
         people = read_people(tx, sorted({task.person for task in batch}))
-    names = sorted({user for task in batch if (rep := office.reps.get(task.rep)) and (user := rep.salesforce_user)})
-    users = crm.find_users(names) if names else {}
+    owned = [rep for task in batch if "owner" not in task.wanted and (rep := office.reps.get(task.rep)) is not None]
+    names = sorted({rep.salesforce_user for rep in owned} - users.keys() - {""})
+    if names:
+        found = crm.find_users(names)
+        users |= {name: found.get(name) for name in names}
     filled: dict[str, dict[str, Any]] = {}
     for task in batch:
         wanted = dict(task.wanted)
         rep = office.reps.get(task.rep)
-        if "owner" not in wanted and rep is not None and rep.salesforce_user in users:
-            wanted["owner"] = users[rep.salesforce_user]
+        owner = users.get(rep.salesforce_user) if rep is not None else None
+        if "owner" not in wanted and owner is not None:
+            wanted["owner"] = owner
         person = people.get(task.person)
         if "who" not in wanted and person is not None and person.person.salesforce_id:
             wanted["who"] = person.person.salesforce_id
@@ -197,6 +220,8 @@ def _neutral(name: str, value: Any) -> Any:
             return Priority(value) if value in tuple(Priority) else value
         case "subtype":
             return StepType(value)
+        case "kind":
+            return ActivityKind(value)
         case _:
             return value
 

@@ -23,7 +23,6 @@ from connector.store.enrollments import find_enrollments
 from connector.store.intents import StoredIntent
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, find_people_of, mark_person, read_people, save_crm_facts
-from connector.sync import crm_lane
 from connector.sync.crm_lane import is_short, lane_waits
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
@@ -32,8 +31,6 @@ from connector.tasks.matching import PersonMatch, match_person
 
 #: How long an answer about a person is believed; asked again only for somebody who must be written to.
 BELIEVED = timedelta(hours=12)
-
-LATER, REFUSED_WAIT = crm_lane.LATER, crm_lane.REFUSED_WAIT
 
 # -------------------------------------------------------------------------------------------------- ask
 
