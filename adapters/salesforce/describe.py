@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from adapters.salesforce.codes import rule_for
 from adapters.salesforce.session import Org
 from connector.errors import Refused, Retry
 from connector.ports import Cache
@@ -133,7 +134,8 @@ class Shapes:
             fields = [_field(field) for field in said["fields"]]
             may = {what: bool(said[what]) for what in _ALLOWED}
         except (KeyError, TypeError) as error:
-            raise Retry(f"Salesforce did not describe {name} in full; it will be tried again", code="answer") from error
+            sentence = f"Salesforce did not describe {name} in full; it will be tried again"
+            raise Retry(sentence, code="answer", advice=rule_for("answer").advice) from error
         return Shape(name=name, fields={field.name.lower(): field for field in fields}, **may)
 
     def _ask_statuses(self) -> Statuses:
@@ -147,7 +149,11 @@ def choose_statuses(rows: Iterable[Mapping[str, Any]]) -> Statuses:
     still_open = [str(row["ApiName"]) for row in rows if not row["IsClosed"]]
     default = [str(row["ApiName"]) for row in rows if row.get("IsDefault") and not row["IsClosed"]]
     if not closed or not still_open:
-        raise Refused("the Salesforce org has no open or no closed task status; ask the administrator", code="status")
+        raise Refused(
+            "the Salesforce org has no open or no closed task status; ask the administrator",
+            code="status",
+            advice="in Setup, Object Manager, Task, Status: keep at least one closed value, and one that is not",
+        )
     return Statuses(
         open="Not Started" if "Not Started" in still_open else (default or still_open)[0],
         closed="Completed" if "Completed" in closed else closed[0],

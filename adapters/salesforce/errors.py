@@ -1,7 +1,7 @@
 """Salesforce's errors become ours: the code is found in an answer, and the table says what it means.
 
-Lives here: the functions that turn an item of a collection answer, an exception of simple-salesforce or requests, or a
-refused sign-in into `Retry`, `Reconnect`, `Refused` or `Stale`. Does not live here: the table (`codes`), repeating
+Lives here: the functions that turn an item of a collection answer, an exception of simple-salesforce or requests
+into `Retry`, `Reconnect`, `Refused` or `Stale`. Does not live here: the table (`codes`), repeating
 anything (`session`, `tasks`).
 A sentence never holds an address, a query or a record, except the org's own words about a rule it enforces.
 Sources: reference apis 1.2, 1.5 to 1.7.
@@ -16,7 +16,6 @@ from typing import Any
 import requests
 from simple_salesforce.exceptions import SalesforceError
 
-from adapters.http import retry_after
 from adapters.salesforce.account import ACCOUNT
 from adapters.salesforce.codes import UNKNOWN, Rule, Treatment, rule_for
 from connector.errors import AdapterError, ErrorClass, Reconnect, Refused, Retry, Stale
@@ -162,29 +161,3 @@ _WITHOUT_ANSWER: tuple[tuple[type[requests.exceptions.RequestException], str], .
     (requests.exceptions.Timeout, "timeout"),
     (requests.exceptions.JSONDecodeError, "answer"),
 )
-
-
-def from_sign_in(response: requests.Response) -> AdapterError:
-    """Return the error for a refused sign-in."""
-    if response.status_code == 429 or response.status_code >= 500:
-        return Retry(
-            f"the Salesforce sign-in answered {response.status_code}; it will be tried again",
-            code=str(response.status_code),
-            after=retry_after(response),
-            advice=from_status(response.status_code).advice,
-        )
-    try:
-        body = response.json()
-    except requests.exceptions.JSONDecodeError:
-        body = {}
-    told = body if isinstance(body, dict) else {}
-    code = str(told.get("error") or response.status_code)
-    rule = rule_for(code, str(told.get("error_description") or ""))
-    if rule.treatment is Treatment.RECONNECT:
-        return _from_rule(rule, code)
-    return Reconnect(
-        f"signing in to Salesforce failed: it answered {code}; check domain, login_url and the app",
-        account=ACCOUNT,
-        code=code,
-        advice="the login history in Setup says more, if the request reached the org at all",
-    )

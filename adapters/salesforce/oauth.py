@@ -22,7 +22,8 @@ import requests
 
 from adapters.http import ServiceSession, retry_after
 from adapters.salesforce.account import ACCOUNT, SalesforceAccount
-from adapters.salesforce.errors import from_requests
+from adapters.salesforce.codes import rule_for
+from adapters.salesforce.errors import from_requests, from_status
 from connector.accounts import is_loopback
 from connector.errors import AdapterError, Reconnect, Retry
 from connector.ports import Clock
@@ -256,7 +257,8 @@ def refusal(response: requests.Response, grant: str, *, rep: str = "") -> Adapte
         told = f"the sign-in was revoked, has expired or was used elsewhere: run '{sign_in_command(rep)}'"
     if told is None and word == "invalid_grant":
         told = "user, password or the app's policies do not let it in: see the user's login history in Setup"
-    return failed(told or f"it answered {word}: check domain, login_url and the app", rep=rep, code=word)
+    reason = told or f"it answered {word}: check domain, login_url and the app"
+    return failed(reason, rep=rep, code=word, advice=rule_for(word, described).advice)
 
 
 def _passing(response: requests.Response) -> Retry:
@@ -264,10 +266,12 @@ def _passing(response: requests.Response) -> Retry:
         f"the Salesforce sign-in answered {response.status_code}; it will be tried again",
         code=str(response.status_code),
         after=retry_after(response),
+        advice=from_status(response.status_code).advice,
     )
 
 
-def failed(reason: str, *, rep: str = "", code: str) -> Reconnect:
+def failed(reason: str, *, rep: str = "", code: str, advice: str = "") -> Reconnect:
     """Return the error of a sign-in that a person must mend."""
     whose = f" for rep {rep}" if rep else ""
-    return Reconnect(f"signing in to Salesforce{whose} failed: {reason}", account=sign_in_name(rep), code=code)
+    sentence = f"signing in to Salesforce{whose} failed: {reason}"
+    return Reconnect(sentence, account=sign_in_name(rep), code=code, advice=advice)

@@ -24,6 +24,7 @@ from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSessi
 
 from adapters.http import ServiceSession, retrying
 from adapters.salesforce.account import SalesforceAccount
+from adapters.salesforce.codes import rule_for
 from adapters.salesforce.errors import from_requests, from_vendor
 from adapters.salesforce.oauth import sign_in_command, sign_in_name
 from adapters.salesforce.signin import Session, open_grant
@@ -128,7 +129,8 @@ class Org:
         """Call a collection resource and return the result of each of `count` records, in order."""
         results = self.call(method, path, params=params, json=json)
         if not isinstance(results, list) or len(results) != count:
-            raise Retry("Salesforce did not answer for every record; it will be tried again", code="answer")
+            sentence = "Salesforce did not answer for every record; it will be tried again"
+            raise Retry(sentence, code="answer", advice=rule_for("answer").advice)
         return results
 
     def query(self, soql: str, *, deleted_too: bool = False) -> Iterator[Mapping[str, Any]]:
@@ -168,14 +170,14 @@ class Org:
 
     def _rejected(self, error: SalesforceExpiredSession) -> Reconnect:
         # Always Reconnect, whatever code the body has: a 401 never mends itself.
-        code = from_vendor(error).code
+        told = from_vendor(error)
         if _NOT_FOR_REST in str(error.content):
             sentence = "Salesforce does not let this user's sessions use the REST API: ask the administrator"
         elif self._account.auth == "refresh_token":
             sentence = f"Salesforce does not accept the session: run '{sign_in_command(self._rep)}'"
         else:
             sentence = "Salesforce does not accept the session; sign in again, or set a token that is valid"
-        return Reconnect(sentence, account=sign_in_name(self._rep), code=code)
+        return Reconnect(sentence, account=sign_in_name(self._rep), code=told.code, advice=told.advice)
 
     def _named(self, error: AdapterError) -> AdapterError:
         """Return an error that names whose sign-in it is about."""

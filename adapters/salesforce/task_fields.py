@@ -43,7 +43,7 @@ _TYPES = {ActivityKind.EMAIL: "Email", ActivityKind.CALL: "Call", ActivityKind.R
 CREATE_ONLY = frozenset({"TaskSubtype"})
 
 #: Without these a task is not the task that was wanted.
-_NEEDED = frozenset({"Subject", "Status", "OwnerId", "WhoId", "ActivityDate", "Description"})
+_NEEDED = frozenset({"Subject", "Status", "OwnerId", "WhoId"})
 
 #: One of these without the other means nothing.
 _REMINDER = frozenset({"ReminderDateTime", "IsReminderSet"})
@@ -176,7 +176,8 @@ def _samples() -> list[TaskWrite]:
     facts: dict[str, Any] = dict.fromkeys(_FACTS, "")
     facts |= {ActivityFact.DAY: 1, ActivityFact.STEP: 1, ActivityFact.REPLIED: True}
     statuses = ("In progress", "Sent", "Bounced")
-    whole = {**facts, "reminder_at": datetime(2000, 1, 1, tzinfo=UTC), "what": "001000000000000AAA"}
+    day = datetime(2000, 1, 1, tzinfo=UTC)
+    whole = {**facts, "due_date": day.date(), "reminder_at": day, "description": "-", "what": "001000000000000AAA"}
     values: list[dict[str, Any]] = [
         whole,
         *({"subtype": step} for step in StepType),

@@ -185,7 +185,7 @@ class UserTasks:
             # deleted comes back: take it away again.
             delete_some(self._org, [remote_id])
             return Written(key=row.write.key, error=_gone())
-        return Written(key=row.write.key, remote_id=remote_id)
+        return Written(key=row.write.key, remote_id=remote_id, status=str(row.record.get("Status") or ""))
 
     # ------------------------------------------------------------------------- when the org has changed
 

@@ -8,7 +8,7 @@ import requests
 from simple_salesforce.exceptions import SalesforceGeneralError, SalesforceMalformedRequest, SalesforceRefusedRequest
 
 from adapters.salesforce.codes import CODES, UNKNOWN, Treatment, rule_for
-from adapters.salesforce.errors import MissingField, from_code, from_item, from_requests, from_sign_in, from_vendor
+from adapters.salesforce.errors import MissingField, from_code, from_item, from_requests, from_vendor
 from connector.errors import ErrorClass, Reconnect, Refused, Retry, Stale
 
 CLASSES = {
@@ -150,50 +150,28 @@ def test_what_a_trigger_wraps_tells_its_class(message, expected, category):
     assert (message in error.sentence) == (expected is Refused)
 
 
-class Response:
-    def __init__(self, status, body):
-        self.status_code, self.body, self.headers = status, body, {}
-
-    def json(self):
-        return self.body
-
-
 @pytest.mark.parametrize(
-    ("description", "words", "advice"),
+    ("description", "advice"),
     [
-        ("expired access/refresh token", "revoked; sign in again", "connector auth salesforce"),
-        ("ip restricted", "network may not be used", "login ranges"),
-        ("user hasn't approved this consumer", "not been allowed to use the app", "pre-authorized"),
-        ("invalid assertion", "signature was not accepted", "certificate"),
-        ("audience is invalid", "signature was not accepted", "client_id"),
-        ("authentication failure", "the app may not sign in", "login history"),
+        ("expired access/refresh token", "connector auth salesforce"),
+        ("ip restricted", "login ranges"),
+        ("user hasn't approved this consumer", "pre-authorized"),
+        ("invalid assertion", "certificate"),
+        ("audience is invalid", "client_id"),
+        ("authentication failure", "login history"),
     ],
 )
-def test_what_a_refused_grant_says_tells_its_next_move(description, words, advice):
-    error = from_sign_in(Response(400, {"error": "invalid_grant", "error_description": description}))
-    assert isinstance(error, Reconnect)
-    assert words in error.sentence
-    assert advice in error.advice
-    assert (error.code, error.category) == ("invalid_grant", ErrorClass.AUTHENTICATION)
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [(400, {"error": "something_new"}), (404, {}), (302, []), (400, {"error": "UNABLE_TO_LOCK_ROW"})],
-)
-def test_a_sign_in_refused_for_an_unknown_reason_waits_for_a_person(status, body):
-    error = from_sign_in(Response(status, body))
-    assert isinstance(error, Reconnect)
-    assert error.advice
+def test_what_a_refused_grant_says_tells_its_next_move(description, advice):
+    rule = rule_for("invalid_grant", description)
+    assert advice in rule.advice
+    assert rule.treatment is Treatment.RECONNECT
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
 def test_an_answer_without_a_code_is_told_by_its_status(status):
-    whole = from_vendor(SalesforceGeneralError("u", status, "n", "<html>"))
-    sign_in = from_sign_in(Response(status, {}))
-    for error in (whole, sign_in):
-        assert (type(error), error.code, error.category) == (Retry, str(status), ErrorClass.INTERMITTENT)
-        assert error.advice
+    error = from_vendor(SalesforceGeneralError("u", status, "n", "<html>"))
+    assert (type(error), error.code, error.category) == (Retry, str(status), ErrorClass.INTERMITTENT)
+    assert error.advice
 
 
 def test_the_words_of_a_validation_rule_reach_people():

@@ -1,6 +1,7 @@
 """The Salesforce adapter on the wire: what it sends, what it makes of answers, and how often it calls."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,10 +12,11 @@ from responses import matchers
 
 from adapters.salesforce import SalesforceCrm, adapter
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
-from adapters.salesforce.values import long_id
-from connector.errors import Reconnect, Refused, Retry
+from adapters.sandbox.sobject_describe import describe
+from adapters.sandbox.sobjects import standard_objects
+from connector.errors import Reconnect, Refused, Retry, Stale
 from connector.intents import Priority, StepType
-from connector.ports import PeopleSource, PersonWrite, TaskWrite
+from connector.ports import PersonWrite, TaskWrite
 from tests.doubles import MemoryCache, MemoryVault
 
 ORG = "https://acme.my.salesforce.com"
@@ -22,6 +24,8 @@ BASE = f"{ORG}/services/data/v66.0"
 TOKEN_URL = f"{ORG}/services/oauth2/token"
 UPSERT = f"{BASE}/composite/sobjects/Task/Connector_Intent_Id__c"
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+DESCRIBE = f"{BASE}/sobjects/Task/describe"
+TASK = describe(standard_objects()["Task"], "/services/data/v66.0")
 EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
 
 
@@ -47,6 +51,7 @@ class StillClock:
 @pytest.fixture
 def wire():
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.get(DESCRIBE, json=TASK)
         yield mock
 
 
@@ -157,8 +162,8 @@ def test_a_permanent_401_ends_in_reconnect_after_one_renewal(wire, signing_crm):
 @pytest.mark.parametrize("method", ["push", "opt_out", "delete"])
 def test_a_permanent_401_on_a_write_makes_three_calls_at_most(wire, signing_crm, method):
     wire.post(TOKEN_URL, json=token_answer())
-    wire.patch(UPSERT, json=EXPIRED, status=401)
-    wire.patch(f"{BASE}/composite/sobjects", json=EXPIRED, status=401)
+    wire.replace(responses.GET, DESCRIBE, json=EXPIRED, status=401)
+    wire.get(f"{BASE}/sobjects/Contact/describe", json=EXPIRED, status=401)
     wire.delete(f"{BASE}/composite/sobjects", json=EXPIRED, status=401)
     act = {
         "push": lambda: signing_crm.push_tasks([write()]),
@@ -172,7 +177,8 @@ def test_a_permanent_401_on_a_write_makes_three_calls_at_most(wire, signing_crm,
 
 @pytest.mark.parametrize("body", [{"json": EXPIRED}, {"body": "nonsense"}, {"json": {"error": "x"}}, {"json": []}])
 def test_a_given_token_that_is_refused_asks_for_a_person_at_once(wire, crm, body):
-    wire.get(f"{BASE}/queryAll/", status=401, **body)
+    wire.remove(responses.GET, DESCRIBE)
+    wire.get(re.compile(f"{BASE}/.*"), status=401, **body)
     with pytest.raises(Reconnect):
         crm.pull(None, tasks=True)
     assert crm.calls == 1
@@ -193,7 +199,7 @@ def test_the_token_is_sent_even_where_netrc_has_a_password(wire, crm, tmp_path, 
             400,
             {"error": "invalid_grant", "error_description": "no client credentials user enabled"},
             Reconnect,
-            "run-as user",
+            "app runs as",
         ),
         (400, {"error": "invalid_client_id"}, Reconnect, "client_id is not known"),
         (401, {"error": "invalid_client"}, Reconnect, "do not belong together"),
@@ -234,7 +240,7 @@ def test_a_thousand_tasks_take_five_calls(wire, crm):
     results = crm.push_tasks([write(n) for n in range(1000)])
     assert [result.key for result in results] == [key(n) for n in range(1000)]
     assert all(result.error is None for result in results)
-    assert crm.calls == 5
+    assert len(upserts(wire)) == 5
     assert {len(sent_records(call)) for call in upserts(wire)} == {200}
     assert all(json.loads(call.request.body)["allOrNone"] is False for call in upserts(wire))
 
@@ -281,7 +287,7 @@ def test_each_item_has_its_own_outcome_although_the_call_succeeded(wire, crm):
     assert "Call first." in rule.error.sentence
     assert dangling.error.code == "INVALID_CROSS_REFERENCE_KEY"
     assert isinstance(inactive.error, Reconnect)
-    assert crm.calls == 1
+    assert len(upserts(wire)) == 1
 
 
 def test_a_value_salesforce_cannot_hold_fails_alone_and_is_not_sent(wire, crm):
@@ -303,12 +309,28 @@ def test_a_held_row_is_tried_again_alone_within_the_call(wire, crm, clock, code)
     assert sum(clock.waits) < 5
 
 
-@pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "DUPLICATE_VALUE"])
-def test_a_row_held_for_long_is_retry(wire, crm, code):
-    wire.patch(UPSERT, json=[wrong(code)])
+def test_a_row_held_for_long_is_tried_again_later(wire, crm):
+    wire.patch(UPSERT, json=[wrong("UNABLE_TO_LOCK_ROW")])
     (result,) = crm.push_tasks([write()])
     assert isinstance(result.error, Retry)
-    assert crm.calls == 4
+    assert len(upserts(wire)) == 4
+
+
+@pytest.mark.parametrize(("code", "tries"), [("DUPLICATE_VALUE", 4), ("UNKNOWN_EXCEPTION", 3)])
+def test_trouble_that_does_not_pass_in_a_few_tries_is_shown_in_the_orgs_words(wire, crm, code, tries):
+    wire.patch(UPSERT, json=[wrong(code, "its own words")])
+    (result,) = crm.push_tasks([write()])
+    assert type(result.error) is Refused
+    assert "its own words" in result.error.sentence
+    assert len(upserts(wire)) == tries
+
+
+def test_a_task_that_another_writer_made_just_now_is_written_as_an_update(wire, crm):
+    wire.patch(UPSERT, json=[wrong("DUPLICATE_VALUE", "duplicate value found: <unknown>")])
+    wire.patch(UPSERT, json=[right(created=False)])
+    (result,) = crm.push_tasks([write(subtype=StepType.CALL, subject="s")])
+    assert result.error is None
+    assert ["TaskSubtype" in sent_records(call)[0] for call in upserts(wire)] == [True, False]
 
 
 @pytest.mark.parametrize("code", ["ENTITY_IS_DELETED", "NOT_FOUND"])
@@ -319,9 +341,10 @@ def test_a_task_the_user_deleted_is_gone_on_update(wire, crm, code):
     assert result.error.code == "gone"
 
 
-def test_a_deleted_person_is_not_a_deleted_task(wire, crm):
+def test_a_deleted_person_is_not_a_deleted_task_and_must_be_looked_up(wire, crm):
     wire.patch(UPSERT, json=[wrong("ENTITY_IS_DELETED", "entity is deleted", "WhoId")])
     (result,) = crm.push_tasks([write(create=False, who="003000000000001AAA")])
+    assert type(result.error) is Stale
     assert result.error.code == "ENTITY_IS_DELETED"
     assert "WhoId" in result.error.sentence
 
@@ -355,7 +378,7 @@ def test_a_field_that_may_not_be_written_is_refused(wire, crm):
     )
     (result,) = crm.push_tasks([write(subtype=StepType.EMAIL, owner="005000000000001AAA")])
     assert result.error.code == "INVALID_FIELD_FOR_INSERT_UPDATE"
-    assert crm.calls == 1
+    assert len(upserts(wire)) == 1
 
 
 def test_an_answer_that_leaves_records_out_is_not_believed(wire, crm):
@@ -368,7 +391,7 @@ def test_a_lost_answer_is_retry_and_not_asked_again_at_once(wire, crm):
     wire.patch(UPSERT, body=requests.exceptions.ReadTimeout())
     with pytest.raises(Retry):
         crm.push_tasks([write()])
-    assert crm.calls == 1
+    assert len(upserts(wire)) == 1
 
 
 def test_a_broken_connection_is_tried_again_at_once(wire, crm):
@@ -376,7 +399,7 @@ def test_a_broken_connection_is_tried_again_at_once(wire, crm):
     wire.patch(UPSERT, json=[right()])
     (result,) = crm.push_tasks([write()])
     assert result.error is None
-    assert crm.calls == 2
+    assert len(upserts(wire)) == 2
 
 
 def test_when_a_later_call_fails_the_earlier_results_are_kept(wire, crm):
@@ -389,14 +412,17 @@ def test_when_a_later_call_fails_the_earlier_results_are_kept(wire, crm):
     failed = [result.error for result in results if result.error]
     assert {type(error) for error in failed} == {Retry}
     assert failed[0].after == timedelta(hours=1)
-    assert crm.calls == 2  # the third call is not made
+    assert len(upserts(wire)) == 2  # the third call is not made
 
 
 def test_a_missing_intent_field_stops_the_push_with_what_to_deploy(wire, crm):
     told = "Provided external ID field does not exist or is not accessible: Connector_Intent_Id__c"
     wire.patch(UPSERT, json=[{"errorCode": "NOT_FOUND", "message": told}], status=404)
-    with pytest.raises(Refused, match="Connector_Intent_Id__c is missing in the Salesforce org, or hidden"):
+    with pytest.raises(
+        Refused, match="Connector_Intent_Id__c of Task is missing in the Salesforce org, or hidden"
+    ) as it:
         crm.push_tasks([write()])
+    assert it.value.code == "intent_field"
 
 
 def test_statuses_are_read_once_and_only_when_needed(wire, crm):
@@ -409,7 +435,7 @@ def test_statuses_are_read_once_and_only_when_needed(wire, crm):
     crm.push_tasks([write(1, closed=False, priority=Priority.HIGH)])
     crm.push_tasks([write(2, closed=True)])
     assert [sent_records(call)[0]["Status"] for call in upserts(wire)] == ["Open", "Done"]
-    assert crm.calls == 3
+    assert crm.calls == 4  # describe, statuses, two upserts
 
 
 def test_nothing_to_push_calls_nothing(crm):
@@ -429,354 +455,6 @@ def test_deleting_what_is_gone_is_no_error(wire, crm):
     assert [result.error.code if result.error else None for result in results] == [
         None, None, "INSUFFICIENT_ACCESS_OR_READONLY", "MALFORMED_ID",
     ]  # fmt: skip
-
-
-# --------------------------------------------------------------------------------------------------- pull
-
-
-def task_row(number, at, **change):
-    return {
-        "attributes": {"type": "Task"}, "Id": f"00T{number:012d}AAA", "Connector_Intent_Id__c": key(number),
-        "Subject": "Call", "Status": "Not Started", "IsClosed": False, "Priority": "Low", "ActivityDate": "2026-11-24",
-        "Description": None, "OwnerId": "005000000000001", "WhoId": None, "IsDeleted": False, "IsArchived": False,
-        "SystemModstamp": at.strftime("%Y-%m-%dT%H:%M:%S.000+0000"), "CompletedDateTime": None, **change,
-    }  # fmt: skip
-
-
-class ChangeFeed:
-    """Answers queryAll as an org would: the rows at or after the instant asked for, oldest first."""
-
-    def __init__(self, wire, clock):
-        self.rows = []
-        self.starts = []
-        self.clock = clock
-        self.date = None
-        wire.add_callback(responses.GET, f"{BASE}/queryAll/", callback=self.answer)
-
-    def answer(self, request):
-        soql = parse_qs(urlsplit(request.url).query)["q"][0]
-        assert "Connector_Intent_Id__c != null" in soql
-        assert soql.endswith("ORDER BY SystemModstamp, Id")
-        start = datetime.fromisoformat(soql.split("SystemModstamp >= ")[1].split(" ")[0])
-        self.starts.append(start)
-        rows = [row for row in self.rows if datetime.fromisoformat(row["SystemModstamp"]) >= start]
-        rows.sort(key=lambda row: (row["SystemModstamp"], row["Id"]))
-        headers = {"Date": (self.date or self.clock.now()).strftime("%a, %d %b %Y %H:%M:%S GMT")}
-        return 200, headers, json.dumps(page(*rows))
-
-
-@pytest.fixture
-def feed(wire, clock):
-    return ChangeFeed(wire, clock)
-
-
-def test_the_first_pull_starts_now(feed, crm, clock):
-    feed.rows = [task_row(1, NOW - timedelta(days=3))]
-    pull = crm.pull(None, tasks=True)
-    assert pull.tasks == ()
-    assert feed.starts == [NOW]
-    clock.sleep(60)
-    feed.rows.append(task_row(2, clock.now()))
-    assert [task.key for task in crm.pull(pull.cursor, tasks=True).tasks] == [key(2)]
-
-
-def test_each_change_comes_once_and_an_idle_pull_is_one_call(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    clock.sleep(30)
-    feed.rows = [task_row(1, clock.now()), task_row(2, clock.now())]
-    first = crm.pull(cursor, tasks=True)
-    assert [task.key for task in first.tasks] == [key(1), key(2)]
-    calls = crm.calls
-    again = crm.pull(first.cursor, tasks=True)
-    assert again.tasks == ()
-    assert crm.calls == calls + 1
-    clock.sleep(30)
-    feed.rows[0] = task_row(1, clock.now(), IsClosed=True, Status="Completed")
-    changed = crm.pull(again.cursor, tasks=True)
-    assert [(task.key, task.closed) for task in changed.tasks] == [(key(1), True)]
-
-
-def test_a_change_that_became_visible_late_is_still_seen(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    clock.sleep(600)
-    feed.rows = [task_row(1, clock.now())]
-    cursor = crm.pull(cursor, tasks=True).cursor
-    feed.rows.append(task_row(2, clock.now() - timedelta(minutes=4)))
-    assert [task.key for task in crm.pull(cursor, tasks=True).tasks] == [key(2)]
-
-
-def test_two_changes_within_one_second_are_both_seen(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    feed.rows = [task_row(1, clock.now())]
-    cursor = crm.pull(cursor, tasks=True).cursor
-    feed.rows = [task_row(1, clock.now(), Status="Deferred")]
-    assert [task.status for task in crm.pull(cursor, tasks=True).tasks] == ["Deferred"]
-
-
-def test_the_same_cursor_gives_the_same_changes(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    clock.sleep(30)
-    feed.rows = [task_row(1, clock.now())]
-    assert crm.pull(cursor, tasks=True) == crm.pull(cursor, tasks=True)
-
-
-def test_an_idle_org_empties_the_overlap(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    clock.sleep(30)
-    feed.rows = [task_row(n, clock.now()) for n in range(50)]
-    cursor = crm.pull(cursor, tasks=True).cursor
-    assert len(json.loads(cursor)["seen"]) == 50
-    clock.sleep(3600)
-    cursor = crm.pull(cursor, tasks=True).cursor
-    crm.pull(cursor, tasks=True)
-    assert json.loads(cursor)["seen"] == {}
-    assert feed.starts[-1] > NOW + timedelta(minutes=50)
-
-
-def test_a_clock_of_ours_that_is_ahead_hides_nothing(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    feed.date = clock.now() + timedelta(minutes=1)
-    clock.sleep(7200)
-    cursor = crm.pull(cursor, tasks=True).cursor
-    feed.rows = [task_row(1, NOW + timedelta(minutes=2))]
-    assert [task.key for task in crm.pull(cursor, tasks=True).tasks] == [key(1)]
-
-
-def test_a_live_task_wins_over_a_deleted_one_with_the_same_key(feed, crm, clock):
-    cursor = crm.pull(None, tasks=True).cursor
-    at = clock.now() + timedelta(seconds=5)
-    twin = task_row(1, at, Id="00T000000000099AAA", IsDeleted=True)
-    feed.rows = [task_row(1, at), twin, task_row(2, at, IsDeleted=True)]
-    pulled = crm.pull(cursor, tasks=True).tasks
-    assert [(task.key, task.deleted) for task in pulled] == [(key(1), False), (key(2), True)]
-    assert pulled[0].owner == "005000000000001AAA"
-    assert pulled[0].priority == "Low"
-
-
-def test_a_long_answer_is_read_page_by_page(wire, crm):
-    more = "/services/data/v66.0/query/01gD0000002HU6KIAW-2000"
-    wire.get(f"{BASE}/queryAll/", json=page(task_row(1, NOW), done=False, more=more))
-    wire.get(f"{ORG}{more}", json=page(task_row(2, NOW)))
-    assert [task.key for task in crm.pull(None, tasks=True).tasks] == [key(1), key(2)]
-    assert crm.calls == 2
-
-
-@pytest.mark.parametrize("cursor", ["", "{}", '{"stamp": "yesterday", "seen": {}}', "[]"])
-def test_a_cursor_that_cannot_be_read_is_said(crm, cursor):
-    with pytest.raises(Refused, match="cursor"):
-        crm.pull(cursor, tasks=True)
-
-
-# ------------------------------------------------------------------------------------------------- people
-
-
-def person_row(kind, number, email="ann@acme.example", **change):
-    prefix = {"Contact": "003", "Lead": "00Q"}[kind]
-    own = {
-        "Contact": {"AccountId": "001000000000001AAA", "Account": {"Name": "Acme", "Industry": "Steel"}},
-        "Lead": {"Company": "Acme Ltd", "IsConverted": False, "ConvertedContactId": None},
-    }
-    return {
-        "attributes": {"type": kind}, "Id": long_id(f"{prefix}{number:012d}"), "Email": email, "FirstName": "Ann",
-        "LastName": "Lee", "Title": None, "Phone": None, "OwnerId": None, "HasOptedOutOfEmail": False,
-        **own[kind], **change,
-    }  # fmt: skip
-
-
-def answer_people(wire, contacts=(), leads=(), hidden=()):
-    """Answer queries by their FROM; `hidden` are (object, field) pairs that the org does not show."""
-
-    def answer(request):
-        soql = parse_qs(urlsplit(request.url).query)["q"][0]
-        kind = soql.split(" FROM ")[1].split(" ")[0]
-        for one, name in hidden:
-            if one == kind and name in soql.split(" FROM ")[0]:
-                told = f"\n{soql[:40]}\nERROR at Row:1:Column:8\nNo such column '{name}' on entity '{kind}'."
-                return 400, {}, json.dumps([{"errorCode": "INVALID_FIELD", "message": told}])
-        rows = {"Contact": contacts, "Lead": leads}[kind]
-        columns = soql.lower().removeprefix("select ").split(" from ")[0].replace(",", " ").split()
-        return (
-            200,
-            {},
-            json.dumps(
-                page(
-                    *({name: row[name] for name in row if name == "Account" or name.lower() in columns} for row in rows)
-                )
-            ),
-        )
-
-    wire.add_callback(responses.GET, f"{BASE}/query/", callback=answer)
-
-
-def test_contacts_come_before_leads_and_several_hits_are_all_given(wire, crm):
-    answer_people(
-        wire, [person_row("Contact", 1, "Ann@Acme.example"), person_row("Contact", 2)], [person_row("Lead", 1)]
-    )
-    found = crm.find_people(emails=["ANN@acme.example", "bob@acme.example"])
-    assert [(one.kind, one.id) for one in found["ann@acme.example"]] == [
-        ("contact", "003000000000001AAA"), ("contact", "003000000000002AAA"), ("lead", "00Q000000000001EAA"),
-    ]  # fmt: skip
-    assert found["bob@acme.example"] == ()
-    assert [one.company for one in found["ann@acme.example"]] == ["Acme", "Acme", "Acme Ltd"]
-    contact_soql, lead_soql = (soql_of(call) for call in wire.calls)
-    assert "FROM Contact WHERE Email IN ('ann@acme.example','bob@acme.example')" in contact_soql
-    assert lead_soql.endswith("AND IsConverted = false")
-
-
-def test_values_are_escaped(wire, crm):
-    answer_people(wire)
-    crm.find_people(emails=["o'neil@acme.example"])
-    assert r"IN ('o\'neil@acme.example')" in soql_of(wire.calls[0])
-
-
-def test_many_values_are_asked_for_in_short_lists(wire, crm):
-    answer_people(wire)
-    crm.find_people(emails=[f"person{n}@acme.example" for n in range(450)])
-    assert crm.calls == 6  # three lists, contacts and leads
-    assert max(len(call.request.url) for call in wire.calls) < 16_000
-
-
-def test_extra_fields_are_read_and_one_the_org_lacks_is_lost_alone(wire, crm):
-    answer_people(
-        wire,
-        [person_row("Contact", 1, Tier__c="A")],
-        [person_row("Lead", 1, Score__c=7)],
-        hidden=[("Contact", "Score__c"), ("Lead", "Tier__c")],
-    )
-    found = crm.find_people(emails=["ann@acme.example"], fields=["Account.Industry", "Tier__c", "Score__c"])
-    contact, lead = found["ann@acme.example"]
-    assert contact.fields == {"Account.Industry": "Steel", "Tier__c": "A", "Score__c": None}
-    assert (lead.fields["Score__c"], lead.fields["Tier__c"]) == (7, None)
-    assert contact.first_name == "Ann"
-    calls = crm.calls
-    crm.find_people(emails=["ann@acme.example"], fields=["Tier__c", "Score__c"])
-    assert crm.calls == calls + 2  # what is missing is not asked for again
-
-
-def test_a_field_in_other_letters_is_asked_for_once_and_read(wire, crm):
-    answer_people(wire, [person_row("Contact", 1)])
-    (contact,) = crm.find_people(emails=["ann@acme.example"], fields=["FIRSTNAME", "account.industry"])[
-        "ann@acme.example"
-    ]
-    assert contact.fields == {"FIRSTNAME": "Ann", "account.industry": "Steel"}
-    columns = soql_of(wire.calls[0]).split(" FROM ")[0].lower().replace("select ", "").split(", ")
-    assert len(columns) == len(set(columns))
-
-
-def test_a_hidden_opt_out_is_not_known_rather_than_no(wire, crm):
-    answer_people(wire, [person_row("Contact", 1)], hidden=[("Contact", "HasOptedOutOfEmail")])
-    (contact,) = crm.find_people(emails=["ann@acme.example"])["ann@acme.example"]
-    assert contact.opted_out is None
-
-
-def test_without_an_email_field_the_lookup_fails_in_words(wire, crm):
-    answer_people(wire, hidden=[("Contact", "Email")])
-    with pytest.raises(Refused, match="the field Email is missing"):
-        crm.find_people(emails=["ann@acme.example"])
-
-
-@pytest.mark.parametrize("name", ["Name, (SELECT Id FROM Tasks)", "x FROM User", "a..b", "1a", ""])
-def test_a_field_that_is_no_name_is_refused_before_any_call(crm, name):
-    with pytest.raises(Refused, match="not the name of a Salesforce field"):
-        crm.find_people(emails=["ann@acme.example"], fields=[name])
-    assert crm.calls == 0
-
-
-def test_a_converted_lead_leads_to_its_contact(wire, crm):
-    lead = person_row("Lead", 1, IsConverted=True, ConvertedContactId="003000000000009AAA")
-    answer_people(wire, [person_row("Contact", 9)], [lead])
-    found = crm.find_people(ids=["00Q000000000001", "00T000000000001AAA", "nonsense"])
-    assert [one.id for one in found["00Q000000000001"]] == ["003000000000009AAA"]
-    assert found["00T000000000001AAA"] == found["nonsense"] == ()
-
-
-def test_users_are_found_by_name_or_id_and_unknown_ones_left_out(wire, crm):
-    wire.get(f"{BASE}/query/", json=page({"Id": "005000000000001AAA", "Username": "Ana@acme.example"}))
-    names = ["ana@acme.example", "005000000000001", "ben@acme.example"]
-    found = crm.find_users(names)
-    assert found == {"ana@acme.example": "005000000000001AAA", "005000000000001": "005000000000001AAA"}
-    assert all("IsActive = true" in soql_of(call) for call in wire.calls)
-
-
-# -------------------------------------------------------------------------------------------------- lists
-
-
-def test_a_query_must_select_the_id_of_leads_or_contacts(wire, crm):
-    wire.get(f"{BASE}/query/", json=page({"attributes": {}, "Name": "Ann"}))
-    with pytest.raises(Refused, match="must select Id from Lead or Contact"):
-        crm.list_people(PeopleSource(soql="SELECT Name FROM Contact"))
-
-
-def view_page(*ids):
-    return {
-        "records": [
-            {"columns": [{"fieldNameOrPath": "Name", "value": "x"}, {"fieldNameOrPath": "Id", "value": one}]}
-            for one in ids
-        ]
-    }
-
-
-def test_a_list_view_is_looked_for_among_contacts_then_leads(wire, crm):
-    view = "00B000000000001AAA"
-    wire.get(
-        f"{BASE}/sobjects/Contact/listviews/{view}/results",
-        json=[{"errorCode": "NOT_FOUND", "message": "x"}],
-        status=404,
-    )
-    wire.get(f"{BASE}/sobjects/Lead/listviews/{view}/results", json=view_page("00Q000000000001EAA"))
-    answer_people(wire, (), [person_row("Lead", 1)])
-    assert [one.id for one in crm.list_people(PeopleSource(list_view=view))] == ["00Q000000000001EAA"]
-    assert [one.id for one in crm.list_people(PeopleSource(list_view=f"Lead/{view}"))] == ["00Q000000000001EAA"]
-
-
-def test_a_report_gives_the_first_person_of_each_row(wire, crm):
-    cells = [{"label": "Boss", "value": "005000000000001AAA"}, {"label": "Ann", "value": "003000000000001AAA"}]
-    wire.get(
-        f"{BASE}/analytics/reports/00O000000000001AAA",
-        json={"allData": True, "factMap": {"T!T": {"rows": [{"dataCells": cells}]}}},
-    )
-    answer_people(wire, [person_row("Contact", 1)])
-    assert [one.id for one in crm.list_people(PeopleSource(report="00O000000000001AAA"))] == ["003000000000001AAA"]
-
-
-def test_a_report_that_was_cut_is_refused(wire, crm):
-    wire.get(f"{BASE}/analytics/reports/00O000000000001AAA", json={"allData": False, "factMap": {}})
-    with pytest.raises(Refused, match="more than the 2,000 rows"):
-        crm.list_people(PeopleSource(report="00O000000000001AAA"))
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        PeopleSource(list_view="../User"),
-        PeopleSource(list_view="Account/00B000000000001AAA"),
-        PeopleSource(report="x"),
-        PeopleSource(campaign="' OR ''='"),
-        PeopleSource(),
-    ],
-)
-def test_a_source_that_is_no_id_is_refused_before_any_call(crm, source):
-    with pytest.raises(Refused):
-        crm.list_people(source)
-    assert crm.calls == 0
-
-
-# ------------------------------------------------------------------------------------------------ opt-out
-
-
-def test_opt_out_goes_by_kind_and_each_record_has_its_outcome(wire, crm):
-    wire.patch(f"{BASE}/composite/sobjects", json=[right(1), wrong("INSUFFICIENT_ACCESS_OR_READONLY")])
-    told = [{"errorCode": "INVALID_FIELD", "message": "No such column 'HasOptedOutOfEmail' on sobject of type Lead"}]
-    wire.patch(f"{BASE}/composite/sobjects", json=told, status=400)
-    ids = ["003000000000001AAA", "00Q000000000001EAA", "003000000000002AAA", "001000000000001AAA"]
-    results = push_opt_out(crm, ids)
-    assert [result.key for result in results] == ids
-    assert [result.error.code if result.error else None for result in results] == [
-        None, "INVALID_FIELD", "INSUFFICIENT_ACCESS_OR_READONLY", "MALFORMED_ID",
-    ]  # fmt: skip
-    assert sent_records(wire.calls[0])[0] == {
-        "attributes": {"type": "Contact"}, "id": "003000000000001AAA", "HasOptedOutOfEmail": True,
-    }  # fmt: skip
 
 
 def test_the_crm_says_what_it_can_do(crm):
