@@ -73,7 +73,9 @@ class SalesforceCrm:
         self._checkup = Checkup(
             org=self._org,
             shapes=shapes,
-            find_users=self.find_users,
+            tasks=self._tasks,
+            facts=self._facts,
+            users=self._users,
             account=account,
             options=options,
         )

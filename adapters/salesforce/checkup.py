@@ -15,14 +15,14 @@ from simple_salesforce.format import format_soql
 
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from adapters.salesforce.describe import FieldShape, Shape, Shapes
-from adapters.salesforce.metadata import ACTIVITY_TYPES, PERMISSION_SET
+from adapters.salesforce.facts import Facts
+from adapters.salesforce.metadata import PERMISSION_SET
 from adapters.salesforce.session import Org
+from adapters.salesforce.tasks import Tasks
+from adapters.salesforce.users import Users
 from adapters.salesforce.values import is_id
 from connector.errors import AdapterError, Reconnect, Refused
 from connector.ports import ActivityFact, Check, RollupFact, Verdict
-
-#: Length of an intent key (spec interfaces 3).
-KEY_LENGTH = 32
 
 #: Part of a day's calls from which an administrator should know.
 NEARLY_USED = 0.9
@@ -31,59 +31,39 @@ _DEPLOY = (
     f"deploy the folder that 'connector salesforce setup' writes, and assign its permission set {PERMISSION_SET} to "
     "the user"
 )
+_GRANT = "let the user see and edit the field, by a permission set or in Setup"
 _ASSIGN = f"assign the permission set {PERMISSION_SET} of 'connector salesforce setup' to the user"
 
-_TEXT = frozenset({"string", "textarea", "picklist", "combobox"})
-_NUMBER = frozenset({"int", "double", "currency"})
-_INSTANT = frozenset({"datetime", "date"})
-
-#: Fact -> kinds of fields that can hold it, and the length a text should have (reference marketo 4).
-_FACTS: Mapping[ActivityFact | RollupFact, tuple[frozenset[str], int]] = {
-    ActivityFact.CAMPAIGN: (_TEXT, 255),
-    ActivityFact.DAY: (_TEXT | _NUMBER, 3),
-    ActivityFact.STEP: (_TEXT | _NUMBER, 3),
-    ActivityFact.STEP_NAME: (_TEXT, 255),
-    ActivityFact.TEMPLATE: (_TEXT, 255),
-    ActivityFact.EMAIL_STATUS: (_TEXT, 11),
-    ActivityFact.REPLIED: (frozenset({"boolean"}), 0),
-    ActivityFact.CALL_OUTCOME: (_TEXT, 50),
-    ActivityFact.CALL_REASON: (_TEXT, 50),
-    RollupFact.CURRENT_CAMPAIGN: (_TEXT, 255),
-    RollupFact.LAST_ACTIVITY: (_INSTANT, 0),
-    RollupFact.LAST_REPLIED: (_INSTANT, 0),
+#: Fact -> length that its texts may need (reference marketo 4); longer ones are cut.
+_LENGTHS: Mapping[str, int] = {
+    ActivityFact.CAMPAIGN: 255,
+    ActivityFact.STEP_NAME: 255,
+    ActivityFact.TEMPLATE: 255,
+    ActivityFact.EMAIL_STATUS: 11,
+    ActivityFact.CALL_OUTCOME: 50,
+    ActivityFact.CALL_REASON: 50,
+    RollupFact.CURRENT_CAMPAIGN: 255,
 }
 
-#: Field of Task -> whether tasks are of no use without it.
-_TASK_FIELDS: Mapping[str, bool] = {
-    "Subject": True,
-    "Status": True,
-    "OwnerId": True,
-    "WhoId": True,
-    "Priority": False,
-    "ActivityDate": False,
-    "ReminderDateTime": False,
-    "Description": False,
+#: Fields that a task is of no use without, beside the intent field.
+_TASK_FIELDS = ("Subject", "Status", "OwnerId", "WhoId", "ActivityDate", "Description")
+
+#: Field of Task -> how to have it written, where that is a matter of its own.
+_TASK_MENDS: Mapping[str, str] = {
+    "Type": "add the value in Setup, or deploy the folder task-type that 'connector salesforce setup' writes",
+    "Priority": "add the value to the picklist in Setup",
+    "TaskSubtype": "nothing: an org that lacks a subtype makes a plain task of it",
 }
 
 #: Field of Lead and Contact -> what is lost without it.
 _PERSON_FIELDS: Mapping[str, str] = {
-    "HasOptedOutOfEmail": "an opt-out on either side does not reach the other",
-    "EmailBouncedReason": "bounces are not noted in Salesforce",
-    "EmailBouncedDate": "bounces are not noted in Salesforce",
+    "HasOptedOutOfEmail": "an opt-out here does not reach Salesforce",
+    "EmailBouncedReason": "a bounce here does not reach Salesforce",
+    "EmailBouncedDate": "a bounce here does not reach Salesforce",
 }
-
-#: Those of them that are a matter of permission sets.
-_PERMITTED = frozenset({"HasOptedOutOfEmail"})
 
 #: What an org says of an object that it has not, or hides from the user.
 _NO_OBJECT = frozenset({"NOT_FOUND", "INVALID_TYPE"})
-
-#: Picklist of Task -> the values the connector writes.
-_VALUES: Mapping[str, tuple[str, ...]] = {
-    "Priority": ("High", "Normal"),
-    "TaskSubtype": ("Task", "Email", "Call", "LinkedIn"),
-    "Type": ACTIVITY_TYPES,
-}
 
 SIGN_IN, SETUP, USERS, LIMITS = "sign-in", "setup", "users", "limits"
 
@@ -106,7 +86,9 @@ class Checkup:
 
     org: Org
     shapes: Shapes
-    find_users: Callable[[Sequence[str]], Mapping[str, str]]
+    tasks: Tasks
+    facts: Facts
+    users: Users
     account: SalesforceAccount
     options: SalesforceOptions
 
@@ -117,7 +99,6 @@ class Checkup:
             return found
         for area, what, look in (
             (SETUP, "Task", self._task),
-            (SETUP, "the task statuses", self._statuses),
             (SETUP, "contacts and leads", self._prospects),
             (USERS, "the owners of tasks", lambda: self._owners(users)),
             (LIMITS, "the day's calls", self._budget),
@@ -184,8 +165,36 @@ class Checkup:
         return self.shapes.of(name)
 
     def _task(self) -> Iterator[Check]:
+        if self.options.tasks == "off":
+            yield _ok(SETUP, "salesforce.tasks is off: no tasks are written, and nothing is needed for them")
+            return
         task = self._anew("Task")
-        yield intent_check(task, self.options.intent_field)
+        yield from self._rights(task)
+        try:
+            self.tasks.check_ready()
+        except Refused as error:
+            yield _fault(SETUP, str(error), error.advice)
+            return
+        yield from self._intent_field(task)
+        for name, why in self.tasks.left_out().items():
+            yield _warning(
+                SETUP,
+                f"the field {name} of tasks goes unwritten where it does not fit: {why}",
+                _TASK_MENDS.get(name, _GRANT),
+            )
+        yield from _short(task, self.options.activity_fields, "activity_fields")
+        chosen = self.shapes.statuses()
+        yield _ok(SETUP, f"open tasks get the status '{chosen.open}', completed ones '{chosen.closed}'")
+
+    def _intent_field(self, task: Shape) -> Iterator[Check]:
+        name = self.options.intent_field
+        field = task.get(name)
+        if field is not None and not field.case_sensitive:
+            yield _warning(SETUP, f"the field {name} of Activity does not tell upper from lower case", _DEPLOY)
+        else:
+            yield _ok(SETUP, f"the field {name} of Activity is an external id, unique, and can be written")
+
+    def _rights(self, task: Shape) -> Iterator[Check]:
         denied = [may for may, allowed in (("create", task.createable), ("change", task.updateable)) if not allowed]
         if denied:
             yield _fault(SETUP, f"the user may not {' or '.join(denied)} tasks", f"{_ASSIGN}: it has Edit Tasks")
@@ -193,33 +202,9 @@ class Checkup:
             yield _warning(SETUP, "the user may not delete tasks", "grant it, or leave salesforce.on_end at complete")
         else:
             yield _ok(SETUP, "the user may create, change and delete tasks")
-        for name, needed in _TASK_FIELDS.items():
+        for name in _TASK_FIELDS:
             if not _written(task.get(name)):
-                say = _fault if needed else _warning
-                yield say(SETUP, f"the user may not write the field {name} of tasks", f"{_ASSIGN}, or grant the field")
-        yield from self._picklists(task)
-        yield from _mapped(task, self.options.activity_fields, "activity_fields")
-
-    def _picklists(self, task: Shape) -> Iterator[Check]:
-        for name, wanted in _VALUES.items():
-            field = task.get(name)
-            missing = [value for value in wanted if field is None or value not in field.picklist]
-            if field is None:
-                yield _warning(
-                    SETUP, f"the field {name} of tasks is hidden from the user", "grant it; tasks go without it"
-                )
-            elif missing:
-                yield _warning(
-                    SETUP,
-                    f"the field {name} of tasks has no value {' and no value '.join(missing)}",
-                    "add it in Setup; tasks that would have it go without",
-                )
-            else:
-                yield _ok(SETUP, f"the field {name} of tasks has the values {', '.join(wanted)}")
-
-    def _statuses(self) -> Iterator[Check]:
-        chosen = self.shapes.statuses()
-        yield _ok(SETUP, f"open tasks get the status '{chosen.open}', completed ones '{chosen.closed}'")
+                yield _fault(SETUP, f"the user may not write the field {name} of tasks", _GRANT)
 
     # ------------------------------------------------------------------------------------------ people
 
@@ -243,15 +228,13 @@ class Checkup:
             return None
 
     def _person(self, person: Shape) -> Iterator[Check]:
-        lost = [field for field in _PERSON_FIELDS if not person.updateable or not _written(person.get(field))]
-        for field in lost:
-            what = f"the user may not write the field {field} of {person.name}: {_PERSON_FIELDS[field]}"
-            yield _warning(
-                SETUP, what, _ASSIGN if field in _PERMITTED else "grant it in Setup, where the org lets it be"
-            )
-        if not lost:
-            yield _ok(SETUP, f"opt-outs and bounces of {person.name} can be read and written")
-        yield from _mapped(person, self.options.rollup, "rollup")
+        left_out = {name: why for name, why in self.facts.left_out().items() if name.startswith(f"{person.name}.")}
+        for name, why in left_out.items():
+            lost = _PERSON_FIELDS.get(name.partition(".")[2], "it is not rolled up")
+            yield _warning(SETUP, f"{lost}: {why}", "where the field is a matter of permissions, " + _ASSIGN)
+        if not left_out:
+            yield _ok(SETUP, f"opt-outs, bounces and roll-ups can be written to {person.name}")
+        yield from _short(person, self.options.rollup, "rollup")
 
     def _owners(self, users: Sequence[str]) -> Iterator[Check]:
         if not users:
@@ -261,7 +244,8 @@ class Checkup:
                 "set salesforce_user of each rep in connector.yaml",
             )
             return
-        active = self.find_users(users)
+        self.users.forget()
+        active = self.users.find(users)
         for name in sorted({*users} - {*active}):
             yield _fault(
                 USERS,
@@ -282,52 +266,17 @@ class Checkup:
             yield _warning(LIMITS, sentence, "until calls come back, only what is due now is sent; look who else calls")
 
 
-def intent_check(task: Shape, name: str) -> Check:
-    """Return what is to be said of the field that carries the intent key."""
-    field = task.get(name)
-    if field is None:
-        return _fault(SETUP, f"Activity has no field {name}, or it is hidden from the user", _DEPLOY)
-    lacks = [
-        what
-        for what, there in (
-            ("not an external id", field.external_id),
-            ("not unique", field.unique),
-            ("not a text", field.kind == "string"),
-            (f"shorter than {KEY_LENGTH} characters", field.length >= KEY_LENGTH),
-        )
-        if not there
-    ]
-    if lacks:
-        return _fault(SETUP, f"the field {name} of Activity is {' and '.join(lacks)}", _DEPLOY)
-    if not _written(field):
-        return _fault(SETUP, f"the user may not write the field {name} of Activity", _ASSIGN)
-    if not field.case_sensitive:
-        return _warning(SETUP, f"the field {name} of Activity does not tell upper from lower case", _DEPLOY)
-    return _ok(SETUP, f"the field {name} of Activity is there, unique, and an external id")
-
-
 def _written(field: FieldShape | None) -> bool:
     return field is not None and field.createable and field.updateable
 
 
-def _mapped(shape: Shape, fields: Mapping[ActivityFact, str] | Mapping[RollupFact, str], key: str) -> Iterator[Check]:
+def _short(shape: Shape, fields: Mapping[ActivityFact, str] | Mapping[RollupFact, str], key: str) -> Iterator[Check]:
+    """Say which mapped fields hold less than a fact may need."""
     for fact, name in fields.items():
-        kinds, length = _FACTS[fact]
-        field = shape.get(name)
-        place = f"the field {name} of {shape.name} (salesforce.{key}: {fact})"
-        if field is None:
-            yield _warning(
-                SETUP, f"{place} is missing or hidden from the user", f"create it, or take {fact} out of {key}"
-            )
-        elif field.kind not in kinds:
+        field, length = shape.get(name), _LENGTHS.get(fact, 0)
+        if field is not None and 0 < field.length < length:
             yield _warning(
                 SETUP,
-                f"{place} is of type {field.kind}",
-                f"make it one of {', '.join(sorted(kinds))}",
+                f"the field {field.name} of {shape.name} (salesforce.{key}: {fact}) holds {field.length} characters",
+                f"make it {length} characters long; longer texts are cut",
             )
-        elif not _written(field):
-            yield _warning(SETUP, f"{place} may not be written by the user", _ASSIGN)
-        elif 0 < field.length < length:
-            yield _warning(SETUP, f"{place} holds {field.length} characters", f"make it {length}; longer texts are cut")
-        else:
-            yield _ok(SETUP, f"{place} is there")
