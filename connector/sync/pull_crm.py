@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connector.errors import AdapterError, Refused
+from connector.errors import AdapterError, Refused, Retry
 from connector.people import Rep
 from connector.ports import Crm, RemoteTask
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.tasks import read_tasks
+from connector.sync.crm_lane import stop_lane
 from connector.sync.crm_people import take_people
 from connector.sync.office import Office, TaskSync
 from connector.sync.pulled import Pulled, note_lane_problem
@@ -35,7 +36,10 @@ def pull_crm(office: Office) -> Pulled:
             problem = not_ready(crm)
         take_changes(office, crm, pulled, tasks=problem is None and office.crm_rules.tasks is TaskSync.BOTH)
     except AdapterError as error:
-        note_lane_problem(office, name, error.sentence)
+        if isinstance(error, Retry) and error.after is not None:
+            stop_lane(office, error)  # it said how long: nothing else is tried before
+        else:
+            note_lane_problem(office, name, error.sentence)
         return pulled.stop(name, error)
     if problem is not None:
         pulled.attention.append(f"{name}: {problem.sentence}")
