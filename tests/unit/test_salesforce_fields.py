@@ -1,16 +1,18 @@
-"""How a task of ours becomes a Salesforce record, and a row becomes a task."""
+"""How a task of ours becomes a Salesforce record, by the fields that the org has."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.salesforce.tasks import CUT, Statuses, choose_statuses, to_record
+from adapters.salesforce.describe import FieldShape, Shape, Statuses
+from adapters.salesforce.task_fields import CUT, TaskFields, gaps, to_record
 from adapters.salesforce.values import cut, is_id, long_id
 from connector.errors import Refused
 from connector.intents import Priority, StepType
-from connector.ports import TaskWrite
+from connector.ports import ActivityFact, ActivityKind, TaskWrite
 
 FIELD = "Connector_Intent_Id__c"
 KEY = "0" * 32
@@ -18,11 +20,52 @@ STATUSES = Statuses(open="Not Started", closed="Completed")
 CONTACT, LEAD, ACCOUNT, USER = "003000000000001AAA", "00Q000000000001AAA", "001000000000001AAA", "005000000000001AAA"
 
 
+def field(name, kind="string", length=0, **change):
+    known = {
+        "createable": True, "updateable": True, "unique": False, "external_id": False, "case_sensitive": False,
+        "nillable": True, "picklist": (), "restricted": False,
+    }  # fmt: skip
+    return FieldShape(name=name, kind=kind, length=length, **{**known, **change})
+
+
+STANDARD = (
+    field("Subject", "combobox", 255, picklist=("Call", "Email")),
+    field("Status", "picklist", 40, picklist=("Not Started", "Completed")),
+    field("Priority", "picklist", 40, picklist=("High", "Normal", "Low")),
+    field("ActivityDate", "date"),
+    field("ReminderDateTime", "datetime"),
+    field("IsReminderSet", "boolean"),
+    field("Description", "textarea", 32_000),
+    field("WhoId", "reference", 18),
+    field("WhatId", "reference", 18),
+    field("OwnerId", "reference", 18),
+    field("TaskSubtype", "picklist", 40, updateable=False, picklist=("Task", "Email", "Call", "LinkedIn")),
+    field("Type", "picklist", 40, picklist=("Call", "Email", "Reply")),
+    field(FIELD, "string", 64, unique=True, external_id=True),
+)
+
+
+def an_org(*fields, without=(), mapped=None, **change):
+    """An org with the standard fields, some changed (`Subject={"length": 80}`), some more, some missing."""
+    known = {one.name: one for one in (*STANDARD, *fields) if one.name not in without}
+    known |= {name: replace(known[name], **what) for name, what in change.items()}
+    shape = Shape(name="Task", fields={name.lower(): one for name, one in known.items()})
+    return TaskFields(intent_field=FIELD, mapped=mapped or {}, shape=shape, statuses=STATUSES)
+
+
+def made(org, create=True, **fields):
+    """Return the record without what every record has, and what was left out of it."""
+    record = to_record(TaskWrite(key=KEY, create=create, fields=fields), org)
+    values = dict(record.values)
+    assert values.pop("attributes") == {"type": "Task"}
+    assert values.pop(FIELD) == KEY
+    return values, record.left_out
+
+
 def record(create=True, **fields):
-    made = to_record(TaskWrite(key=KEY, create=create, fields=fields), FIELD, STATUSES)
-    assert made.pop("attributes") == {"type": "Task"}
-    assert made.pop(FIELD) == KEY
-    return made
+    values, left_out = made(an_org(), create, **fields)
+    assert left_out == {}
+    return values
 
 
 @pytest.mark.parametrize(
@@ -76,7 +119,141 @@ def test_what_salesforce_cannot_hold_is_refused_here(fields):
 def test_a_long_description_is_cut_with_a_mark():
     written = record(description="é" * 40_000)["Description"]
     assert written.endswith(CUT)
-    assert len(written) <= 32_000
+    assert len(written) == 31_000
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "length"),
+    [("subject", "Subject", 80), ("description", "Description", 320), ("campaign", "MSE_Campaign__c", 12)],
+)
+def test_a_text_is_cut_at_the_length_of_the_orgs_own_field(ours, theirs, length):
+    org = an_org(
+        field("MSE_Campaign__c"), mapped={ActivityFact.CAMPAIGN: "MSE_Campaign__c"}, **{theirs: {"length": length}}
+    )
+    values, _ = made(org, **{ours: "\U0001f600" * 400})  # each counts twice
+    assert len(values[theirs].encode("utf-16-le")) <= 2 * length
+    assert values[theirs].startswith("\U0001f600" * 2)
+
+
+OPTIONAL = [
+    ({"reminder_at": datetime(2026, 11, 24, 14, 30, tzinfo=UTC)}, {"ReminderDateTime", "IsReminderSet"}, "ReminderDateTime"),
+    ({"reminder_at": None}, {"ReminderDateTime", "IsReminderSet"}, "IsReminderSet"),
+    ({"subtype": StepType.CALL}, {"TaskSubtype"}, "TaskSubtype"),
+    ({"priority": Priority.HIGH}, {"Priority"}, "Priority"),
+    ({"kind": ActivityKind.CALL, "closed": True}, {"Type"}, "Type"),
+    ({"what": ACCOUNT}, {"WhatId"}, "WhatId"),
+    ({"due_date": date(2026, 11, 24)}, {"ActivityDate"}, "ActivityDate"),
+    ({"description": "Ask."}, {"Description"}, "Description"),
+    ({"campaign": "Outreach"}, {"MSE_Campaign__c"}, "MSE_Campaign__c"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "theirs", "hidden"), OPTIONAL, ids=lambda value: value if isinstance(value, str) else ""
+)
+@pytest.mark.parametrize("how", ["missing", "read-only"])
+def test_an_optional_field_that_the_org_has_not_is_lost_and_the_record_is_not(fields, theirs, hidden, how):
+    mapped = {ActivityFact.CAMPAIGN: "MSE_Campaign__c"}
+    whole = an_org(field("MSE_Campaign__c", length=255), mapped=mapped)
+    values, left_out = made(whole, subject="s", **fields)
+    assert theirs <= values.keys()
+    assert left_out == {}
+    read_only = {hidden: {"createable": False, "updateable": False}}
+    poor = an_org(
+        field("MSE_Campaign__c", length=255),
+        mapped=mapped,
+        **({"without": (hidden,)} if how == "missing" else read_only),
+    )
+    values, left_out = made(poor, subject="s", **fields)
+    assert not theirs & values.keys()
+    assert values["Subject"] == "s"
+    assert hidden in left_out
+    assert hidden in gaps(poor)
+
+
+@pytest.mark.parametrize("needed", ["Subject", "Status", "OwnerId", "WhoId"])
+def test_what_a_task_is_of_no_use_without_is_sent_all_the_same(needed):
+    given = {"subject": "s", "closed": False, "owner": USER, "who": CONTACT}
+    values, left_out = made(an_org(without=(needed,)), **given)
+    assert needed in values
+    assert left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "values"),
+    [
+        ({"priority": Priority.HIGH}, "Priority", ("Hoch", "Normal")),
+        ({"subtype": StepType.INMAIL}, "TaskSubtype", ("Task", "Email", "Call")),
+        ({"kind": ActivityKind.REPLY}, "Type", ("Call", "Email", "Meeting")),
+    ],
+)
+def test_a_value_that_the_org_does_not_use_is_left_out_and_told(fields, name, values):
+    org = an_org(**{name: {"picklist": values}})
+    values, left_out = made(org, **fields)
+    assert values == {}
+    assert "no active value" in left_out[name]
+    assert left_out[name] in gaps(org)[name]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"kind": ActivityKind.EMAIL, "closed": True}, {"Type": "Email", "Status": "Completed"}),
+        ({"kind": ActivityKind.REPLY}, {"Type": "Reply"}),
+        # An open task has no type: orgs have rules for those that do.
+        ({"kind": ActivityKind.CALL, "closed": False}, {"Status": "Not Started"}),
+        ({"kind": None}, {}),
+    ],
+)
+def test_only_a_closed_task_has_a_type(fields, expected):
+    assert record(**fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "kind", "expected"),
+    [
+        ("campaign", "Outreach", {"kind": "string", "length": 255}, "Outreach"),
+        ("campaign", None, {"kind": "string", "length": 255}, None),
+        ("replied", True, {"kind": "boolean"}, True),
+        ("replied", None, {"kind": "boolean"}, False),
+        ("replied", True, {"kind": "string", "length": 5}, "true"),
+        ("day", 3, {"kind": "double"}, 3),
+        ("step", 2, {"kind": "int"}, 2),
+        ("day", 3, {"kind": "string", "length": 10}, "3"),
+        ("email_status", "Sent", {"kind": "picklist", "length": 40, "picklist": ("Sent",), "restricted": True}, "Sent"),
+        ("call_outcome", "Busy", {"kind": "picklist", "length": 40, "picklist": ("Sent",)}, "Busy"),
+        # what the field cannot hold is left out
+        ("email_status", "Bounced", {"kind": "picklist", "picklist": ("Sent",), "restricted": True}, ...),
+        ("campaign", "Outreach", {"kind": "boolean"}, ...),
+        ("campaign", "Outreach", {"kind": "double"}, ...),
+        ("campaign", "Outreach", {"kind": "date"}, ...),
+        ("campaign", "Outreach", {"kind": "reference"}, ...),
+        ("replied", True, {"kind": "int"}, ...),
+        ("day", 3, {"kind": "boolean"}, ...),
+    ],
+)
+def test_a_fact_of_the_campaign_goes_to_its_field_in_the_fields_own_type(fact, value, kind, expected):
+    org = an_org(field("Own__c", **kind), mapped={ActivityFact(fact): "Own__c"})
+    values, left_out = made(org, **{fact: value})
+    if expected is ...:
+        assert values == {}
+        assert left_out["Own__c"] in gaps(org)["Own__c"]
+    else:
+        assert values == {"Own__c": expected}
+        assert type(values["Own__c"]) is type(expected)
+        assert left_out == {}
+
+
+def test_a_fact_that_nobody_asked_for_is_not_written():
+    assert record(campaign="Outreach", subject="s") == {"Subject": "s"}
+
+
+def test_an_org_that_has_everything_goes_without_nothing():
+    facts = [one for one in ActivityFact if one not in (ActivityFact.DAY, ActivityFact.STEP, ActivityFact.REPLIED)]
+    mapped = {one: f"{one}__c" for one in ActivityFact}
+    own = [field(f"{one}__c", length=255) for one in facts]
+    own += [field("day__c", "double"), field("step__c", "double"), field("replied__c", "boolean")]
+    assert gaps(an_org(*own, mapped=mapped)) == {}
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60), st.integers(10, 40))
@@ -102,40 +279,3 @@ def test_an_id_of_fifteen_gets_its_three_letters(short, long):
 @pytest.mark.parametrize("text", ["", "003", "003000000000001AA", "003000000000001/AA", "003000000000001AAA\n"])
 def test_what_is_no_id(text):
     assert not is_id(text)
-
-
-def row(name, *, closed, default=False, order=0):
-    return {"ApiName": name, "IsClosed": closed, "IsDefault": default, "SortOrder": order}
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([row("Not Started", closed=False), row("Completed", closed=True)], ("Not Started", "Completed")),
-        # renamed: the closed flag decides, not the name
-        ([row("Completed", closed=False, default=True), row("Erledigt", closed=True)], ("Completed", "Erledigt")),
-        # several closed: the customary one, wherever it stands
-        (
-            [row("Not Started", closed=False), row("Void", closed=True), row("Completed", closed=True)],
-            ("Not Started", "Completed"),
-        ),
-        # no customary names: the default, and the first by the org's order
-        (
-            [
-                row("Offen", closed=False, order=2),
-                row("Neu", closed=False, default=True, order=3),
-                row("Weg", closed=True, order=9),
-                row("Fertig", closed=True, order=5),
-            ],
-            ("Neu", "Fertig"),
-        ),
-    ],
-)
-def test_the_statuses_are_the_orgs_own(rows, expected):
-    chosen = choose_statuses(rows)
-    assert (chosen.open, chosen.closed) == expected
-
-
-def test_an_org_without_a_closed_status_is_refused():
-    with pytest.raises(Refused, match="no open or no closed task status"):
-        choose_statuses([row("Not Started", closed=False)])
