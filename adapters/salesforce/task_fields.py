@@ -35,6 +35,7 @@ _MARGIN = 32
 _LEAD = "00Q"
 
 _SUBTYPES = {StepType.EMAIL: "Email", StepType.CALL: "Call", StepType.INMAIL: "LinkedIn", StepType.CUSTOM: "Task"}
+#: Any other is the org's own word, as it was pulled.
 _PRIORITIES = {Priority.HIGH: "High", Priority.NORMAL: "Normal"}
 _FACTS = frozenset(fact.value for fact in ActivityFact)
 _TYPES = {ActivityKind.EMAIL: "Email", ActivityKind.CALL: "Call", ActivityKind.REPLY: "Reply"}
@@ -214,7 +215,7 @@ def _given(name: str, value: str | None) -> dict[str, Any]:
 #: Our field -> theirs. `closed` is not here: its value is the org's own.
 _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "subject": lambda text: {"Subject": " ".join((text or "").split())},
-    "priority": lambda priority: _given("Priority", _named(_PRIORITIES, priority, "priority")),
+    "priority": lambda priority: _given("Priority", _PRIORITIES.get(priority, priority)),
     "due_date": lambda day: {"ActivityDate": day.isoformat() if day else None},
     "reminder_at": lambda at: {"ReminderDateTime": stamp(at) if at else None, "IsReminderSet": at is not None},
     "description": lambda text: {"Description": text or None},
