@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from connector.app import App, Project, open_app
 from connector.events import Event, EventKind
 from connector.intents import IntentState
 from connector.people import Person, Rep
+from connector.ports import Crm
 from connector.sequencing.enrollment import Enrollment
 from connector.sequencing.sequencer import apply, decide, plan_first
 from connector.sequencing.sequencer import launch as launch_one
@@ -82,6 +83,7 @@ class World:
     _app: App | None = None
     _project: Project | None = None
     _seeded: set[str] = field(default_factory=set)
+    _crm: Crm | None = None
 
     @classmethod
     def make(
@@ -136,7 +138,11 @@ class World:
         if self._app is None:
             opened = open_app(self.project, clock=self.sandbox.clock, database_url=self.database_url)
             self._app = self._office.enter_context(opened)
-        return self._app.office
+        return self._app.office if self._crm is None else replace(self._app.office, crm=self._crm)
+
+    def use_crm(self, crm: Crm) -> None:
+        """Let another CRM stand where the sandbox's Salesforce stands."""
+        self._crm = crm
 
     def reopen(self) -> None:
         """Go on as a new process would: with the project's files read anew, and signed in anew."""

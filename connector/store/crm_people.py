@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, select, text, update
+from sqlalchemy import Row, bindparam, case, func, literal, select, text, update
 
 from connector.errors import AdapterError
 from connector.store.bulk import BulkStatement
@@ -139,7 +139,7 @@ def note_person_refused(tx: Transaction, email: str, error: AdapterError, now: d
             code=error.code,
             category=error.category.value,
             advice=error.advice,
-            failed=func.coalesce(crm_people.c.failed, now),
+            failed=func.coalesce(crm_people.c.failed, literal(now, crm_people.c.failed.type)),
         )
     )
 

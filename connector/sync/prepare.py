@@ -31,6 +31,9 @@ from connector.sync.record import enrollment_fact, intent_fact, record
 #: Intents a transaction.
 BATCH = 500
 
+#: Intents whose people the CRM is asked about at a time.
+ASKED = 2000
+
 
 @dataclass(slots=True, kw_only=True)
 class _Prepared:
@@ -52,6 +55,8 @@ class Preparation:
     seen: Counter[str] = field(default_factory=Counter)
     #: Why the CRM could not be asked; what needs its fields waits for a later pass, the rest goes on.
     crm_error: AdapterError | None = None
+    #: Up to where the CRM was asked about the people.
+    asked: Mark = START
 
 
 def prepare(office: Office, now: datetime) -> Preparation:
@@ -88,11 +93,8 @@ def _prepare_batch(office: Office, now: datetime, preparation: Preparation, mark
         due = read_unprepared(tx, now, BATCH, after=mark)
     if not due:
         return None
-    try:
-        if preparation.crm_error is None:
-            ask_before_writing(office, due, now)
-    except AdapterError as error:
-        preparation.crm_error = error
+    if office.crm is not None and preparation.crm_error is None and due[-1].mark > preparation.asked:
+        _ask(office, now, preparation, mark)
     with office.database.write() as tx:
         batch = read_unprepared(tx, now, BATCH, after=mark)
         mark = (batch or due)[-1].mark
@@ -109,6 +111,17 @@ def _prepare_batch(office: Office, now: datetime, preparation: Preparation, mark
         record(tx, office, prepared.ended, now)
     preparation.seen.update(stored.intent.mode.value for stored in batch)
     return mark
+
+
+def _ask(office: Office, now: datetime, preparation: Preparation, mark: Mark) -> None:
+    """Ask the CRM about the people of this batch and of those to come, so that its calls are full."""
+    with office.database.read() as tx:
+        ahead = read_unprepared(tx, now, ASKED, after=mark)
+    preparation.asked = ahead[-1].mark if ahead else mark
+    try:
+        ask_before_writing(office, ahead, now)
+    except AdapterError as error:
+        preparation.crm_error = error
 
 
 def _lacks_fields(office: Office, tx: Transaction, stored: StoredIntent, letters: Letters) -> bool:
