@@ -167,7 +167,7 @@ class WireOrg:
         found = [
             row for row in self.rows if row["attributes"]["type"] == kind and (deleted_too or not row["IsDeleted"])
         ]
-        for field, values in re.findall(r"(Id|Email) IN \(('[^)]*')\)", rest):
+        for field, values in re.findall(r"(Id|Email|Username) IN \(('[^)]*')\)", rest):
             wanted = {value.replace("\\'", "'").lower() for value in re.findall(r"'((?:[^'\\]|\\.)*)'", values)}
             found = [row for row in found if str(row[field]).lower() in wanted]
         if since := re.search(r"SystemModstamp >= (\S+)", rest):
