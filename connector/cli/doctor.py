@@ -99,11 +99,10 @@ def list_(context: typer.Context) -> int:
     with open_app(terminal.project(), services=False) as app:
         found = list_diagnostics(app.office)
     terminal.document([one.as_json() for one in found])
-    _table(terminal, "What the CRM did not take (times in UTC)", found)
+    for one in found:
+        _tell(terminal, one)
     if found:
-        terminal.say(
-            f"{counted(len(found), 'record')}; once mended, 'connector diagnostics retry ID' tries one at once"
-        )
+        terminal.say(f"{counted(len(found), 'record')}; 'connector diagnostics retry ID' lets the next sync try one")
     else:
         terminal.say("the CRM has taken everything it was given")
     return 1 if found else 0
@@ -125,28 +124,16 @@ def retry(
     terminal.document([one.as_json() for one in again])
     for one in again:
         terminal.say(f"will be tried again: {one.what}{f' for {one.person}' if one.person else ''}")
+    terminal.say(f"the next 'connector sync' tries {counted(len(again), 'record')}" if again else "no record waits")
+
+
+def _tell(terminal: Terminal, one: Diagnosis) -> None:
+    """Print one record; sentences are too long for the columns of a table."""
+    who = "".join(f" {word} {name}" for word, name in (("for", one.person), ("by", one.rep)) if name)
+    terminal.say(f"{one.id}  {one.what}{who}", style="bold")
+    terminal.say(f"  {one.sentence}")
+    if one.advice:
+        terminal.say(f"  for the administrator: {one.advice}")
     terminal.say(
-        f"the next 'connector sync' tries {counted(len(again), 'record')}" if again else "there is nothing to try again"
-    )
-
-
-def _table(terminal: Terminal, title: str, found: Sequence[Diagnosis]) -> None:
-    terminal.table(
-        title,
-        ("id", "what", "person", "rep", "class", "code", "what happened", "for the administrator", "since", "next try"),
-        [
-            (
-                one.id,
-                one.what,
-                one.person,
-                one.rep,
-                one.category,
-                one.code,
-                one.sentence,
-                one.advice,
-                moment(one.since),
-                moment(one.next_try),
-            )
-            for one in found
-        ],
+        f"  {one.category}, {one.code or 'no code'}; since {moment(one.since)}, next try {moment(one.next_try)} (UTC)"
     )
