@@ -79,14 +79,16 @@ def read_instant(text: str) -> datetime:
 class Sandbox:
     """Salesforce, Gmail and Microsoft Graph as local servers, with their own clock.
 
-    `start` freezes the clock there; it then moves only when told. Use it as a context manager, or `start`/`stop`.
+    `start` freezes the clock there; it then moves only when told. `salesforce_delay` is how many seconds every call to
+    Salesforce really takes. Use it as a context manager, or `start`/`stop`.
     """
 
-    def __init__(self, start: datetime | None = None) -> None:
+    def __init__(self, start: datetime | None = None, *, salesforce_delay: float = 0) -> None:
         self.clock = SandboxClock(start)
         self.tokens = Tokens(self.clock)
         self.log = SandboxLog(self.clock)
         self.salesforce = SalesforceService(self.clock, self.tokens, self.log)
+        self.salesforce.delay = salesforce_delay
         self.world = MailWorld(self.clock, self.log)
         self.gmail = GmailService(self.clock, self.tokens, self.log, self.world)
         self.graph = GraphService(self.clock, self.tokens, self.log, self.world)

@@ -1,8 +1,9 @@
 """The simulated Salesforce: one org behind its REST API, and the settings tests turn.
 
-Lives here: what every call goes through (token, budget, versions, paths), the settings, seeding.
-Does not live here: what answers a path (`salesforce_records`, `salesforce_queries`, `salesforce_composite`), sign-in
-(`salesforce_login`), what people do (`salesforce_acts`), what the org accepts (`org`), its objects (`sobjects`).
+Lives here: what every call goes through (token, budget, versions, paths), and how calls fail.
+Does not live here: fields, records and rules a test sets up (`salesforce_settings`), what answers a path
+(`salesforce_records`, `salesforce_queries`, `salesforce_composite`), sign-in (`salesforce_login`), what people do
+(`salesforce_acts`), what the org accepts (`org`), its objects (`sobjects`).
 Source: reference apis 1; error bodies after the recordings in tests/data/salesforce-recordings.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,38 +23,44 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.sandbox.org import Org, Refusal
-from adapters.sandbox.salesforce_acts import SalesforceActs, said
+from adapters.sandbox.org import ORG, Org
+from adapters.sandbox.org_people import show_records
+from adapters.sandbox.org_values import Refusal
+from adapters.sandbox.salesforce_acts import SalesforceActs
 from adapters.sandbox.salesforce_composite import Composite
 from adapters.sandbox.salesforce_faults import Faults
-from adapters.sandbox.salesforce_identity import ORG
 from adapters.sandbox.salesforce_login import SalesforceLogin
 from adapters.sandbox.salesforce_queries import QueryResources
 from adapters.sandbox.salesforce_records import RecordResources
+from adapters.sandbox.salesforce_settings import OrgSettings
 from adapters.sandbox.salesforce_soap import SoapLogin
 from adapters.sandbox.salesforce_wire import NOT_THERE, Answer, Call, Handler, refused, written
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 from adapters.sandbox.soql import SoqlError
-from connector.people import Person, Rep
 
 #: Longest address of a request, in bytes.
 LONGEST_ADDRESS = 16_384
+
+#: What a spent allowance of calls says, and too many long calls at once.
+TOTAL_LIMIT = "TotalRequests Limit exceeded."
+CONCURRENT_LIMIT = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
 
 _VERSION = re.compile(r"^v(\d\d)\.0$")
 _FIRST_VERSION, _LAST_VERSION = 31, 68
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"]
 
 
-class SalesforceService:
+class SalesforceService(OrgSettings):
     """One Salesforce org behind its REST API. `org` holds the records; the attributes below are its settings."""
 
     def __init__(self, clock: SandboxClock, tokens: Tokens, log: SandboxLog) -> None:
-        self.org = Org(clock, log)
+        super().__init__(Org(clock, log), threading.RLock())
         #: Calls allowed in 24 hours.
         self.daily_limit = 15_000
+        #: Seconds every call takes, really waited; a call holds the rows it has written until it is answered.
+        self.delay = 0.0
         self._clock = clock
         self._log = log
-        self._lock = threading.RLock()
         self._faults = Faults()
         self._login = SalesforceLogin(self.org, clock, tokens, log, self._lock, self._faults)
         self._soap = SoapLogin(self.org, self._login, log, self._lock, self._faults)
@@ -81,7 +89,7 @@ class SalesforceService:
     def state(self) -> dict[str, Any]:
         """Return every record, and the call budget."""
         with self._lock:
-            return {"records": self.org.shown(), "api_usage": [self._used(), self.daily_limit]}
+            return {"records": show_records(self.org), "api_usage": [self._used(), self.daily_limit]}
 
     # ------------------------------------------------------------------------------------------ settings
 
@@ -121,6 +129,10 @@ class SalesforceService:
         """
         with self._lock:
             self._faults.fail_calls(status, code, message, count=count, path=path or "", headers=headers or {})
+
+    def limit_concurrent(self, count: int = 1) -> None:
+        """Let the next `count` calls meet too many long calls at once, which passes within seconds."""
+        self.fail_calls(403, "REQUEST_LIMIT_EXCEEDED", CONCURRENT_LIMIT, count)
 
     def stop_failing(self) -> None:
         """Forget what `fail_items` and `fail_calls` asked for and what has not come yet."""
@@ -198,47 +210,6 @@ class SalesforceService:
         with self._lock:
             self._login.expire_sessions()
 
-    def set_intent_field(self, *, present: bool) -> None:
-        """Put the external-id field on Task, or take it away."""
-        with self._lock:
-            self.org.set_intent_field(present=present)
-
-    def set_task_statuses(self, *statuses: tuple[str, bool, bool]) -> None:
-        """Replace the values of Task.Status: (API name, is default, is closed)."""
-        with self._lock:
-            self.org.set_picklist("TaskStatus", statuses)
-
-    def use_calls(self, calls: int) -> None:
-        """Count calls that others made against the daily limit."""
-        with self._lock:
-            self._calls.extend([self._clock.now()] * calls)
-
-    # ------------------------------------------------------------------------------------------- seeding
-
-    def add_account(self, **fields: Any) -> str:
-        """Add an account by Salesforce field names; return its id."""
-        return self._add("Account", fields)
-
-    def add_user(self, **fields: Any) -> str:
-        """Add a user by Salesforce field names (`Username`, `LastName`, `Email`); return the id."""
-        return self._add("User", fields)
-
-    def add_lead(self, **fields: Any) -> str:
-        """Add a lead by Salesforce field names (`LastName`, `Company`, ...); return the id."""
-        return self._add("Lead", fields)
-
-    def add_contact(self, **fields: Any) -> str:
-        """Add a contact by Salesforce field names (`LastName`, ...); return the id."""
-        return self._add("Contact", fields)
-
-    def add_campaign(self, name: str, members: Sequence[str]) -> str:
-        """Add a Salesforce campaign with leads and contacts by id; return its id."""
-        campaign = self._add("Campaign", {"Name": name})
-        for member in members:
-            kind = "LeadId" if member.startswith("00Q") else "ContactId"
-            self._add("CampaignMember", {"CampaignId": campaign, kind: member})
-        return campaign
-
     def add_list_view(self, name: str, query: str) -> str:
         """Add a list view over a query (`SELECT Id, Name FROM Lead ...`); return its id."""
         with self._lock:
@@ -249,14 +220,10 @@ class SalesforceService:
         with self._lock:
             return self._queries.add_report(name, query)
 
-    def seed(self, people: Sequence[Person], reps: Sequence[Rep] = ()) -> dict[str, str]:
-        """Make users of the reps, leads and contacts of the people; return lower-case email -> record id."""
-        with self._lock, said():
-            return self.org.seed(people, reps)
-
-    def _add(self, name: str, fields: Mapping[str, Any]) -> str:
-        with self._lock, said():
-            return self.org.add(name, **fields)
+    def use_calls(self, calls: int) -> None:
+        """Count calls that others made against the daily limit."""
+        with self._lock:
+            self._calls.extend([self._clock.now()] * calls)
 
     # ------------------------------------------------------------------------------------------ requests
 
@@ -271,7 +238,16 @@ class SalesforceService:
         if len(raw_path) + len(query) > LONGEST_ADDRESS:
             return Response(status_code=414)
         with self._lock:
-            return self._limited(self._checked(request, raw_path.decode("latin-1"), query.decode("latin-1"), body))
+            response = self._checked(request, raw_path.decode("latin-1"), query.decode("latin-1"), body)
+            response.headers["Sforce-Limit-Info"] = f"api-usage={self._used()}/{self.daily_limit}"
+            written_rows = self.org.settle()
+            held = written_rows if self.delay > 0 else set()
+            self.org.held |= held
+        if self.delay > 0:
+            time.sleep(self.delay)
+            with self._lock:
+                self.org.held -= held
+        return response
 
     def _checked(self, request: Request, raw_path: str, query: str, body: bytes) -> Response:
         """Answer a call unless it is to fail, its token is not good, or the budget of calls is spent."""
@@ -284,7 +260,7 @@ class SalesforceService:
         if not grant.scopes & {"api", "full"}:
             return refused(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")
         if self._used() >= self.daily_limit:
-            return refused(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+            return refused(403, "REQUEST_LIMIT_EXCEEDED", TOTAL_LIMIT)
         self._calls.append(self._clock.now())
         try:
             return written(self._dispatch(request, grant, raw_path, query, body))
@@ -292,18 +268,12 @@ class SalesforceService:
             return refused(refusal.status, refusal.code, refusal.message, refusal.fields)
         except SoqlError as wrong:
             return refused(400, wrong.code, wrong.message)
-        finally:
-            self.org.settle()
 
     def _used(self) -> int:
         day_ago = self._clock.now() - timedelta(hours=24)
         while self._calls and self._calls[0] <= day_ago:
             self._calls.popleft()
         return len(self._calls)
-
-    def _limited(self, response: Response) -> Response:
-        response.headers["Sforce-Limit-Info"] = f"api-usage={self._used()}/{self.daily_limit}"
-        return response
 
     def _dispatch(self, request: Request, grant: Grant, raw_path: str, query: str, body: bytes) -> Answer:
         path = [unquote(part) for part in raw_path.split("/")[3:]]

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from adapters.sandbox.org import Org, Refusal
+from adapters.sandbox.org import Org
+from adapters.sandbox.org_values import Refusal
 from adapters.sandbox.salesforce_wire import NOT_THERE, Answer, Call, errors
 from adapters.sandbox.soql import SoqlError
 

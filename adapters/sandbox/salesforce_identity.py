@@ -11,11 +11,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from adapters.sandbox.org import Org
+from adapters.sandbox.org import ORG, Org
 from adapters.sandbox.sobjects import Record
-
-#: Id of the org.
-ORG = "00D5g00000SandbEAA"
 
 
 class Identities:

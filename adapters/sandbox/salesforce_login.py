@@ -27,9 +27,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.sandbox.org import Org
+from adapters.sandbox.org import ORG, Org
+from adapters.sandbox.org_people import find_user
 from adapters.sandbox.salesforce_faults import Faults
-from adapters.sandbox.salesforce_identity import ORG, Identities
+from adapters.sandbox.salesforce_identity import Identities
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
 from adapters.sandbox.sobjects import Record
 
@@ -209,7 +210,7 @@ class SalesforceLogin:
 
     def _find_user(self, username: str) -> Record | None:
         try:
-            return self._org.user(username)
+            return find_user(self._org, username)
         except ValueError:
             return None
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.sandbox import soql
-from adapters.sandbox.org import Org, Refusal
+from adapters.sandbox.org import Org
+from adapters.sandbox.org_values import Refusal
 from adapters.sandbox.salesforce_wire import (
     COLLECTION,
     NOT_THERE,

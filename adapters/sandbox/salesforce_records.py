@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from adapters.sandbox.org import Org, Refusal
+from adapters.sandbox.org import Org
+from adapters.sandbox.org_values import Refusal
 from adapters.sandbox.salesforce_faults import Faults
 from adapters.sandbox.salesforce_wire import COLLECTION, NOT_THERE, Answer, Call, Resources, as_json, attributes
 from adapters.sandbox.sobjects import INTENT_FIELD, Field, Record, SObject, full_id
@@ -114,6 +115,9 @@ class RecordResources:
         _without_id(values, external.name)
         if external.type == "id":
             return self._update(call, name, value)
+        matches = self._org.all_by(sobject, external, value)
+        if len(matches) > 1:
+            return Answer(status=300, body=[attributes(call, row)["url"] for row in matches])
         row, created = self._org.upsert(
             sobject.name, external, value, values, update_only=call.flag("updateOnly"), user=call.user
         )
@@ -139,7 +143,7 @@ class RecordResources:
         """Return what a record of a collection is known by: its id, its intent key, its email address."""
         given = {name.lower(): value for name, value in record.items()}
         record_id = given.get("id")
-        row = self._org.record(full_id(record_id)) if isinstance(record_id, str) else None
+        row = self._org.found(full_id(record_id)) if isinstance(record_id, str) else None
         stored = row.values if row is not None else {}
         known = [stored.get(INTENT_FIELD), stored.get("Email"), stored.get("Id")]
         return [record_id, given.get(INTENT_FIELD.lower()), given.get("email"), *known]

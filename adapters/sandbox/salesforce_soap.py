@@ -18,9 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.sandbox.org import Org
+from adapters.sandbox.org import ORG, Org
 from adapters.sandbox.salesforce_faults import Faults
-from adapters.sandbox.salesforce_identity import ORG
 from adapters.sandbox.salesforce_login import SalesforceLogin
 from adapters.sandbox.service import SandboxLog
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from adapters.sandbox.org import Refusal
+from adapters.sandbox.org_values import Refusal
 from adapters.sandbox.sobjects import Record
 
 #: Most records in one collection call.

@@ -94,6 +94,7 @@ class SObject:
     #: Records can be made and changed through the API.
     writable: bool = True
     _by_lower: dict[str, Field] = field(default_factory=dict, repr=False)
+    _unique: list[tuple[Field, ...]] = field(default_factory=list, repr=False)
 
     def field(self, name: str) -> Field | None:
         """Find a field; names do not tell upper from lower case."""
@@ -101,17 +102,26 @@ class SObject:
             self._by_lower.update({each.lower(): found for each, found in self.fields.items()})
         return self._by_lower.get(name.lower())
 
+    @property
+    def unique(self) -> tuple[Field, ...]:
+        """Its fields whose values are unique."""
+        if not self._unique:
+            self._unique.append(tuple(each for each in self.fields.values() if each.unique))
+        return self._unique[0]
+
     def relationship(self, name: str) -> Field | None:
         """Find the reference field behind a relationship name such as `Who`."""
         return next((f for f in self.fields.values() if (f.relationship or "").lower() == name.lower()), None)
 
     def with_field(self, extra: Field) -> SObject:
         """Return it with one field more."""
-        return replace(self, fields={**self.fields, extra.name: extra}, _by_lower={})
+        return replace(self, fields={**self.fields, extra.name: extra}, _by_lower={}, _unique=[])
 
     def without_field(self, name: str) -> SObject:
         """Return it without a field."""
-        return replace(self, fields={each: f for each, f in self.fields.items() if each != name}, _by_lower={})
+        return replace(
+            self, fields={each: f for each, f in self.fields.items() if each != name}, _by_lower={}, _unique=[]
+        )
 
 
 def _f(name: str, kind: str, length: int = 0, access: str = "cu", *, label: str = "", **more: Any) -> Field:
