@@ -1,7 +1,9 @@
 """Speeds of launch and tick, as ratios to bare bulk writes of the same rows measured in the same run.
 
-    make bench                        # SQLite and PostgreSQL, 100,000 enrollments, 1,000 due among a million
+    make bench                        # SQLite and PostgreSQL, 100,000 enrollments, 1,000 due among a million; Salesforce
     python bench/bench.py --small     # a tenth of everything, to see that it runs
+
+Writing to Salesforce is measured by `push`, as ratios to a loop of single creations.
 
 What is compared: the product's `launch` and `tick` against the database driver alone, writing exactly the rows that
 they wrote (read back afterwards), in the same order, with the same batches and as many transactions, into an empty
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import push
 from sqlalchemy import Table
 
 from connector.app import Project, open_office
@@ -367,7 +370,7 @@ def main() -> None:
     """Run the bench, or one measurement of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a tenth of everything")
-    parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    parser.add_argument("--only", choices=["sqlite", "postgresql", "salesforce"])
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -381,8 +384,9 @@ def main() -> None:
         }
         print(json.dumps(measures[name](*arguments)))
         return
-    kinds = [given.only] if given.only else ["sqlite", "postgresql"]
-    results = [run(kind, 10 if given.small else 1) for kind in kinds]
+    kinds = [given.only] if given.only else ["sqlite", "postgresql", "salesforce"]
+    scale = 10 if given.small else 1
+    results = [push.run(scale) if kind == "salesforce" else run(kind, scale) for kind in kinds]
     raise SystemExit(0 if all(results) else 1)
 
 

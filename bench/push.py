@@ -1,0 +1,297 @@
+"""Speed of writing tasks to Salesforce, beside a loop of simple-salesforce's `Task.create` timed in the same run.
+
+    python bench/push.py              # 10,000 tasks, every call to the sandbox takes 100 ms
+    python bench/push.py --small      # a tenth of the tasks, to see that it runs
+
+What is measured: `launch`, `tick`, `prepare` and `push_tasks` as a pass runs them, on SQLite, against the sandbox in a
+process of its own that answers each Salesforce call after 100 ms at the earliest. The loop creates a sample of the same
+tasks one by one, on one kept connection. Memory is the peak of the process that pushes, with 2,000 tasks and with
+all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+from simple_salesforce.api import Salesforce
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapters.sandbox import Sandbox
+from connector.app import Project, open_app
+from connector.people import Person
+from connector.sync.crm import push_tasks
+from connector.sync.launch import launch
+from connector.sync.office import Office
+from connector.sync.prepare import prepare
+from connector.sync.tick import tick
+
+START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+DELAY = 0.1
+SAMPLE = 50
+#: Tasks of the small run that memory is compared with: one batch of `push_tasks`.
+ONE_BATCH = 2_000
+
+TASKS_A_CALL = 200
+FEWER_CALLS = 100
+FASTER = 50
+MEMORY_GROWTH = 1.1
+
+REP = {
+    "email": "ana@acme.example",
+    "name": "Ana Diaz",
+    "time_zone": "Europe/Madrid",
+    "mailbox": "links",
+    "salesforce_user": "ana@acme.example",
+}
+CAMPAIGN = """\
+name: Bench
+days:
+  - day: 1
+    steps:
+      - call: {name: "Call {{first_name}}", notes: "Ask about {{company}}"}
+"""
+
+
+def people(count: int) -> Iterator[Person]:
+    """Make people up, four to a company, one at a time."""
+    for number in range(count):
+        yield Person(
+            email=f"p{number:06}@client{number // 4}.example",
+            first_name="Pat",
+            last_name=f"Doe{number}",
+            company=f"Client {number // 4}",
+        )
+
+
+# ------------------------------------------------------------------------- the sandbox's own process
+
+
+class SlowSandbox(Sandbox):
+    """Answers every call to Salesforce after `DELAY` seconds at the earliest, as a distant org does."""
+
+    def app(self) -> ASGIApp:  # type: ignore[override]
+        """Return the sandbox's application behind a delay."""
+        behind = super().app()
+
+        async def delayed(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"].startswith("/services/data"):
+                await asyncio.sleep(DELAY)
+            await behind(scope, receive, send)
+
+        return delayed
+
+
+def serve(folder: Path, count: int) -> None:
+    """Serve an org that knows `count` people, and write a project on it; ends with its input."""
+    sandbox = SlowSandbox(START)
+    with sandbox:
+        ready = sandbox.accounts(folder)
+        for name in ("campaigns", "templates"):
+            (folder / name).mkdir()
+        (folder / "connector.yaml").write_text(json.dumps({"reps": [REP], "accounts": ready["accounts"]}))
+        (folder / "campaigns" / "bench.yaml").write_text(CAMPAIGN)
+        sandbox.seed(list(people(count)), Project(folder=folder).settings.reps)
+        token = sandbox.token("salesforce")
+        print(json.dumps({"url": sandbox.url, "token": token, "environment": ready["environment"]}), flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def slow_sandbox(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+    """Run `serve` in a process of its own and yield what it says."""
+    command = [sys.executable, __file__, "--serve", str(folder), str(count)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready: dict[str, Any] = json.loads(process.stdout.readline())
+            yield ready
+        finally:
+            process.terminate()
+
+
+def calls_of(url: str) -> Counter[str]:
+    """Return what the sandbox was asked: `upsert`, `query` or `other`, without signing in."""
+    seen: Counter[str] = Counter()
+    for request in requests.get(f"{url}/sandbox/log", timeout=60).json()["requests"]:
+        if request["service"] != "salesforce":
+            continue
+        path, method = request["path"], request["method"]
+        upsert = method == "PATCH" and "composite/sobjects/Task" in path
+        seen["upsert" if upsert else "query" if "query" in path or path.endswith("composite") else "other"] += 1
+    return seen
+
+
+# ----------------------------------------------------------------------- measured in processes of their own
+
+
+def measure_plan(folder: Path, count: int) -> dict[str, float]:
+    """Launch, decide and prepare; return the seconds of each."""
+    with _office(folder) as (project, office):
+        launched = seconds(
+            lambda: launch(
+                office,
+                project.campaign("Bench"),
+                project.templates,
+                rep=project.rep(REP["email"]),
+                people=people(count),
+                start=START,
+                overrides={},
+            )
+        )
+        return {
+            "launch": launched,
+            "tick": seconds(lambda: tick(office, START)),
+            "prepare": seconds(lambda: prepare(office, START)),
+        }
+
+
+def measure_push(folder: Path) -> dict[str, float]:
+    """Write the tasks that were prepared; return the seconds, how many were written, and peak memory in MB."""
+    with _office(folder) as (_, office):
+        began = time.perf_counter()
+        pushed = push_tasks(office)
+        taken = time.perf_counter() - began
+    if pushed.attention:
+        raise SystemExit("\n".join(pushed.attention))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"push": taken, "written": pushed.written, "memory_mb": peak}
+
+
+@contextmanager
+def _office(folder: Path) -> Iterator[tuple[Project, Office]]:
+    gc.freeze()  # as the command does
+    project = Project(folder=folder)
+    with open_app(project, clock=_Still(), database_url=f"sqlite:///{folder / 'bench.db'}") as app:
+        yield project, app.office
+
+
+def measure_loop(url: str, token: str, count: int) -> dict[str, float]:
+    """Create tasks one by one with simple-salesforce; return the seconds."""
+    org = Salesforce(session_id=token, instance_url=url, version="66.0", session=requests.Session())
+    tasks = org.Task
+    tasks.base_url = f"{url}/services/data/v66.0/sobjects/Task/"  # it would say https
+
+    def create() -> None:
+        for person in people(count):
+            tasks.create(
+                {
+                    "Subject": f"Call: Call {person.first_name}",
+                    "Status": "Not Started",
+                    "Priority": "Normal",
+                    "ActivityDate": "2026-11-23",
+                    "Description": f"Ask about {person.company}",
+                    "TaskSubtype": "Call",
+                }
+            )
+
+    return {"loop": seconds(create)}
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long something takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+class _Still:
+    def now(self) -> datetime:
+        return START
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+# --------------------------------------------------------------------------------------------- the run
+
+
+def run(scale: int) -> bool:
+    """Measure and print a table; return whether every figure is within its bound."""
+    count, few = 10_000 // scale, ONE_BATCH // scale
+    small, _, _ = _measured(few)
+    whole, calls, loop = _measured(count)
+    rate, loop_rate = count / whole["push"], SAMPLE / loop["loop"]
+    asked = sum(calls.values())
+    upserts = -(-count // TASKS_A_CALL)
+    growth = whole["memory_mb"] / small["memory_mb"]
+    parts = ", ".join(f"{name} {whole[name]:.1f} s" for name in ("launch", "tick", "prepare", "push"))
+    print(f"salesforce  {count:,} tasks at {DELAY * 1000:.0f} ms a call: {parts}")
+    print(f"salesforce  {dict(calls)}; the loop {loop_rate:,.1f} tasks/s, the push {rate:,.0f} tasks/s")
+    results = [
+        ("every task written", whole["written"], count, whole["written"] == count),
+        (f"upsert calls (at most {upserts})", calls["upsert"], "", calls["upsert"] <= upserts),
+        (f"fewer calls than the loop (at least {FEWER_CALLS} times)", count / asked, "", count / asked >= FEWER_CALLS),
+        (f"faster than the loop (at least {FASTER} times)", rate / loop_rate, "", rate / loop_rate >= FASTER),
+        (
+            f"peak memory with {count:,} to with {few:,} tasks (at most {MEMORY_GROWTH})",
+            growth,
+            f"{whole['memory_mb']:.0f} MB to {small['memory_mb']:.0f} MB",
+            growth <= MEMORY_GROWTH,
+        ),
+    ]
+    for what, figure, more, good in results:
+        print(f"salesforce  {what}: {figure:,.2f} {more} {'good' if good else 'NOT GOOD'}")
+    return all(good for *_, good in results)
+
+
+def _measured(count: int) -> tuple[dict[str, float], Counter[str], dict[str, float]]:
+    """Return what the product took, what it asked, and what the loop took for the sample, against one sandbox."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with slow_sandbox(folder, count) as ready:
+            environment = {**os.environ, **ready["environment"]}
+            product = in_own_process(["plan", str(folder), str(count)], environment)
+            product |= in_own_process(["push", str(folder)], environment)
+            calls = calls_of(ready["url"])
+            loop = in_own_process(["loop", ready["url"], ready["token"], str(SAMPLE)], environment)
+    return product, calls, loop
+
+
+def in_own_process(arguments: Sequence[str], environment: dict[str, str]) -> dict[str, float]:
+    """Run one measurement in a new process and return what it says."""
+    command = [sys.executable, __file__, "--measure", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    """Run the bench, or one part of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="a tenth of everything")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    match given.measure:
+        case ["plan", folder, count]:
+            print(json.dumps(measure_plan(Path(folder), int(count))))
+        case ["push", folder]:
+            print(json.dumps(measure_push(Path(folder))))
+        case ["loop", url, token, count]:
+            print(json.dumps(measure_loop(url, token, int(count))))
+        case _ if given.serve:
+            serve(Path(given.serve[0]), int(given.serve[1]))
+        case _:
+            raise SystemExit(0 if run(10 if given.small else 1) else 1)
+
+
+if __name__ == "__main__":
+    main()
