@@ -242,8 +242,8 @@ sf org assign permset --name {permission_set} --target-org connector-org --on-be
 ```
 
 For a sandbox org, add `--instance-url https://test.salesforce.com` to the first command. Put in the last one the user
-the connector signs in as. Where reps sign in one by one, assign it to each of them. Then run
-`connector salesforce setup --check`.
+the connector signs in as; its licence must allow what the permission set grants. Where reps sign in one by one, assign
+it to each of them. Then run `connector salesforce setup --check`.
 
 What the files do:
 
@@ -258,8 +258,7 @@ What the files do:
 The permission set gives access to fields and objects, not to records: where leads or contacts are private, sharing
 rules must show them to the connector's user. The bounce fields of leads and contacts are not a matter of permission
 sets; they are written where the org lets them be.
-{mapped}
-{task_type}"""
+{mapped}{task_type}"""
 
 _MAPPED = """
 `salesforce.activity_fields` and `salesforce.rollup` name fields of your own: {fields}. They are not made here. Make

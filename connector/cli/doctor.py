@@ -7,6 +7,7 @@ Source: interfaces 2, reference marketo 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -44,11 +45,13 @@ def doctor(context: typer.Context) -> int:
 def tell(terminal: Terminal, findings: Sequence[Finding]) -> int:
     """Print findings and what to do about them; return the exit status they come to."""
     terminal.document([finding_json(one) for one in findings])
-    terminal.table(
-        "What was found",
-        ("account", "area", "", "finding", "to mend it"),
-        [(one.account, one.check.area, one.check.verdict, one.check.sentence, one.check.mend) for one in findings],
-    )
+    for account, found in groupby(findings, key=lambda one: one.account):
+        terminal.say(account, style="bold")
+        for one in found:
+            # Lines, because columns would break the names of fields, which are there to be copied.
+            terminal.say(f"  {one.check.verdict:<8} {one.check.sentence}")
+            if one.check.mend:
+                terminal.say(f"           to mend it: {one.check.mend}")
     faults = [one for one in findings if one.check.verdict is Verdict.FAULT]
     warnings = [one for one in findings if one.check.verdict is Verdict.WARNING]
     terminal.say(f"{counted(len(faults), 'fault')}, {counted(len(warnings), 'warning')}")
