@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from connector.errors import AdapterError, Refused, Retry
+from connector.errors import AdapterError, Retry
 from connector.ports import ActivityFact
 from connector.store.database import Transaction
 from connector.store.lanes import read_pacing, save_pacing
@@ -44,12 +44,8 @@ def stop_lane(office: Office, error: AdapterError) -> None:
     """Let everything for the CRM wait after trouble that concerns more than one record, and say why in `status`."""
     if office.crm is None:
         return
-    lane, wait = office.crm.capabilities.name, None
-    if isinstance(error, Retry):
-        wait = error.after or LATER
-    elif isinstance(error, Refused):
-        wait = REFUSED_WAIT
-    until = None if wait is None else office.now() + wait
+    lane = office.crm.capabilities.name
+    until = office.now() + (error.after or LATER) if isinstance(error, Retry) else None
     with office.database.write() as tx:
         save_pacing(tx, lane, replace(read_pacing(tx, lane), problem=error.sentence, blocked_until=until))
 

@@ -75,7 +75,8 @@ def push_people(office: Office, now: datetime, *, only: str | None = None) -> To
         told.trouble = error
         trouble = f"{office.crm.capabilities.name}: {error.sentence}"
         told.attention.append(trouble if only is None else f"{not_told(only)}, and is told later: {trouble}")
-        stop_lane(office, error)
+        if not isinstance(error, Refused):
+            stop_lane(office, error)  # a refusal may concern people alone: tasks go on
     return told
 
 
