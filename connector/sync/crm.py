@@ -142,8 +142,13 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
 
 def _fitting(crm: Crm, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return fields with a description as long as the CRM takes it: what comes back is then what was written."""
-    text, most = wanted.get("description") or "", crm.capabilities.description_length
-    return wanted if len(text) <= most else {**wanted, "description": text[: most - len(_CUT)] + _CUT}
+    most = crm.capabilities.description_length
+    units = (wanted.get("description") or "").encode("utf-16-le")
+    if len(units) <= 2 * most:
+        return wanted
+    # Counted as the narrowest do, in UTF-16: a character outside the basic plane is two.
+    kept = units[: 2 * (most - len(_CUT))].decode("utf-16-le", errors="ignore")
+    return {**wanted, "description": kept + _CUT}
 
 
 def _still_to_write(office: Office, batch: Sequence[StoredTask]) -> list[StoredTask]:
