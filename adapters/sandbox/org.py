@@ -9,7 +9,7 @@ Source: reference apis 1.3 to 1.11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -185,13 +185,14 @@ class Org:
             raise Refusal("NOT_FOUND", "The requested resource does not exist", status=404)
         return found
 
-    def rows(self, name: str) -> Iterable[Record]:
+    def rows(self, name: str) -> Sequence[Record]:
         """Return every record of an object that the API's user may see, without those purged."""
-        return [row for row in self._tables[name].values() if not self._purged(row) and row.id not in self._private]
+        return [row for row in self.table(name) if row.id not in self._private]
 
-    def table(self, name: str) -> Iterable[Record]:
+    def table(self, name: str) -> Sequence[Record]:
         """Return every record of an object, whoever may see it."""
-        return [row for row in self._tables[name].values() if not self._purged(row)]
+        since = self._kept_since()
+        return [row for row in self._tables[name].values() if row.deleted_at is None or row.deleted_at > since]
 
     def record(self, record_id: str | None) -> Record | None:
         """Find a record of any object that the API's user may see, a deleted one too."""
@@ -497,7 +498,7 @@ class Org:
         self.touched |= rows
 
     def _defaults(self, whole: SObject, user: str) -> dict[str, Any]:
-        found: dict[str, Any] = {f.name: f.default for f in whole.fields.values() if f.default is not None}
+        found: dict[str, Any] = dict(whole.defaults)
         if "OwnerId" in whole.fields:
             found["OwnerId"] = user
         if whole.name == "Task":
@@ -508,7 +509,10 @@ class Org:
         return next((r.values["ApiName"] for r in self._tables[picklist].values() if r.values["IsDefault"]), None)
 
     def _purged(self, row: Record) -> bool:
-        return row.deleted_at is not None and row.deleted_at <= (self._clock.now() - RECYCLE_BIN).timestamp()
+        return row.deleted_at is not None and row.deleted_at <= self._kept_since()
+
+    def _kept_since(self) -> float:
+        return (self._clock.now() - RECYCLE_BIN).timestamp()
 
     # --------------------------------------------------------------------------------- computed fields
 

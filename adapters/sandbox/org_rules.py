@@ -63,9 +63,9 @@ class Rules:
         """Check what is about to be saved and fill in what the platform does; changes `after`."""
         for trigger in self._triggers.get(sobject.name, ()):
             after.update(trigger(after))
-        for field in sobject.fields.values():
+        for field in sobject.restricted:
             value = after.get(field.name)
-            if field.restricted and value is not None and value != before.get(field.name) and value not in field.values:
+            if value is not None and value != before.get(field.name) and value not in field.values:
                 message = f"{field.label}: bad value for restricted picklist field: {value}"
                 raise Refusal("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, field.name)
         self._check_owner(sobject, after, before)

@@ -58,6 +58,11 @@ class Faults:
         self._items.clear()
         self._calls.clear()
 
+    @property
+    def items_fail(self) -> bool:
+        """Whether any item is still to fail."""
+        return any(fault.left > 0 for fault in self._items)
+
     def check_item(self, named: Sequence[Any]) -> None:
         """Refuse an item that is to fail; `named` are the ids and unique values it is known by."""
         for fault in self._items:

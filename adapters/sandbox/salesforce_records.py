@@ -7,6 +7,7 @@ Source: reference apis 1.4 and 1.5.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -141,6 +142,8 @@ class RecordResources:
 
     def _names(self, record: Mapping[str, Any]) -> list[Any]:
         """Return what a record of a collection is known by: its id, its intent key, its email address."""
+        if not self._faults.items_fail:
+            return []
         given = {name.lower(): value for name, value in record.items()}
         record_id = given.get("id")
         row = self._org.found(full_id(record_id)) if isinstance(record_id, str) else None
@@ -219,7 +222,7 @@ class RecordResources:
         records, all_or_none = self._records(call)
         update_only = call.flag("updateOnly")
         keys = [_key(record, external) for record in records]
-        twice = {key for key in keys if key is not None and keys.count(key) > 1}
+        twice = {key for key, count in Counter(keys).items() if key is not None and count > 1}
 
         def step(record: Mapping[str, Any]) -> dict[str, Any]:
             self._faults.check_item(self._names(record))

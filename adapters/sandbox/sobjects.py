@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 _ID = re.compile(r"^[a-zA-Z0-9]{15}([a-zA-Z0-9]{3})?$")
@@ -30,6 +31,7 @@ NUMBER_TYPES = frozenset({"double", "currency", "percent"})
 _LENGTHS = {"string": 255, "picklist": 255, "email": 80, "phone": 40, "url": 255, "textarea": 255, "combobox": 255}
 
 
+@lru_cache(maxsize=50_000)
 def full_id(text: str) -> str | None:
     """Return the 18 character form of an id, or None when it is not one (a wrong check suffix included)."""
     if not _ID.match(text):
@@ -93,21 +95,26 @@ class SObject:
     required: tuple[str, ...] = ()
     #: Records can be made and changed through the API.
     writable: bool = True
-    _by_lower: dict[str, Field] = field(default_factory=dict, repr=False)
-    _unique: list[tuple[Field, ...]] = field(default_factory=list, repr=False)
+    #: What is looked up again and again: fields by lower-case name, unique and restricted ones, defaults.
+    by_lower: Mapping[str, Field] = field(init=False, repr=False)
+    unique: Sequence[Field] = field(init=False, repr=False)
+    restricted: Sequence[Field] = field(init=False, repr=False)
+    defaults: Mapping[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        fields = self.fields.values()
+        found: dict[str, Any] = {
+            "by_lower": {each.name.lower(): each for each in fields},
+            "unique": tuple(each for each in fields if each.unique),
+            "restricted": tuple(each for each in fields if each.restricted),
+            "defaults": {each.name: each.default for each in fields if each.default is not None},
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     def field(self, name: str) -> Field | None:
         """Find a field; names do not tell upper from lower case."""
-        if not self._by_lower:
-            self._by_lower.update({each.lower(): found for each, found in self.fields.items()})
-        return self._by_lower.get(name.lower())
-
-    @property
-    def unique(self) -> tuple[Field, ...]:
-        """Its fields whose values are unique."""
-        if not self._unique:
-            self._unique.append(tuple(each for each in self.fields.values() if each.unique))
-        return self._unique[0]
+        return self.by_lower.get(name.lower())
 
     def relationship(self, name: str) -> Field | None:
         """Find the reference field behind a relationship name such as `Who`."""
@@ -115,13 +122,11 @@ class SObject:
 
     def with_field(self, extra: Field) -> SObject:
         """Return it with one field more."""
-        return replace(self, fields={**self.fields, extra.name: extra}, _by_lower={}, _unique=[])
+        return replace(self, fields={**self.fields, extra.name: extra})
 
     def without_field(self, name: str) -> SObject:
         """Return it without a field."""
-        return replace(
-            self, fields={each: f for each, f in self.fields.items() if each != name}, _by_lower={}, _unique=[]
-        )
+        return replace(self, fields={each: f for each, f in self.fields.items() if each != name})
 
 
 def _f(name: str, kind: str, length: int = 0, access: str = "cu", *, label: str = "", **more: Any) -> Field:

@@ -3,7 +3,8 @@
 Lives here: the grammar (SELECT fields and parent fields or COUNT(), one FROM, WHERE, ORDER BY, LIMIT, OFFSET, and
 IN with a sub-query), checks of names and types, filtering and sorting. Does not live here: records (`org`), how a
 record is written as JSON and paged (`salesforce`).
-Not there: child sub-queries, aggregates other than COUNT(), GROUP BY, TYPEOF, date literals such as TODAY; each
+Days are those of GMT, the user's time zone in a new org.
+Not there: child sub-queries, aggregates other than COUNT(), GROUP BY, TYPEOF, date literals of weeks and longer; each
 is refused, never misread.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from adapters.sandbox.sobjects import ID_TYPES, NAME, TEXT_TYPES, Field, Record, SObject, full_id
@@ -20,12 +21,26 @@ from adapters.sandbox.sobjects import ID_TYPES, NAME, TEXT_TYPES, Field, Record,
 #: Longest statement, in characters.
 LONGEST = 100_000
 
+#: Largest OFFSET.
+LAST_OFFSET = 2000
+
+#: Date literals -> first and last day, counted from today; n is the number behind the colon.
+_DAYS: Mapping[str, Callable[[int], tuple[int, int]]] = {
+    "TODAY": lambda _: (0, 0),
+    "YESTERDAY": lambda _: (-1, -1),
+    "TOMORROW": lambda _: (1, 1),
+    "LAST_N_DAYS": lambda n: (-n, 0),
+    "NEXT_N_DAYS": lambda n: (1, n),
+    "N_DAYS_AGO": lambda n: (-n, -n),
+}
+
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<string>'(?:[^'\\]|\\.)*')"
     r"|(?P<datetime>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))"
     r"|(?P<date>\d{4}-\d\d-\d\d)"
     r"|(?P<number>[+-]?\d+(?:\.\d+)?)"
+    r"|(?P<days>[A-Za-z_]+:\d+)"
     r"|(?P<word>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
     r"|(?P<mark><=|>=|!=|<>|[=<>(),])",
     re.ASCII | re.DOTALL,
@@ -71,6 +86,33 @@ class World(Protocol):
     def value(self, record: Record, field: str) -> Any:
         """Read a field, computed ones too; null for one the object does not have."""
         ...
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Days:
+    """The days a date literal means: from `first` to before `end`, in the type of the field it is compared with."""
+
+    first: Any
+    end: Any
+
+    def holds(self, operator: str, have: Any) -> bool:
+        """Whether a value stands in a relation to these days."""
+        if have is None:
+            return operator == "!="
+        inside: bool = self.first <= have < self.end
+        answers: Mapping[str, bool] = {
+            "=": inside,
+            "!=": not inside,
+            "<": have < self.first,
+            "<=": have < self.end,
+            ">": have >= self.end,
+            ">=": have >= self.first,
+        }
+        return answers[operator]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +252,11 @@ class _Reader:
         test = self.condition(sobject) if self.accept("WHERE") else _anything
         order = self._order(sobject)
         limit = self.number() if self.accept("LIMIT") else None
+        place = self.next.at
         offset = self.number() if self.accept("OFFSET") else 0
+        if offset > LAST_OFFSET:
+            message = f"Maximum SOQL offset allowed is {LAST_OFFSET}"
+            self.refuse(message, place, "NUMBER_OUTSIDE_VALID_RANGE")
         columns = tuple(self.column(sobject, name) for name in names)
         rows = [row for row in self.world.rows(sobject.name) if self._visible(row) and test(row)]
         for column, descending, nulls_last in reversed(order):
@@ -322,7 +368,7 @@ class _Reader:
             return self._like(column)
         if operator in ("IN", "NOT IN"):
             return self._among(column, inside=operator == "IN")
-        value = self.literal(column.field)
+        value = self._days(column.field) or self.literal(column.field)
         return self._compare(column, operator, value)
 
     def _operator(self) -> str:
@@ -336,6 +382,8 @@ class _Reader:
 
     def _compare(self, column: Column, operator: str, value: Any) -> Test:
         world, fold = self.world, _folding(column.field)
+        if isinstance(value, _Days):
+            return lambda row: value.holds(operator, column.read(world, row))
         wanted = fold(value)
         if operator == "=":
             return lambda row: bool(fold(column.read(world, row)) == wanted)
@@ -399,6 +447,19 @@ class _Reader:
         return [result.columns[0].read(self.world, row) for row in result.records]
 
     # --------------------------------------------------------------------------------------- literals
+
+    def _days(self, field: Field) -> _Days | None:
+        """Read a date literal; None when there is none."""
+        token = self.next
+        name, _, number = token.text.upper().partition(":")
+        known = _DAYS.get(name) if token.kind in ("days", "word") else None
+        if known is None or field.type not in ("date", "datetime") or bool(number) != (name.find("N_DAYS") >= 0):
+            return None
+        self.take()
+        today = self.world.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        first, last = known(int(number or 0))
+        start, end = today + timedelta(days=first), today + timedelta(days=last + 1)
+        return _Days(first=start, end=end) if field.type == "datetime" else _Days(first=start.date(), end=end.date())
 
     def literal(self, field: Field) -> Any:
         """Read a value of the field's type; a quoted datetime or an unquoted text is refused as the real one does."""

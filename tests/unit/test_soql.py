@@ -99,6 +99,41 @@ def test_tasks(query: str, values: list[Any]) -> None:
     assert found(query) == values
 
 
+@pytest.mark.parametrize(
+    ("where", "subjects"),
+    [
+        ("ActivityDate = N_DAYS_AGO:2", ["three"]),
+        ("ActivityDate = LAST_N_DAYS:3", ["Two", "three"]),
+        ("ActivityDate < LAST_N_DAYS:3", ["one"]),
+        ("ActivityDate <= n_days_ago:3", ["one", "Two"]),
+        ("ActivityDate != N_DAYS_AGO:2", ["one", "Two", None]),
+        ("ActivityDate >= YESTERDAY", []),
+        ("ActivityDate = NEXT_N_DAYS:5", []),
+        ("CreatedDate = TODAY", ["one", "Two", "three", None]),
+        ("CreatedDate > TODAY", []),
+        ("CreatedDate < TOMORROW AND ActivityDate > N_DAYS_AGO:4", ["Two", "three"]),
+    ],
+)
+def test_date_literals(where: str, subjects: list[Any]) -> None:
+    assert found(f"SELECT Subject FROM Task WHERE {where}") == subjects
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("SELECT Id FROM Task WHERE ActivityDate = LAST_N_DAYS", "INVALID_FIELD"),
+        ("SELECT Id FROM Task WHERE ActivityDate = TODAY:3", "INVALID_FIELD"),
+        ("SELECT Id FROM Task WHERE ActivityDate = THIS_FORTNIGHT", "INVALID_FIELD"),
+        ("SELECT Id FROM Task WHERE Subject = TODAY", "INVALID_FIELD"),
+        ("SELECT Id FROM Task LIMIT 1 OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE"),
+    ],
+)
+def test_refused_days_and_offsets(query: str, code: str) -> None:
+    with pytest.raises(SoqlError) as refused:
+        run(query, ORG)
+    assert refused.value.code == code
+
+
 @pytest.mark.parametrize("form", [lambda found_id: found_id, lambda found_id: found_id[:15]])
 def test_ids_of_both_lengths(form: Any) -> None:
     record_id = new_id("003", 1)
