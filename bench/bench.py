@@ -1,6 +1,6 @@
 """Speeds of launch and tick, as ratios to bare bulk writes of the same rows measured in the same run.
 
-    make bench                        # SQLite and PostgreSQL, 100,000 enrollments, 1,000 due among a million; Salesforce
+    make bench                        # SQLite and PostgreSQL: 100,000 enrollments, 1,000 due of a million; Salesforce
     python bench/bench.py --small     # a tenth of everything, to see that it runs
 
 Writing to Salesforce is measured by `push`, as ratios to a loop of single creations.
