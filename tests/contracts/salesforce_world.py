@@ -27,12 +27,14 @@ class World:
         self.set_variable = set_variable
         self.org = sandbox.salesforce
         self.section = accounts["salesforce"]
+        self.cache = MemoryCache(sandbox.clock)
         self.opened: list[SalesforceCrm] = []
         self.ana = self.org.add_user(Username="ana@acme.example", LastName="Diaz", Email="ana@acme.example")
         self.account = self.org.add_account(Name="Birch Ltd")
         self.contact = self.org.add_contact(
             LastName="Lee", FirstName="Ann", Email="ann@birch.example", AccountId=self.account
         )
+        self.other = self.org.add_contact(LastName="Ash", Email="eva@ash.example")
         self.lead = self.org.add_lead(LastName="Oak", FirstName="Bob", Email="bob@oak.example", Company="Oak Inc")
 
     def open(self, options: dict | None = None, **change) -> SalesforceCrm:
@@ -42,7 +44,7 @@ class World:
             adapter.options_model.model_validate(options or {}),
             clock=self.sandbox.clock,
             vault=MemoryVault(),
-            cache=MemoryCache(self.sandbox.clock),
+            cache=self.cache,
         )
         assert isinstance(crm, SalesforceCrm)
         self.opened.append(crm)
@@ -51,6 +53,10 @@ class World:
     def token(self) -> dict:
         self.set_variable("SF_TOKEN", self.sandbox.token("salesforce"))
         return {"auth": "access_token", "token": "${env:SF_TOKEN}", "client_id": None, "client_secret": None}
+
+    def record(self, record_id: str) -> dict:
+        records = self.sandbox.state()["salesforce"]["records"]
+        return next(row for rows in records.values() for row in rows if row["Id"] == record_id)
 
     def tasks(self) -> list[dict]:
         return self.sandbox.state()["salesforce"]["records"]["Task"]
