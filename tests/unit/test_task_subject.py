@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.intents import StepType
-from connector.tasks.subject import DEFAULT_PATTERN, ActivityNames, reply_subject, task_subject, unknown_fields
+from connector.tasks.subject import (
+    DEFAULT_PATTERN,
+    ActivityNames,
+    reply_subject,
+    says_call_result,
+    task_subject,
+    unknown_fields,
+)
 
 CALL = ActivityNames(
     activity_type=StepType.CALL,
@@ -61,6 +68,21 @@ def test_names_that_are_no_fields_are_told():
         "Nonsense",
         "first_name",
     )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        (DEFAULT_PATTERN, False),
+        (EVERY, True),
+        ("{{ Call_Outcome }}", True),
+        ("{{CALL REASON}}", True),
+        ("call_outcome", False),
+        ("{{call_outcomes}}", False),
+    ],
+)
+def test_a_pattern_that_says_what_came_of_a_call_is_known(pattern, says):
+    assert says_call_result(pattern) is says
 
 
 @settings(max_examples=100, deadline=None)
