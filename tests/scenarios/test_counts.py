@@ -63,6 +63,18 @@ def test_a_thousand_tasks_are_five_calls(make_world: WorldMaker) -> None:
     assert calls_of(world, world.sync)["salesforce upsert"] == 0
 
 
+def test_450_tasks_are_three_calls_and_their_people_one(make_world: WorldMaker) -> None:
+    """What is asked first of the org (its fields, its users) is asked once a process, however many tasks follow."""
+    world = make_world(campaign=CALLS, reps=[{**ANA, "mailbox": "links"}])
+    world.launch(people(1))
+    world.sync()  # asks about the org
+    world.launch(people(450, domain="new"))
+    seen = calls_of(world, world.sync)
+    # One query reads what changed there, one looks up all 450.
+    assert seen == {"salesforce upsert": 3, "salesforce query": 2}
+    assert len(world.records("Task")) == 451
+
+
 def test_closing_and_opening_share_no_more_calls_than_they_must(make_world: WorldMaker) -> None:
     """400 tasks closed by hand are two calls; the 400 that follow on the next day are two more."""
     world = make_world(campaign=CALLS)
