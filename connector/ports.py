@@ -636,10 +636,10 @@ class Crm(TaskBook, People, ActivityLog, Protocol):
         """Calls used and allowed per day as the service last said, or None if it has not said."""
         ...
 
-    def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
+    def check(self, owners: Mapping[str, str] | None = None) -> Sequence[Check]:
         """Look at everything the connector needs of the org; trouble is a line, never raised.
 
-        `users` are the names or ids under which reps own their tasks (`salesforce_user`).
+        `owners`: each rep's address -> name or id of the user who owns their tasks; empty where none is set.
         """
         ...
 

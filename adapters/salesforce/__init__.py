@@ -71,7 +71,8 @@ class SalesforceCrm:
         self._users = Users(self._org, cache)
         self._facts = Facts(self._org, records, shapes, options.rollup)
         self._checkup = Checkup(
-            org=self._org,
+            orgs=self._orgs,
+            cache=cache,
             shapes=shapes,
             tasks=self._tasks,
             facts=self._facts,
@@ -134,9 +135,9 @@ class SalesforceCrm:
         """Return the values of Task Type, for the setup files."""
         return task_types(self._org)
 
-    def check(self, users: Sequence[str] = ()) -> Sequence[Check]:
+    def check(self, owners: Mapping[str, str] | None = None) -> Sequence[Check]:
         """Look at everything the connector needs of the org, as the connector's own user sees it."""
-        return self._checkup.lines(users)
+        return self._checkup.lines(owners or {})
 
 
 class SalesforceAdapter:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from simple_salesforce.format import format_soql
 
@@ -17,12 +18,12 @@ from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from adapters.salesforce.describe import FieldShape, Shape, Shapes
 from adapters.salesforce.facts import Facts
 from adapters.salesforce.metadata import PERMISSION_SET
-from adapters.salesforce.session import Org
+from adapters.salesforce.session import Org, Orgs
 from adapters.salesforce.tasks import Tasks
 from adapters.salesforce.users import Users
-from adapters.salesforce.values import is_id
+from adapters.salesforce.values import is_id, long_id
 from connector.errors import AdapterError, Reconnect, Refused
-from connector.ports import ActivityFact, Check, RollupFact, Verdict
+from connector.ports import ActivityFact, Cache, Check, RollupFact, Verdict
 
 #: Part of a day's calls from which an administrator should know.
 NEARLY_USED = 0.9
@@ -84,7 +85,9 @@ def _fault(area: str, sentence: str, mend: str) -> Check:
 class Checkup:
     """One look at one org."""
 
-    org: Org
+    orgs: Orgs
+    cache: Cache
+    #: As the connector's own user sees them.
     shapes: Shapes
     tasks: Tasks
     facts: Facts
@@ -92,15 +95,18 @@ class Checkup:
     account: SalesforceAccount
     options: SalesforceOptions
 
-    def lines(self, users: Sequence[str]) -> list[Check]:
-        """Return what was found; only the sign-in when that fails."""
+    def lines(self, owners: Mapping[str, str]) -> list[Check]:
+        """Return what was found; only the sign-in when that fails. `owners`: rep -> user who owns their tasks."""
         found = list(self._guarded(SIGN_IN, "the sign-in", self._sign_in))
         if any(check.verdict is Verdict.FAULT for check in found):
             return found
+        self.users.forget()
+        for rep, user in owners.items() if self.account.per_rep else ():
+            found += self._guarded(SIGN_IN, f"the sign-in of {rep}", partial(self._rep, rep, user))
         for area, what, look in (
             (SETUP, "Task", self._task),
             (SETUP, "contacts and leads", self._prospects),
-            (USERS, "the owners of tasks", lambda: self._owners(users)),
+            (USERS, "the owners of tasks", partial(self._owners, sorted({user for user in owners.values() if user}))),
             (LIMITS, "the day's calls", self._budget),
         ):
             found += self._guarded(area, what, look)
@@ -123,7 +129,7 @@ class Checkup:
     def _sign_in(self) -> Iterator[Check]:
         version = self.account.api_version
         try:
-            resources = self.org.call("GET", "")
+            user = self._name(self.orgs.own, _identity(self.orgs.own))
         except Refused as error:
             if error.code != "NOT_FOUND":
                 raise
@@ -133,28 +139,42 @@ class Checkup:
                 "leave accounts.salesforce.api_version out, or name a version the org serves",
             )
             return
-        yield _ok(SIGN_IN, f"signed in{self._user(resources)}{self._organization()}; version {version} of the API")
+        who = f" as {user}" if user else ""
+        yield _ok(SIGN_IN, f"signed in{who}{self._organization()}; version {version} of the API")
         for sentence in self.account.warnings:
             yield _warning(SIGN_IN, sentence, "change accounts.salesforce.auth")
 
-    def _user(self, resources: object) -> str:
-        identity = str(resources.get("identity") or "") if isinstance(resources, Mapping) else ""
-        user = identity.rpartition("/")[2]
-        if not is_id(user):
-            return ""
-        rows = self._seen(format_soql("SELECT Username FROM User WHERE Id = {}", user))
-        return f" as {rows[0]['Username']}" if rows else ""
+    def _rep(self, rep: str, user: str) -> Iterator[Check]:
+        org = self.orgs.of(rep)
+        identity = _identity(org)
+        name = self._name(org, identity)
+        if user and identity and self.users.find([user]).get(user) not in (None, identity):
+            mend = f"let {user} sign in: connector auth salesforce --rep {rep}; or correct their salesforce_user"
+            yield _warning(SIGN_IN, f"{rep} is signed in as {name or identity}", mend)
+        else:
+            yield _ok(SIGN_IN, f"{rep} is signed in as {name or 'a user of the org'}")
+        if self.options.tasks != "off":
+            Shapes(org, self.cache).forget("Task")
+            try:
+                self.tasks.check_ready(rep)
+            except Refused as error:
+                yield _fault(SETUP, f"{rep}: {error}", error.advice)
+
+    def _name(self, org: Org, user: str) -> str:
+        """Return the name of a user; empty when the org does not tell."""
+        rows = self._seen(org, format_soql("SELECT Username FROM User WHERE Id = {}", user)) if user else []
+        return str(rows[0]["Username"]) if rows else ""
 
     def _organization(self) -> str:
-        rows = self._seen("SELECT Name, IsSandbox FROM Organization")
+        rows = self._seen(self.orgs.own, "SELECT Name, IsSandbox FROM Organization")
         if not rows:
             return ""
         return f" to {rows[0]['Name']} ({'a sandbox' if rows[0]['IsSandbox'] else 'production'})"
 
-    def _seen(self, soql: str) -> list[Mapping[str, object]]:
+    def _seen(self, org: Org, soql: str) -> list[Mapping[str, object]]:
         """Return the records of a query that only makes a sentence fuller: none when the user may not ask it."""
         try:
-            return list(self.org.query(soql))
+            return list(org.query(soql))
         except Refused:
             return []
 
@@ -244,7 +264,6 @@ class Checkup:
                 "set salesforce_user of each rep in connector.yaml",
             )
             return
-        self.users.forget()
         active = self.users.find(users)
         for name in sorted({*users} - {*active}):
             yield _fault(
@@ -256,14 +275,22 @@ class Checkup:
             yield _ok(USERS, f"owners of tasks: {', '.join(sorted(active))}")
 
     def _budget(self) -> Iterator[Check]:
-        if self.org.budget is None:
+        if self.orgs.budget is None:
             return
-        used, allowed = self.org.budget
+        used, allowed = self.orgs.budget
         sentence = f"{used} of the day's {allowed} API calls are used"
         if used < NEARLY_USED * allowed:
             yield _ok(LIMITS, sentence)
         else:
             yield _warning(LIMITS, sentence, "until calls come back, only what is due now is sent; look who else calls")
+
+
+def _identity(org: Org) -> str:
+    """Return the id of the user who is signed in; empty when the org does not tell."""
+    resources = org.call("GET", "")
+    identity = str(resources.get("identity") or "") if isinstance(resources, Mapping) else ""
+    user = identity.rpartition("/")[2]
+    return long_id(user) if is_id(user) else ""
 
 
 def _written(field: FieldShape | None) -> bool:

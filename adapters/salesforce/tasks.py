@@ -29,9 +29,12 @@ class Tasks:
         self._options = options
         self._users: dict[str, UserTasks] = {}
 
-    def check_ready(self) -> None:
-        """Raise `Refused` with what to deploy when the intent field is missing, hidden or not unique."""
-        self._of(self._orgs.own).ready()
+    def check_ready(self, rep: str = "") -> None:
+        """Raise `Refused` with what to deploy when the intent field is missing, hidden or not unique.
+
+        For the connector's own user, or for the user who writes a rep's tasks.
+        """
+        self._of(self._orgs.of(rep)).ready()
 
     def left_out(self) -> Mapping[str, str]:
         """Return Salesforce field -> why tasks go without it, in this org with this configuration."""

@@ -41,9 +41,9 @@ def look_at_crm(office: Office) -> list[Finding]:
     """Look at everything the CRM must have; nothing without one."""
     if office.crm is None:
         return []
-    users = list(dict.fromkeys(rep.salesforce_user for rep in office.reps.values() if rep.salesforce_user))
+    owners = {rep.email: rep.salesforce_user for rep in office.reps.values()}
     name = office.crm.capabilities.name
-    return [Finding(account=name, check=check) for check in office.crm.check(users)]
+    return [Finding(account=name, check=check) for check in office.crm.check(owners)]
 
 
 def look_at_mailboxes(office: Office) -> list[Finding]:

@@ -9,6 +9,7 @@ from sandbox_front import open_front
 
 from adapters.salesforce import SalesforceCrm, adapter
 from adapters.salesforce.metadata import PicklistValue
+from adapters.salesforce.signin import Kept
 from adapters.sandbox import Sandbox
 from connector.ports import Check, Verdict
 from tests.doubles import MemoryCache, MemoryVault
@@ -33,6 +34,7 @@ class World:
         self.org = sandbox.salesforce
         self.section = section
         self.cache = MemoryCache(sandbox.clock)
+        self.vault = MemoryVault()
         self.opened: list[SalesforceCrm] = []
         self.org.add_user(Username=ANA, LastName="Diaz", Email=ANA)
         self.change("Task", "Type", values=("Call", "Email", "Reply"))
@@ -62,7 +64,7 @@ class World:
             adapter.account_model.model_validate({**self.section, **account}),
             adapter.options_model.model_validate(options or {}),
             clock=self.sandbox.clock,
-            vault=MemoryVault(),
+            vault=self.vault,
             cache=self.cache,
         )
         assert isinstance(crm, SalesforceCrm)
@@ -70,7 +72,7 @@ class World:
         return crm
 
     def check(self, options: dict | None = None, users=(ANA,), **account) -> list[Check]:
-        return list(self.open(options, **account).check(users))
+        return list(self.open(options, **account).check({f"rep{place}": user for place, user in enumerate(users)}))
 
 
 @pytest.fixture
@@ -214,6 +216,23 @@ def test_an_owner_who_is_unknown_or_left_is_a_fault_each(world):
 def test_without_owners_the_connectors_own_user_is_named(world):
     (check,) = troubles(world.check(users=()))
     assert (check.verdict, check.area) == (WARNING, "users")
+
+
+def test_where_reps_sign_in_one_by_one_each_has_a_line(world):
+    ben = "ben@acme.example"
+    world.org.add_user(Username=ben, LastName="Ray", Email=ben)
+    world.org.register_app("app", secret=None, users=[ANA, ben])
+    for name, user in (("salesforce", ANA), ("salesforce:rep0", ANA), ("salesforce:rep1", ANA)):
+        token = world.org.issue_refresh_token(user, "app")
+        world.vault.save(name, Kept(refresh_token=token).text)
+    section = {"auth": "refresh_token", "per_rep": True, "client_id": "app", "client_secret": None}
+    first, second, third, fourth, *_ = world.check(users=[ANA, ben, ben], **section)
+    assert (first.verdict, f"signed in as {ANA}" in first.sentence) == (OK, True)
+    assert (second.verdict, second.sentence) == (OK, f"rep0 is signed in as {ANA}")
+    assert (third.verdict, third.sentence) == (WARNING, f"rep1 is signed in as {ANA}")
+    assert "connector auth salesforce --rep rep1" in third.mend
+    # Nobody has signed in for this one yet.
+    assert (fourth.verdict, fourth.reconnect, "rep2" in fourth.sentence) == (FAULT, True, True)
 
 
 def test_what_was_remembered_is_asked_anew(world):
