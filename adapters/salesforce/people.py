@@ -43,10 +43,10 @@ class People:
         found: dict[str, list[CrmPerson]] = {one: [] for one in (*ids, *(email.lower() for email in emails))}
         asked = {one: long_id(one) for one in ids if is_id(one)}
         wanted = [email for email in dict.fromkeys(email.lower() for email in emails) if email]
-        if wanted:
-            self._records.need_addresses()
         also = [ask for kind in PEOPLE.values() for ask in by_email(kind, wanted, fields)]
         stands, answers = self._records.standing(dict.fromkeys(asked.values()), fields, also=also)
+        if wanted:
+            self._records.need_addresses()
         for one, long in asked.items():
             if long in stands and (row := stands[long].row) is not None:
                 found[one] = [to_person(row, fields)]
@@ -78,7 +78,7 @@ def to_person(row: Row, fields: Sequence[str]) -> CrmPerson:
     return CrmPerson(
         id=long_id(row["Id"]),
         kind=PEOPLE[row["Id"][:3]].name.lower(),
-        email=row["Email"] or "",
+        email=row.get("Email") or "",
         first_name=row.get("FirstName") or "",
         last_name=row.get("LastName") or "",
         title=row.get("Title") or "",

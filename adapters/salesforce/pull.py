@@ -164,7 +164,7 @@ def to_person(row: Row, *, id_: str = "", was: str = "") -> RemotePerson:
     bounced: str | None = row.get(BOUNCED_AT)
     return RemotePerson(
         id=id_ or long_id(row["Id"]),
-        email=row["Email"] or "",
+        email=row.get("Email") or "",
         was=was,
         opted_out=bool(row.get(OPT_OUT)),
         bounced_at=read_instant(bounced) if bounced else None,

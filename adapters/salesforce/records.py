@@ -51,15 +51,13 @@ class Kind:
 
 
 #: What a lead or contact says of mail, and what of conversions and merges.
-_STATE = (OPT_OUT, BOUNCED_AT, BOUNCED_REASON, "MasterRecordId")
+_STATE = ("Email", OPT_OUT, BOUNCED_AT, BOUNCED_REASON, "MasterRecordId")
 _PERSON = ("FirstName", "LastName", "Title", "Phone", "OwnerId")
-CONTACT = Kind(
-    name="Contact", prefix="003", needed=("Id", "Email", "IsDeleted"), wanted=(*_STATE, "AccountId", "Account.Name")
-)
+CONTACT = Kind(name="Contact", prefix="003", needed=("Id", "IsDeleted"), wanted=(*_STATE, "AccountId", "Account.Name"))
 LEAD = Kind(
     name="Lead",
     prefix="00Q",
-    needed=("Id", "Email", "IsDeleted", "IsConverted"),
+    needed=("Id", "IsDeleted", "IsConverted"),
     wanted=(*_STATE, "ConvertedContactId", "Company"),
 )
 #: The two objects that a prospect can be, by the first characters of their ids; contacts come first.
@@ -73,8 +71,8 @@ class Ask:
     kind: Kind
     #: Columns beside those of the kind.
     fields: tuple[str, ...] = ()
-    #: A condition in SOQL, its values filled in by `format_soql`.
-    where: str
+    #: A condition in SOQL, its values filled in by `format_soql`; there is at least this or one of `one_of`.
+    where: str = ""
     #: More conditions, each of which begins with the name of its field and falls away where that is not shown.
     unless_hidden: tuple[str, ...] = ()
     #: Of these, each beginning with the name of its field, one must hold; where none is shown there are no rows.
@@ -163,7 +161,10 @@ class Records:
         fits = [condition for condition in ask.one_of if self.shows(ask.kind, condition.split()[0])]
         if ask.one_of and not fits:
             return None
-        conditions = [ask.where, *(one for one in ask.unless_hidden if self.shows(ask.kind, one.split()[0]))]
+        conditions = [
+            *filter(None, [ask.where]),
+            *(one for one in ask.unless_hidden if self.shows(ask.kind, one.split()[0])),
+        ]
         if fits:
             conditions.append(f"({' OR '.join(fits)})")
         # Salesforce does not tell upper from lower case, and refuses a column named twice.
@@ -250,7 +251,7 @@ def by_email(kind: Kind, emails: Sequence[str], fields: Sequence[str]) -> list[A
     """Return the questions for people by their exact address; leads that were converted are none."""
     conditions = ("IsConverted = false",) if kind is LEAD else ()
     return [
-        Ask(kind=kind, fields=(*fields, *_PERSON), where=where, unless_hidden=conditions)
+        Ask(kind=kind, fields=(*fields, *_PERSON), one_of=(where,), unless_hidden=conditions)
         for where in in_lists("Email IN {values}", emails)
     ]
 

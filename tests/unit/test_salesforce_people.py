@@ -183,7 +183,19 @@ def test_an_opt_out_hidden_since_it_was_described_is_not_known_either(org, crm):
     assert one.opted_out is None
 
 
-def test_without_an_email_field_the_lookup_fails_in_words(org, crm):
+def test_an_address_that_is_hidden_in_one_object_loses_its_people_only(org, crm):
+    del org.fields["Lead"]["Email"]
+    org.rows = [contact(1), lead(1)]
+    found = crm.find_people(emails=["ann@acme.example"], ids=["00Q000000000001EAA"])
+    assert [(one.kind, one.email) for matches in found.values() for one in matches] == [
+        ("lead", ""), ("contact", "ann@acme.example"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_without_an_email_field_the_lookup_fails_in_words(org, crm, when):
+    if when == "after":
+        crm.find_people(emails=["ann@acme.example"])
     for kind in ("Contact", "Lead"):
         del org.fields[kind]["Email"]
     with pytest.raises(Refused, match="the field Email is missing"):
