@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args
@@ -29,7 +29,7 @@ from pydantic import (
 
 from connector.accounts import AccountModel
 from connector.documents import Document, Place, did_you_mean, read_document
-from connector.errors import BadInput, Fault
+from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep, is_address, time_zones
 from connector.ports import Adapter, CrmAdapter, MailboxAdapter
 
@@ -156,6 +156,8 @@ class Settings:
     sync: SyncRules
     #: Lower case.
     blocked_domains: frozenset[str]
+    #: What works and will not for long, or is unwise.
+    warnings: tuple[Fault, ...] = ()
 
     @property
     def crm_enabled(self) -> bool:
@@ -184,7 +186,8 @@ def load_settings(path: Path, adapters: Mapping[str, Adapter]) -> Settings:
     faults.extend(_faults_between_sections(document, adapters))
     if faults:
         raise BadInput.of(sorted(faults, key=lambda fault: fault.line or 0))
-    return _settings(parsed, path, adapters)
+    settings = _settings(parsed, path, adapters)
+    return replace(settings, warnings=tuple(_warnings(document, settings)))
 
 
 def config_schema(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
@@ -322,6 +325,14 @@ def _faults_between_sections(document: Document, adapters: Mapping[str, Adapter]
         for name in crms[1:]
     )
     return faults
+
+
+def _warnings(document: Document, settings: Settings) -> Iterable[Fault]:
+    """Yield what accounts say against themselves, at the line that says how one signs in."""
+    for name, account in settings.accounts.items():
+        for sentence in account.warnings:
+            fault = document.fault(("accounts", name, "auth"), sentence, where=f"accounts.{name}")
+            yield replace(fault, severity=Severity.WARNING)
 
 
 def _addresses(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

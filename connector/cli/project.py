@@ -67,7 +67,7 @@ def faults_of(project: Project) -> list[Fault]:
     """Return every fault and warning of connector.yaml, templates, campaigns and people.csv."""
     faults: list[Fault] = []
     try:
-        project.settings  # noqa: B018 - reading is the check
+        faults += project.settings.warnings
     except BadInput as error:
         faults += error.faults
     faults += project.faults
