@@ -84,7 +84,12 @@ class SalesforceService(OrgSettings):
 
     def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """Return what people outside can do in it, and the trouble they can make."""
-        return {**self._acts.actions(), "salesforce_fails_items": self._fail_items, "salesforce_fails": self._fail}
+        return {
+            **self._acts.actions(),
+            "salesforce_fails": self._fail,
+            "salesforce_fails_items": self._fail_items,
+            "salesforce_sessions_end": self._end_sessions,
+        }
 
     def state(self) -> dict[str, Any]:
         """Return every record, and the call budget."""
@@ -190,6 +195,11 @@ class SalesforceService(OrgSettings):
         """Know a connected app with a secret, that rotates its refresh tokens; return the secret."""
         self.register_app(client_id, secret=secret, rotate=True)
         return secret
+
+    def _end_sessions(self) -> dict[str, Any]:
+        """Every Salesforce session ends; refresh tokens stay good."""
+        self.expire_sessions()
+        return {"ended": "sessions"}
 
     def set_password(self, username: str, password: str, token: str = "") -> None:
         """Let a user sign in with a password, and a security token behind it."""

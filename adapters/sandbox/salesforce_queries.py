@@ -62,6 +62,7 @@ class QueryResources:
             "sobjects": {"GET": self._list_objects},
             "sobjects *": {"GET": self._show_object},
             "sobjects * describe": {"GET": self._describe},
+            "sobjects * listviews": {"GET": self._list_views_of},
             "sobjects * listviews * results": {"GET": self._list_view},
             "analytics reports *": {"GET": self._report},
         }
@@ -144,6 +145,30 @@ class QueryResources:
         return shown
 
     # ----------------------------------------------------------------------------- list views and reports
+
+    def _list_views_of(self, call: Call, name: str) -> Answer:
+        sobject = self._org.sobject(name)
+        at = f"{call.base}/sobjects/{sobject.name}/listviews"
+        found = [(place, view) for place, (kind, view) in self._list_views.items() if kind == sobject.name]
+        views = [
+            {
+                "describeUrl": f"{at}/{view_id}/describe",
+                "developerName": re.sub(r"\W+", "_", view.name),
+                "id": view_id,
+                "label": view.name,
+                "resultsUrl": f"{at}/{view_id}/results",
+                "url": f"{at}/{view_id}",
+            }
+            for view_id, view in found
+        ]
+        body = {
+            "done": True,
+            "listviews": views,
+            "nextRecordsUrl": None,
+            "size": len(views),
+            "sobjectType": sobject.name,
+        }
+        return Answer(status=200, body=body)
 
     def _list_view(self, call: Call, name: str, view_id: str) -> Answer:
         sobject = self._org.sobject(name)
