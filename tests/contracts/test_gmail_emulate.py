@@ -7,7 +7,6 @@ thread, look-up, send, history. Skipped, and said so, where node or npm is missi
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from adapters.gmail import adapter
 from adapters.gmail.account import GoogleAccount
 from connector.errors import Refused
 from connector.ports import Address, Mail, MailIdentity, MailSent, Thread, Trace, Whereabouts
+from tests.judges.programs import find_program
 
-#: The newest that starts on node 20; without a version npm gives an unrelated program.
+#: Without a version npm gives an unrelated program.
 PROGRAM = "emulate@0.11.2"
 REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
 
@@ -37,9 +37,7 @@ class MachineClock:
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are needed to run the independent Gmail 'emulate'")
+    node, npm = find_program("node"), find_program("npm")
     folder: Path = tmp_path_factory.mktemp("emulate")
     try:
         subprocess.run(
