@@ -258,6 +258,32 @@ def test_a_clock_of_ours_that_is_ahead_hides_nothing(org, crm, clock):
     assert [one.key for one in crm.pull(cursor, tasks=True).tasks] == [key(1)]
 
 
+def test_a_row_at_the_edge_of_the_overlap_comes_once(org, crm, clock):
+    cursor = crm.pull(None, tasks=True).cursor
+    org.rows = [task(1, clock.now()), record("Contact", 1, clock.now(), HasOptedOutOfEmail=True)]
+    arrived = []
+    for seconds in (0, OVERLAP.total_seconds() - 2, 1, 1, 1, 1):
+        clock.sleep(seconds)
+        pull = crm.pull(cursor, tasks=True)
+        cursor = pull.cursor
+        arrived += [*pull.tasks, *pull.people]
+    assert len(arrived) == 2
+
+
+def test_a_clock_of_ours_that_is_set_back_repeats_nothing(org, crm, clock):
+    cursor = crm.pull(None, tasks=True).cursor
+    org.rows = [task(1, clock.now() + timedelta(minutes=5))]
+    clock.sleep(600)
+    first = crm.pull(cursor, tasks=True)
+    clock.sleep(3600)
+    later = crm.pull(first.cursor, tasks=True)
+    clock.at -= timedelta(hours=1)
+    for _ in range(3):
+        later = crm.pull(later.cursor, tasks=True)
+        assert later.tasks == ()
+    assert len(first.tasks) == 1
+
+
 def test_a_live_task_wins_over_a_deleted_one_with_the_same_key(org, crm, clock):
     cursor = crm.pull(None, tasks=True).cursor
     at = clock.now() + timedelta(seconds=5)
@@ -346,7 +372,7 @@ def test_the_head_of_a_series_is_left_out_where_there_are_series(org, crm):
     assert any("FROM Task" in soql and "AND IsRecurrence = false ORDER BY" in soql for soql in org.asked)
 
 
-def test_a_field_hidden_since_it_was_described_is_lost_at_once(org, crm, clock):
+def test_a_field_hidden_since_it_was_described_is_lost_at_once(org, crm, clock, cache):
     cursor = crm.pull(None, tasks=True).cursor
     org.hidden |= {("Contact", "HasOptedOutOfEmail"), ("Task", "Description")}
     del org.fields["Contact"]["HasOptedOutOfEmail"]
@@ -360,6 +386,14 @@ def test_a_field_hidden_since_it_was_described_is_lost_at_once(org, crm, clock):
     calls = crm.calls
     crm.pull(pull.cursor, tasks=True)
     assert crm.calls == calls + 1
+    # Nor is another process refused what this one learned.
+    account = SalesforceAccount.model_validate(
+        {"auth": "access_token", "token": "${env:SF_TOKEN}", "instance_url": URL}
+    )
+    other = adapter.open_crm(account, SalesforceOptions(), clock=clock, vault=MemoryVault(), cache=cache)
+    other.pull(pull.cursor, tasks=True)
+    assert other.calls == 1
+    other.close()
 
 
 def test_a_hidden_opt_out_is_not_asked_for_and_nobody_is_said_to_have_opted_in(org, crm):
