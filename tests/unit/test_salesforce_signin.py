@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adapters.salesforce.account import SalesforceAccount
 from adapters.salesforce.authorize import sign_in, sign_out
-from adapters.salesforce.oauth import api_address
+from adapters.salesforce.oauth import Granted, api_address
 from adapters.salesforce.session import Org, Orgs
 from adapters.salesforce.signin import Kept
 from connector.errors import AdapterError, Reconnect, Refused, Retry
@@ -627,3 +627,9 @@ def test_no_secret_is_logged_shown_or_told(make, wire, caplog, auth, outcome):
     shown += [repr(vars(org)), repr(Kept.read(vault.read("salesforce"))), caplog.text]
     leaks = [*SECRETS.values(), "00D-access", "5Aep861-r", "PRIVATE KEY"]
     assert [leak for leak in leaks if any(leak in one for one in shown)] == []
+
+
+def test_what_a_sign_in_gave_shows_no_token():
+    shown = repr(Granted(access_token="00D-access-1", refresh_token="5Aep861-r1", instance_url=LOGIN))
+    assert "00D-access" not in shown
+    assert "5Aep861" not in shown
