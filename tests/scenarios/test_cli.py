@@ -148,10 +148,12 @@ def test_a_dry_run_changes_nothing(connector: Command, world: World, people: str
     arguments = ("launch", "outreach", "--rep", "ana@acme.example", "--people", people, "--start", "now")
     assert connector(*arguments, "--dry-run", "--json").json["enrolled"] == 2
     assert connector("people", "list", "--json").json == []
+    assert not world.sandbox.log.effects
     assert connector(*arguments).status == 0
+    before = world.sandbox.log.calls.total()
     planned = connector("sync", "--dry-run", "--json")
     assert (planned.status, planned.json["intents"]) == (0, {"send": 2, "task": 0})
-    assert not world.sandbox.log.calls
+    assert world.sandbox.log.calls.total() == before
 
 
 def test_tasks_are_skipped_and_snoozed(connector: Command, world: World, launched: Callable[..., Result]) -> None:
@@ -328,7 +330,7 @@ def test_an_opt_out_the_crm_cannot_be_told_holds_here(
     for email in ("ann@one.example", "bo@two.example"):
         done = connector("opt-out", email, "--json")
         assert done.status == 1
-        assert f"does not know yet that {email} opted out" in done.json["not_told"][0]
+        assert f"the CRM does not know yet what happened with {email}" in done.json["not_told"][0]
         assert connector("people", "show", email, "--json").json["opted_out"]
         monkeypatch.delenv("SANDBOX_SALESFORCE_SECRET", raising=False)  # and then there is none at all
 
