@@ -2,7 +2,8 @@
 
 Lives here: create, update, upsert, delete with the platform's own refusals; rollback; unique values; who may see and
 write what; the recycle bin; archiving. Does not live here: the tables of objects and fields (`sobjects`), single values
-(`org_values`), rules over a record (`org_rules`), what people do (`org_people`), queries (`soql`), HTTP (`salesforce`).
+(`org_values`), rules over a record (`org_rules`), who sees which field
+(`org_schema`), what people do (`org_people`), queries (`soql`), HTTP (`salesforce`).
 Not thread-safe: `salesforce` holds one lock around every request and action.
 Source: reference apis 1.3 to 1.11.
 """
@@ -11,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.sandbox.org_rules import Rules
+from adapters.sandbox.org_schema import Schema
 from adapters.sandbox.org_values import Refusal, cannot_read, read_value
 from adapters.sandbox.service import SandboxClock, SandboxLog
 from adapters.sandbox.sobjects import (
     ID_TYPES,
-    INTENT,
     INTENT_FIELD,
     TASK_PRIORITIES,
     TASK_STATUSES,
@@ -29,7 +29,6 @@ from adapters.sandbox.sobjects import (
     SObject,
     full_id,
     new_id,
-    standard_objects,
 )
 
 #: How long a deleted record stays in the recycle bin.
@@ -47,14 +46,11 @@ _NOT_ALLOWED = (
 )
 
 
-class Org:
+class Org(Schema):
     """One org: its objects, records and rules."""
 
     def __init__(self, clock: SandboxClock, log: SandboxLog) -> None:
-        #: The objects as the API's user sees them: without fields hidden from it.
-        self.sobjects = standard_objects()
-        #: The objects as they are.
-        self.whole = dict(self.sobjects)
+        super().__init__()
         self.rules = Rules(self)
         #: Rows that somebody else's transaction holds, and those this one has written.
         self.held: set[str] = set()
@@ -94,56 +90,6 @@ class Org:
             self.add(table, **fields)
         self.change_field("Task", name, values=tuple(value for value, _, _ in values))
 
-    def add_field(self, name: str, field: Field, *, required: bool = False) -> None:
-        """Put a field on an object, or another in its place."""
-        sobject = self.whole_object(name)
-        needed = tuple(each for each in sobject.required if each != field.name)
-        whole = replace(sobject.with_field(field), required=(*needed, field.name) if required else needed)
-        self._refit(whole, self.sobjects[sobject.name].with_field(field))
-
-    def remove_field(self, name: str, field: str) -> None:
-        """Take a field and its values away."""
-        sobject = self.whole_object(name)
-        self._refit(sobject.without_field(field), self.sobjects[sobject.name].without_field(field))
-        for row in self._tables[sobject.name].values():
-            row.values.pop(field, None)
-
-    def change_field(self, name: str, field: str, **facets: Any) -> None:
-        """Change facets of a field, for everybody."""
-        sobject = self.whole_object(name)
-        seen = self.sobjects[sobject.name]
-        changed = replace(_named(sobject, field), **facets)
-        self._refit(sobject.with_field(changed), seen.with_field(changed) if field in seen.fields else seen)
-
-    def hide_field(self, name: str, field: str) -> None:
-        """Hide a field from the API's user."""
-        sobject = self.whole_object(name)
-        found = _named(sobject, field)
-        self._refit(sobject, self.sobjects[sobject.name].without_field(found.name))
-
-    def show_field(self, name: str, field: str, *, writable: bool = True) -> None:
-        """Show a hidden field to the API's user again, to write or only to read."""
-        sobject = self.whole_object(name)
-        found = _named(sobject, field)
-        seen = found if writable else replace(found, createable=False, updateable=False)
-        self._refit(sobject, self.sobjects[sobject.name].with_field(seen))
-
-    def set_intent_field(
-        self,
-        *,
-        present: bool,
-        unique: bool = True,
-        external_id: bool = True,
-        case_sensitive: bool = True,
-        length: int = 64,
-    ) -> None:
-        """Put the external-id field on Task as described, or take it and its values away."""
-        if not present:
-            self.remove_field("Task", INTENT_FIELD)
-            return
-        field = replace(INTENT, unique=unique, external_id=external_id, case_sensitive=case_sensitive, length=length)
-        self.add_field("Task", field)
-
     def set_access(self, record_id: str, *, seen: bool = True, writable: bool = True) -> None:
         """Say what the API's user may do with a record."""
         row = self.found(full_id(record_id))
@@ -164,26 +110,18 @@ class Org:
         self.touched.clear()
         return made.id
 
-    def _refit(self, whole: SObject, seen: SObject) -> None:
-        self.whole[whole.name], self.sobjects[whole.name] = whole, replace(seen, required=whole.required)
-        for key in [key for key in self._unique if key[0] == whole.name]:
+    def reindexed(self, name: str) -> None:
+        """Take up what changed in the fields of an object: values of those that went, and what is unique."""
+        whole = self.whole[name]
+        for key in [key for key in self._unique if key[0] == name]:
             del self._unique[key]
-        for row in self._tables[whole.name].values():
+        for row in self._tables[name].values():
+            for field in [field for field in row.values if field not in whole.fields]:
+                del row.values[field]
             if row.deleted_at is None:
                 self._index_unique(whole, row)
 
     # ---------------------------------------------------------------------------------------- reading
-
-    def sobject(self, name: str) -> SObject:
-        """Find an object as the API's user sees it; names do not tell upper from lower case."""
-        return self.sobjects[self.whole_object(name).name]
-
-    def whole_object(self, name: str) -> SObject:
-        """Find an object as it is."""
-        found = self.whole.get(name) or next((s for key, s in self.whole.items() if key.lower() == name.lower()), None)
-        if found is None:
-            raise Refusal("NOT_FOUND", "The requested resource does not exist", status=404)
-        return found
 
     def rows(self, name: str) -> Sequence[Record]:
         """Return every record of an object that the API's user may see, without those purged."""
@@ -537,13 +475,6 @@ class Org:
 
     def _type(self, row: Record) -> str:
         return row.object
-
-
-def _named(sobject: SObject, name: str) -> Field:
-    found = sobject.field(name)
-    if found is None:
-        raise ValueError(f"{sobject.name} has no field {name}")
-    return found
 
 
 def _unique_values(whole: SObject, values: Mapping[str, Any]) -> Iterator[tuple[Field, str]]:
