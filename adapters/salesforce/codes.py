@@ -25,7 +25,7 @@ class Treatment(StrEnum):
     #: Passing trouble: the same call is right, later.
     LATER = "written again by itself"
     #: Nobody knows whether it passes: tried a few times in one pass, then shown like a refusal.
-    FEW = "tried a few times, then shown"
+    FEW = "tried a few times, then treated as a refusal"
     #: Nothing works until a person signs in again or an administrator opens a door.
     RECONNECT = "the account waits for a person"
     #: The record is no more; for a task of ours: a user deleted it.
@@ -33,7 +33,7 @@ class Treatment(StrEnum):
     #: What the record points at has changed: looked up anew, and then the write is right.
     RESOLVE = "looked up anew, then written once more"
     #: The org will not take it as it is.
-    REFUSED = "shown, not repeated"
+    REFUSED = "shown; not tried again before an hour has passed or somebody asks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from adapters.salesforce.codes import rule_for
@@ -28,6 +28,9 @@ EXPIRY = timedelta(days=1)
 
 #: What `describe` says of an object as a whole.
 _ALLOWED = ("createable", "updateable", "deletable")
+
+#: How long a process goes by its own memory, before it looks into the cache again: some run for weeks.
+_REMEMBERED = timedelta(hours=1)
 
 _STATUSES = "SELECT ApiName, IsClosed, IsDefault, SortOrder FROM TaskStatus"
 
@@ -89,40 +92,41 @@ class Shapes:
         """Take the org as one user sees it, and where its answers are kept."""
         self._org = org
         self._cache = cache
-        self._shapes: dict[str, Shape] = {}
-        self._statuses: Statuses | None = None
+        self._remembered: dict[str, tuple[datetime, Any]] = {}
 
     def of(self, name: str) -> Shape:
         """Return the shape of an object by its API name."""
-        if name not in self._shapes:
-            self._shapes[name] = self._kept(name, lambda: self._describe(name), _write_shape, _read_shape)
-        return self._shapes[name]
+        return self._kept(name, lambda: self._describe(name), _write_shape, _read_shape)
 
     def statuses(self) -> Statuses:
         """Return the task statuses to write; raise `Refused` where the org has no open or no closed one."""
-        if self._statuses is None:
-            self._statuses = self._kept("TaskStatus", self._ask_statuses, _write_statuses, _read_statuses)
-        return self._statuses
+        return self._kept("TaskStatus", self._ask_statuses, _write_statuses, _read_statuses)
 
     def forget(self, name: str) -> None:
         """Forget what was said of an object, the statuses with Task: the org has said that it is no longer so."""
-        self._shapes.pop(name, None)
-        self._cache.forget(self._entry(name))
-        if name == "Task":
-            self._statuses = None
-            self._cache.forget(self._entry("TaskStatus"))
+        for one in (name, "TaskStatus") if name == "Task" else (name,):
+            self._remembered.pop(one, None)
+            self._cache.forget(self._entry(one))
 
     def _kept(self, name: str, ask: Callable[[], T], write: Callable[[T], str], read: Callable[[str], T]) -> T:
+        now = self._org.now()
+        if name not in self._remembered or self._remembered[name][0] <= now - _REMEMBERED:
+            said = self._from_cache(name, read)
+            if said is None:
+                said = ask()
+                self._cache.save(self._entry(name), write(said))
+            self._remembered[name] = (now, said)
+        known: T = self._remembered[name][1]
+        return known
+
+    def _from_cache(self, name: str, read: Callable[[str], T]) -> T | None:
         kept = self._cache.read(self._entry(name), younger_than=EXPIRY)
-        if kept is not None:
-            try:
-                return read(kept)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                # Written by another release, or damaged: the org says it anew.
-                self._cache.forget(self._entry(name))
-        said = ask()
-        self._cache.save(self._entry(name), write(said))
-        return said
+        try:
+            return None if kept is None else read(kept)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            # Written by another release, or damaged: the org says it anew.
+            self._cache.forget(self._entry(name))
+            return None
 
     def _entry(self, name: str) -> str:
         # Two orgs, or two users of one, never share an answer.

@@ -144,10 +144,10 @@ def test_a_field_that_is_taken_away_meanwhile_stops_the_push_with_the_same_sente
 
 
 def test_a_good_field_is_looked_at_once_a_day_over_all_processes(place):
-    for _ in range(3):
+    for number in range(3):
         crm = place.open()
         crm.check_ready()
-        crm.push_tasks([place.creation()])
+        crm.push_tasks([place.creation(number)])
     assert sum(crm.calls for crm in place.opened) == 2 + 3  # described and statuses once, then an upsert each
 
 

@@ -31,8 +31,9 @@ class Clock:
 class TalkingOrg:
     """An org that counts how often it is asked."""
 
-    def __init__(self, scope="https://acme.example app", said=CONTACT):
+    def __init__(self, scope="https://acme.example app", said=CONTACT, clock=None):
         self.scope = scope
+        self.now = (clock or Clock()).now
         self.said = said
         self.asked = []
 
@@ -98,6 +99,25 @@ def test_it_is_asked_for_anew_after_a_day(cache, clock, age, asked):
     shapes.of("Contact")
     shapes.statuses()
     assert len(org.asked) == asked
+
+
+def test_a_process_that_runs_for_days_asks_anew_like_any_other(cache, clock):
+    org = TalkingOrg(clock=clock)
+    shapes = Shapes(org, cache)
+    for _ in range(50):
+        shapes.of("Contact")
+        clock.at += timedelta(hours=1)
+    assert len(org.asked) == 3  # on each of three days
+
+
+def test_a_process_hears_within_the_hour_what_another_one_forgot(cache, clock):
+    org = TalkingOrg(clock=clock)
+    shapes = Shapes(org, cache)
+    shapes.of("Contact")
+    Shapes(TalkingOrg(), cache).forget("Contact")
+    clock.at += timedelta(hours=1)
+    shapes.of("Contact")
+    assert len(org.asked) == 2
 
 
 def test_what_is_forgotten_is_asked_for_anew_the_statuses_with_the_task(cache):
