@@ -140,9 +140,8 @@ def _writes(due: Mapping[str, CrmPersonRow], people: Mapping[str, StoredPerson])
         id_ = stored.person.salesforce_id if stored is not None else ""
         if id_ and id_ not in taken and row.changes:
             taken.add(id_)
-            writes[email] = PersonWrite(
-                id=id_, fields={name: _neutral(name, value) for name, value in row.changes.items()}
-            )
+            fields = {name: _neutral(name, value) for name, value in row.changes.items()}
+            writes[email] = PersonWrite(id=id_, fields=fields, account=stored.account if stored else None)
     return writes
 
 

@@ -34,6 +34,10 @@ CANNOT_GO_ON = "it cannot go on: "
 _ENDS_UNASKED = (EventKind.REMOVED, EventKind.OPTED_OUT, EventKind.REPLIED, EventKind.BOUNCED)
 
 
+#: How a task ends that a person closed in the CRM.
+IN_CRM = "in the CRM"
+
+
 def record(tx: Transaction, office: Office, events: Sequence[Event], now: datetime) -> None:
     """Write facts down and do all that follows from them."""
     append(tx, events)
@@ -99,6 +103,9 @@ def end_task(
     move_intent(tx, stored.intent.key, event)
     kind = EventKind.COMPLETED if event is IntentEvent.COMPLETE else EventKind.SKIPPED
     closing = activity.sent(office) if sent else closed_task(office, stored, event, call)
+    if by == IN_CRM:
+        # The rep closed it there: saying what kind it was is not worth a write of its own.
+        closing.pop("kind", None)
     want(tx, stored.intent.key, now, changed=at, closed=True, **closing)
     told = {"by": by} if call is None else {"by": by, "outcome": call.outcome, "call_reason": call.reason}
     record(tx, office, [intent_fact(stored, kind, at, reason=str(call or ""), **told)], now)

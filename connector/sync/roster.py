@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from connector.errors import BadInput
+from connector.errors import BadInput, Refused
 from connector.people import Person, is_address
 from connector.ports import CrmPerson, PeopleSource
 from connector.store.people import StoredPerson, read_people
@@ -29,13 +29,17 @@ class Pulled:
 
 
 def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) -> Pulled:
-    """Store the people of a source; raise `BadInput` without a CRM, and the adapter's error when it refuses."""
+    """Store the people of a source; raise `BadInput` without a CRM, or when it refuses the source."""
     if office.crm is None:
         raise BadInput("there is no CRM in connector.yaml to pull people from: add its section under 'accounts'")
     people: dict[str, Person] = {}
     said: dict[str, CrmPerson] = {}
     left_out = []
-    for record in office.crm.list_people(source):
+    try:
+        records = office.crm.list_people(source)
+    except Refused as error:
+        raise BadInput(f"{error}; nothing was pulled") from error
+    for record in records:
         email = record.email.strip().lower()
         if not is_address(email):
             name = f"{record.first_name} {record.last_name}".strip() or record.id

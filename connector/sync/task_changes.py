@@ -26,7 +26,7 @@ from connector.store.tasks import DELETED, Dirty, StoredTask, save_tasks
 from connector.sync.actions import move_task
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
-from connector.sync.record import end_task, intent_fact
+from connector.sync.record import IN_CRM, end_task, intent_fact
 from connector.tasks.merge import MergeResult, TaskValues, merge, values_of
 
 #: Fields of a task that both sides may change; the others are ours alone, or follow the CRM.
@@ -160,7 +160,7 @@ class TaskChanges:
         # The step's own due time, not the task's: one that was snoozed is due later than it was done.
         due = read_enrollments(self.tx, [stored.intent.enrollment])[stored.intent.enrollment].due
         at = max(at, min(due or at, self.now))
-        end_task(self.tx, self.office, stored, IntentEvent.COMPLETE, self.now, at=at, by="in the CRM")
+        end_task(self.tx, self.office, stored, IntentEvent.COMPLETE, self.now, at=at, by=IN_CRM)
 
     # ------------------------------------------------------------------------------- whom it concerns
 

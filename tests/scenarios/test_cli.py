@@ -330,7 +330,8 @@ def test_an_opt_out_the_crm_cannot_be_told_holds_here(
     for email in ("ann@one.example", "bo@two.example"):
         done = connector("opt-out", email, "--json")
         assert done.status == 1
-        assert f"the CRM does not know yet what happened with {email}" in done.json["not_told"][0]
+        assert "does not know yet" in done.json["not_told"][0]
+        assert email in done.json["not_told"][0]
         assert connector("people", "show", email, "--json").json["opted_out"]
         monkeypatch.delenv("SANDBOX_SALESFORCE_SECRET", raising=False)  # and then there is none at all
 
