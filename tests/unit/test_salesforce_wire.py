@@ -180,7 +180,7 @@ def test_a_given_token_that_is_refused_asks_for_a_person_at_once(wire, crm, body
     wire.remove(responses.GET, DESCRIBE)
     wire.get(re.compile(f"{BASE}/.*"), status=401, **body)
     with pytest.raises(Reconnect):
-        crm.pull(None, tasks=True)
+        crm.pull(None, tasks=False)
     assert crm.calls == 1
 
 
