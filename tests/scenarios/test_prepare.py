@@ -69,8 +69,8 @@ def test_while_the_crm_is_down_what_needs_it_is_read_once_and_the_rest_goes_on(
     assert preparation.crm_error is not None
     assert preparation.seen == {"task": EACH}
     assert standing(world) == {"Fields": {IntentState.DUE}, "Plain": {IntentState.OPEN}}
-    # To ask about them, and under the writers' lock to be sure: never more often, however many wait.
-    assert {rows.count(key) for key in rows} == {2}
+    # Ahead to ask about many at once, in its batch, and under the writers' lock: never more often, however many wait.
+    assert max(rows.count(key) for key in rows) <= 3
     assert len(set(rows)) == 2 * EACH
 
 
