@@ -34,7 +34,7 @@ days:
 REPS = ("ana@acme.example", "bob@acme.example")
 
 #: The most calls of each service that a pass of the worlds below makes.
-CALLS = {"salesforce": 5, "gmail": 5, "graph": 5}
+CALLS = {"salesforce": 4, "gmail": 5, "graph": 5}
 
 
 @pytest.fixture
