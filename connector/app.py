@@ -35,6 +35,7 @@ from connector.ports import (
     Mailbox,
     MailboxAdapter,
     MailIdentity,
+    Vault,
 )
 from connector.settings import Settings, load_settings
 from connector.store.cache import StoredCache
@@ -281,12 +282,13 @@ def open_office(project: Project, database: Database, clock: Clock, *, services:
     settings = project.settings
     if services:
         _check_secrets(settings)
+    vault = StoredVault(database, clock, project.folder)
     return Office(
         database=database,
         clock=clock,
         reps={rep.email: rep for rep in settings.reps},
-        mailboxes=_open_mailboxes(project, clock) if services else {},
-        crm=_open_crm(project, database, clock) if services else None,
+        mailboxes=_open_mailboxes(project, clock, vault) if services else {},
+        crm=_open_crm(project, database, clock, vault) if services else None,
         crm_rules=_crm_rules(settings),
         pacing={
             kind: PacingRule(per_second=rule.per_second, per_minute=rule.per_minute, per_day=rule.per_day)
@@ -315,7 +317,7 @@ def _check_secrets(settings: Settings) -> None:
         raise BadInput.of(list(dict.fromkeys(faults)))
 
 
-def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:
+def _open_mailboxes(project: Project, clock: Clock, vault: Vault) -> dict[str, Mailbox]:
     settings = project.settings
     mailboxes: dict[str, Mailbox] = {}
     adapters = {
@@ -326,11 +328,11 @@ def _open_mailboxes(project: Project, clock: Clock) -> dict[str, Mailbox]:
         account = settings.accounts.get(adapter.account_name) if adapter.account_name else None
         sole = sum(1 for other in settings.reps if other.mailbox == rep.mailbox) == 1
         identity = MailIdentity(email=rep.email, name=rep.name, aliases=rep.aliases)
-        mailboxes[rep.email] = adapter.open_mailbox(account, identity, sole=sole, clock=clock)
+        mailboxes[rep.email] = adapter.open_mailbox(account, identity, sole=sole, clock=clock, vault=vault)
     return mailboxes
 
 
-def _open_crm(project: Project, database: Database, clock: Clock) -> Crm | None:
+def _open_crm(project: Project, database: Database, clock: Clock, vault: Vault) -> Crm | None:
     settings = project.settings
     if settings.crm is None or settings.crm_options is None:
         return None
@@ -343,7 +345,7 @@ def _open_crm(project: Project, database: Database, clock: Clock) -> Crm | None:
         settings.accounts[settings.crm],
         settings.crm_options,
         clock=clock,
-        vault=StoredVault(database, clock, project.folder),
+        vault=vault,
         cache=StoredCache(database, clock),
     )
 

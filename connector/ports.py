@@ -161,6 +161,8 @@ class Attachment:
     name: str
     media_type: str
     content: bytes = field(repr=False)
+    #: Set for an image that the HTML shows as `cid:<content_id>`; None for a file of its own.
+    content_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +368,14 @@ class Incoming(Protocol):
 class Mailbox(Drafts, Outgoing, Incoming, Protocol):
     """One rep's mailbox."""
 
-    capabilities: ClassVar[MailboxCapabilities]
+    @property
+    def capabilities(self) -> MailboxCapabilities:
+        """What this mailbox can do: less than its kind can, when it was given fewer rights."""
+        ...
+
+    def check(self) -> Sequence[Check]:
+        """Look at sign-in, rights and reach of this mailbox; trouble is a line, never raised."""
+        ...
 
     def close(self) -> None:
         """Close connections; used no more."""
@@ -386,11 +395,13 @@ class MailboxAdapter(Protocol):
     account_name: ClassVar[str | None]
     account_model: ClassVar[type[AccountModel] | None]
 
-    def open_mailbox(self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock) -> Mailbox:
+    def open_mailbox(
+        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock, vault: Vault
+    ) -> Mailbox:
         """Open one rep's mailbox; nothing is called until it is used.
 
         `sole` is true when this rep is the only one with this kind of mailbox: a given access token is then the
-        rep's own, and "me" names the mailbox.
+        rep's own, and "me" names the mailbox. `vault` keeps what a rep's own sign-in gave.
         """
         ...
 

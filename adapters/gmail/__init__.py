@@ -12,7 +12,7 @@ from adapters.gmail.mailbox import CAPABILITIES, GmailMailbox
 from connector.accounts import AccountModel
 from connector.capabilities import MailboxCapabilities
 from connector.errors import BadInput
-from connector.ports import Clock, MailIdentity
+from connector.ports import Clock, MailIdentity, Vault
 
 __all__ = ["adapter"]
 
@@ -25,7 +25,13 @@ class GmailAdapter:
     account_model: ClassVar[type[AccountModel] | None] = GoogleAccount
 
     def open_mailbox(
-        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock
+        self,
+        account: AccountModel | None,
+        rep: MailIdentity,
+        *,
+        sole: bool,
+        clock: Clock,
+        vault: Vault,  # noqa: ARG002 - for each rep's own sign-in, which comes next
     ) -> GmailMailbox:
         """Open one rep's mailbox without calling anyone; raise `BadInput` when its credentials are missing."""
         if not isinstance(account, GoogleAccount):

@@ -11,7 +11,7 @@ Source: reference apis 2; spec delivery 1, 4 and 5.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -40,9 +40,10 @@ from adapters.gmail.messages import (
 from adapters.gmail.transport import Transport
 from adapters.http import retrying
 from connector.capabilities import MailboxCapabilities
-from connector.errors import AdapterError, Refused, Unsupported
+from connector.errors import AdapterError, Reconnect, Refused, Unsupported
 from connector.mime import to_bytes
 from connector.ports import (
+    Check,
     Clock,
     DraftGone,
     DraftRef,
@@ -56,6 +57,7 @@ from connector.ports import (
     MailSent,
     SentMail,
     Trace,
+    Verdict,
     Whereabouts,
 )
 
@@ -139,6 +141,21 @@ class GmailMailbox:
     def calls(self) -> int:
         """HTTP calls made to Gmail; those to the token service are not counted."""
         return self._transport.calls
+
+    def check(self) -> Sequence[Check]:
+        """Look whether the mailbox can be read."""
+        try:
+            self.pull_mail(None)  # from now on: one look, nothing is taken
+        except AdapterError as error:
+            fault = Check(
+                area="sign-in",
+                verdict=Verdict.FAULT,
+                sentence=error.sentence,
+                mend=error.advice,
+                reconnect=isinstance(error, Reconnect),
+            )
+            return (fault,)
+        return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {self._rep.email} can be read"),)
 
     def close(self) -> None:
         """Close its connections."""

@@ -6,12 +6,14 @@ addresses (`connector.content.links`), which the core puts into the task.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from connector.accounts import AccountModel
 from connector.capabilities import MailboxCapabilities
 from connector.errors import Unsupported
 from connector.ports import (
+    Check,
     Clock,
     DraftRef,
     Found,
@@ -20,6 +22,8 @@ from connector.ports import (
     MailPull,
     SentMail,
     Trace,
+    Vault,
+    Verdict,
     Whereabouts,
 )
 
@@ -55,6 +59,11 @@ class LinksMailbox:
     def calls(self) -> int:
         """None are ever made."""
         return 0
+
+    def check(self) -> Sequence[Check]:
+        """Say that there is nothing to look at."""
+        sentence = f"{self._rep.email} has no connected mailbox: tasks carry an address that opens the mail client"
+        return (Check(area="sign-in", verdict=Verdict.OK, sentence=sentence),)
 
     def create_draft(self, mail: Mail) -> DraftRef:
         """Refuse: there is nowhere to place it."""
@@ -101,6 +110,7 @@ class LinksAdapter:
         *,
         sole: bool,  # noqa: ARG002 - same
         clock: Clock,  # noqa: ARG002 - same
+        vault: Vault,  # noqa: ARG002 - same
     ) -> LinksMailbox:
         """Open it; nothing is ever called."""
         return LinksMailbox(rep)

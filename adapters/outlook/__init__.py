@@ -15,7 +15,7 @@ from adapters.outlook.mailbox import CAPABILITIES, OutlookMailbox
 from adapters.outlook.session import GraphSession
 from connector.accounts import AccountModel
 from connector.capabilities import MailboxCapabilities
-from connector.ports import Clock, MailIdentity
+from connector.ports import Clock, MailIdentity, Vault
 
 __all__ = ["MicrosoftAccount", "OutlookAdapter", "adapter"]
 
@@ -33,7 +33,13 @@ class OutlookAdapter:
         self._applications: dict[tuple[str, ...], Application] = {}
 
     def open_mailbox(
-        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock
+        self,
+        account: AccountModel | None,
+        rep: MailIdentity,
+        *,
+        sole: bool,
+        clock: Clock,
+        vault: Vault,  # noqa: ARG002 - for each rep's own sign-in (issue 5)
     ) -> OutlookMailbox:
         """Open one rep's mailbox; nothing is called until it is used.
 

@@ -37,8 +37,9 @@ from adapters.outlook.messages import (
 from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
 from adapters.outlook.sightings import Sighting, judged, resembles
 from connector.capabilities import MailboxCapabilities
-from connector.errors import AdapterError, OutcomeUnknown, Refused, Unsupported
+from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Unsupported
 from connector.ports import (
+    Check,
     Clock,
     DraftGone,
     DraftRef,
@@ -52,6 +53,7 @@ from connector.ports import (
     MailSent,
     SentMail,
     Trace,
+    Verdict,
     Whereabouts,
 )
 
@@ -104,6 +106,21 @@ class OutlookMailbox:
     def calls(self) -> int:
         """HTTP calls made to Graph (a batch is one; token calls not counted)."""
         return self._session.calls
+
+    def check(self) -> Sequence[Check]:
+        """Look whether the mailbox can be read."""
+        try:
+            self.pull_mail(None)  # from now on: one look, nothing is taken
+        except AdapterError as error:
+            fault = Check(
+                area="sign-in",
+                verdict=Verdict.FAULT,
+                sentence=error.sentence,
+                mend=error.advice,
+                reconnect=isinstance(error, Reconnect),
+            )
+            return (fault,)
+        return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {self._rep.email} can be read"),)
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,13 +6,9 @@ Nothing is written, anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
-from connector.errors import AdapterError, Reconnect
-from connector.people import Rep
-from connector.ports import Check, Mailbox, Verdict
+from connector.ports import Check
 from connector.sync.office import Office
 
 
@@ -23,13 +19,6 @@ class Finding:
     #: `database`, `campaigns`, the CRM's name, or a mailbox such as `gmail:ana@acme.example`.
     account: str
     check: Check
-
-
-@runtime_checkable
-class _Checked(Protocol):
-    """A mailbox that can say more of itself than that it answers."""
-
-    def check(self) -> Sequence[Check]: ...
 
 
 def look(office: Office) -> list[Finding]:
@@ -47,31 +36,10 @@ def look_at_crm(office: Office) -> list[Finding]:
 
 
 def look_at_mailboxes(office: Office) -> list[Finding]:
-    """Look whether each rep's mailbox can be read."""
+    """Look at each rep's mailbox."""
     return [
         Finding(account=office.lane_of(rep), check=check)
         for rep in office.reps.values()
         if rep.email in office.mailboxes
-        for check in _mailbox_checks(rep, office.mailboxes[rep.email])
+        for check in office.mailboxes[rep.email].check()
     ]
-
-
-def _mailbox_checks(rep: Rep, mailbox: Mailbox) -> Iterable[Check]:
-    if not mailbox.capabilities.incoming:
-        sentence = f"{rep.email} has no connected mailbox: tasks carry an address that opens the mail client"
-        return [Check(area="sign-in", verdict=Verdict.OK, sentence=sentence)]
-    try:
-        if isinstance(mailbox, _Checked):
-            return mailbox.check()
-        mailbox.pull_mail(None)  # from now on: one look, nothing is taken
-    except AdapterError as error:
-        return [
-            Check(
-                area="sign-in",
-                verdict=Verdict.FAULT,
-                sentence=str(error),
-                mend=error.advice,
-                reconnect=isinstance(error, Reconnect),
-            )
-        ]
-    return [Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {rep.email} can be read")]

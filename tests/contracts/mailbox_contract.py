@@ -21,6 +21,7 @@ from adapters.sandbox import Sandbox
 from connector.accounts import AccountModel
 from connector.ports import Address, Mail, Mailbox, MailboxAdapter, MailIdentity, Trace
 from connector.ports import Thread as MailThread
+from tests.doubles import MemoryVault
 
 _numbers = itertools.count(1)
 
@@ -110,7 +111,7 @@ class MailboxHarness:
 
     def open(self, base: str, *, good: bool = True) -> Mailbox:
         account = self.account(base, good=good)
-        mailbox = self.adapter.open_mailbox(account, self.rep, sole=True, clock=self.clock)
+        mailbox = self.adapter.open_mailbox(account, self.rep, sole=True, clock=self.clock, vault=MemoryVault())
         self._opened.append(mailbox)
         return mailbox
 

@@ -37,6 +37,7 @@ from connector.ports import (
     Trace,
     Whereabouts,
 )
+from tests.doubles import MemoryVault
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
@@ -78,7 +79,7 @@ def opened(monkeypatch) -> Iterator[Callable[..., Any]]:
 
     def open_one(*, rep: MailIdentity = REP, sole: bool = True, clock: Any = None, **section: Any) -> Any:
         account = GoogleAccount.model_validate({"auth": "access_token", "token": "${env:GMAIL_TOKEN}", **section})
-        made.append(adapter.open_mailbox(account, rep, sole=sole, clock=clock or FrozenClock()))
+        made.append(adapter.open_mailbox(account, rep, sole=sole, clock=clock or FrozenClock(), vault=MemoryVault()))
         return made[-1]
 
     yield open_one
@@ -489,7 +490,9 @@ def sandbox() -> Iterator[Sandbox]:
 def delegated(sandbox, tmp_path: Path) -> Iterator[Any]:
     """A mailbox opened by a service account in the name of the rep."""
     section = sandbox.accounts(tmp_path)["accounts"]["google"]
-    mailbox = adapter.open_mailbox(GoogleAccount.model_validate(section), REP, sole=False, clock=sandbox.clock)
+    mailbox = adapter.open_mailbox(
+        GoogleAccount.model_validate(section), REP, sole=False, clock=sandbox.clock, vault=MemoryVault()
+    )
     yield mailbox
     mailbox.close()
 
@@ -514,7 +517,7 @@ def test_an_expired_token_is_renewed_once_and_the_effect_happens_once(sandbox, d
 def test_a_rep_whom_google_does_not_know_must_be_reconnected(sandbox, tmp_path, delegated):
     account = GoogleAccount.model_validate(sandbox.accounts(tmp_path / "other")["accounts"]["google"])
     stranger = MailIdentity(email="zoe@acme.example", name="Zoe")
-    mailbox = adapter.open_mailbox(account, stranger, sole=False, clock=sandbox.clock)
+    mailbox = adapter.open_mailbox(account, stranger, sole=False, clock=sandbox.clock, vault=MemoryVault())
     with pytest.raises(Reconnect) as raised:
         mailbox.pull_mail(None)
     mailbox.close()

@@ -20,6 +20,7 @@ from adapters.gmail import adapter
 from adapters.gmail.account import GoogleAccount
 from connector.errors import Refused
 from connector.ports import Address, Mail, MailIdentity, MailSent, Thread, Trace, Whereabouts
+from tests.doubles import MemoryVault
 from tests.judges.programs import find_program
 
 #: Without a version npm gives an unrelated program.
@@ -76,7 +77,7 @@ def mailbox(emulated: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     account = GoogleAccount.model_validate(
         {"auth": "access_token", "token": "${env:EMULATED_TOKEN}", "endpoint": emulated}
     )
-    opened = adapter.open_mailbox(account, REP, sole=True, clock=MachineClock())
+    opened = adapter.open_mailbox(account, REP, sole=True, clock=MachineClock(), vault=MemoryVault())
     yield opened
     opened.close()
 

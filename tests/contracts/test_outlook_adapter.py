@@ -33,6 +33,7 @@ from connector.ports import (
     Trace,
     Whereabouts,
 )
+from tests.doubles import MemoryVault
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 ME = f"{GRAPH}/me"
@@ -104,7 +105,7 @@ def secrets(monkeypatch):
 
 def opened(section=None, *, sole=True):
     account = MicrosoftAccount.model_validate(section or {"auth": "access_token", "token": "${env:GRAPH_TOKEN}"})
-    return OutlookAdapter().open_mailbox(account, REP, sole=sole, clock=StoppedClock())
+    return OutlookAdapter().open_mailbox(account, REP, sole=sole, clock=StoppedClock(), vault=MemoryVault())
 
 
 @pytest.fixture
@@ -765,7 +766,7 @@ def test_an_application_signs_in_once_for_all_its_mailboxes(secrets, wire):
     account = MicrosoftAccount.model_validate(CREDENTIALS)
     for rep in ("max", "eva"):
         identity = MailIdentity(email=f"{rep}@acme.example", name=rep)
-        box = adapter.open_mailbox(account, identity, sole=False, clock=StoppedClock())
+        box = adapter.open_mailbox(account, identity, sole=False, clock=StoppedClock(), vault=MemoryVault())
         box.delete_draft(DraftRef(draft_id="AAk="))
         assert box.calls == 1
         box.close()
@@ -853,7 +854,7 @@ def office(sandbox, secrets):
     def open_one(email="max@acme.example"):
         sandbox.act("add_mail_account", kind="outlook", email=email)
         identity = MailIdentity(email=email, name="Max")
-        boxes.append(adapter.open_mailbox(account, identity, sole=False, clock=sandbox.clock))
+        boxes.append(adapter.open_mailbox(account, identity, sole=False, clock=sandbox.clock, vault=MemoryVault()))
         return boxes[-1]
 
     yield open_one

@@ -12,6 +12,7 @@ from adapters.gmail import adapter
 from adapters.gmail.account import SCOPES, GoogleAccount, open_grant, token_refused
 from connector.errors import BadInput, Reconnect, Retry
 from connector.ports import MailIdentity
+from tests.doubles import MemoryVault
 
 REP = MailIdentity(email="ana@acme.example", name="Ana")
 
@@ -95,7 +96,7 @@ def test_a_key_file_that_is_none_is_named_and_never_quoted(tmp_path, content, se
 
 def test_a_gmail_rep_without_the_section_is_told_what_to_add():
     with pytest.raises(BadInput, match=r"accounts\.google"):
-        adapter.open_mailbox(None, REP, sole=True, clock=None)
+        adapter.open_mailbox(None, REP, sole=True, clock=None, vault=MemoryVault())
 
 
 @pytest.mark.parametrize(
