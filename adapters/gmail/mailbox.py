@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -23,6 +23,7 @@ from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
 from adapters.gmail.account import Grant
+from adapters.gmail.checkup import look
 from adapters.gmail.errors import NOT_FOUND, answered, garbled, unanswered
 from adapters.gmail.messages import (
     Message,
@@ -40,7 +41,7 @@ from adapters.gmail.messages import (
 from adapters.gmail.transport import Transport
 from adapters.http import retrying
 from connector.capabilities import MailboxCapabilities
-from connector.errors import AdapterError, Reconnect, Refused, Unsupported
+from connector.errors import AdapterError, Refused, Unsupported
 from connector.mime import to_bytes
 from connector.ports import (
     Check,
@@ -57,7 +58,6 @@ from connector.ports import (
     MailSent,
     SentMail,
     Trace,
-    Verdict,
     Whereabouts,
 )
 
@@ -116,13 +116,26 @@ class _Cursor:
 class GmailMailbox:
     """One rep's mailbox; one thread at a time."""
 
-    capabilities: ClassVar[MailboxCapabilities] = CAPABILITIES
+    def __init__(
+        self,
+        grant: Grant,
+        rep: MailIdentity,
+        *,
+        user: str,
+        clock: Clock,
+        endpoint: str | None,
+        capabilities: MailboxCapabilities = CAPABILITIES,
+    ) -> None:
+        """Open without calling anyone.
 
-    def __init__(self, grant: Grant, rep: MailIdentity, *, user: str, clock: Clock, endpoint: str | None) -> None:
-        """Open without calling anyone. `user` is Gmail's userId: "me", or the rep's address."""
+        `user` is Gmail's userId: "me", or the rep's address. `capabilities` says less when it was given fewer scopes.
+        """
+        #: What this mailbox can do.
+        self.capabilities = capabilities
         self._rep = rep
         self._user = user
         self._clock = clock
+        self._grant = grant
         self._transport = Transport(grant)
         service = build(
             "gmail",
@@ -143,19 +156,8 @@ class GmailMailbox:
         return self._transport.calls
 
     def check(self) -> Sequence[Check]:
-        """Look whether the mailbox can be read."""
-        try:
-            self.pull_mail(None)  # from now on: one look, nothing is taken
-        except AdapterError as error:
-            fault = Check(
-                area="sign-in",
-                verdict=Verdict.FAULT,
-                sentence=error.sentence,
-                mend=error.advice,
-                reconnect=isinstance(error, Reconnect),
-            )
-            return (fault,)
-        return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {self._rep.email} can be read"),)
+        """Look at sign-in, scopes and reach of this mailbox."""
+        return look(self._grant, self._rep, lambda: self._read(lambda: self._users.getProfile(userId=self._user)))
 
     def close(self) -> None:
         """Close its connections."""
