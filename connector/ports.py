@@ -220,7 +220,9 @@ class SentMail:
     references: tuple[str, ...] = ()
     #: Intent key found on it; None when the client dropped the stamp.
     key: str | None = None
+    #: Addresses, lower case: To, and Cc with Bcc.
     to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
     subject: str = ""
 
 
@@ -259,6 +261,8 @@ class Found:
     draft: DraftRef | None = None
     sent: SentMail | None = None
     matched_by: str = ""
+    #: The service knows that the draft was changed after it was made; see `DraftSaved.edited`.
+    edited: bool = False
     #: Further drafts that carry the same stamp: left over from a lost answer, to be deleted.
     extra: tuple[DraftRef, ...] = ()
 

@@ -3,8 +3,8 @@
 Lives here: `StoredMail` and its life. Does not live here: calling a mailbox (`sync.drain`).
 
 States of a mail: `wanted -> in_flight -> present` (a draft the rep has) `-> sent`, or `in_flight -> sent` (sent by
-the connector); `unwanted -> deleted` (an untouched draft of an ended campaign); `discarded`, `left`, `cancelled`,
-`failed`, `unknown` are told in the ledger.
+the connector); `present -> scheduled` (the rep lets the mail program send it later) and back; `unwanted -> deleted` (an
+untouched draft of an ended campaign); `discarded`, `left`, `cancelled`, `failed`, `unknown` are told in the ledger.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class MailState(StrEnum):
     WANTED = "wanted"
     IN_FLIGHT = "in_flight"
     PRESENT = "present"
+    SCHEDULED = "scheduled"
     SENT = "sent"
     UNWANTED = "unwanted"
     DELETED = "deleted"
@@ -69,9 +70,15 @@ class StoredMail:
     internet_message_id: str | None = None
     references: tuple[str, ...] = ()
     edited: bool = False
-    #: It left Drafts and was not found; looked for again.
+    #: Since when it is neither in Drafts nor surely sent: looked for again. Of a scheduled one: when it was last looked at.
     missing: datetime | None = None
+    #: When it was sent. Of a draft that is still `present`: it was seen in Sent, and its sending may yet be undone.
     sent: datetime | None = None
+
+    @property
+    def reached_person(self) -> bool:
+        """Whether it went to its person: a rep may send a draft to somebody else."""
+        return self.recipient.lower() == self.person.lower()
 
     @property
     def draft(self) -> DraftRef | None:
@@ -120,7 +127,8 @@ _LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwa
 _OPEN = (
     select(mails)
     .where(
-        mails.c.lane == bindparam("of_lane"), text("mails.state IN ('present', 'in_flight', 'unknown', 'discarded')")
+        mails.c.lane == bindparam("of_lane"),
+        text("mails.state IN ('present', 'scheduled', 'in_flight', 'unknown', 'discarded')"),
     )
     .where(
         or_(

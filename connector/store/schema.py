@@ -307,7 +307,8 @@ mails = Table(
     Column("internet_message_id", Text),
     Column("references", Json),
     Column("edited", SmallInteger, nullable=False),
-    # It left Drafts and was not found anywhere; looked for again until found or given up.
+    # Since when it is neither in Drafts nor surely sent; looked for again until found or given up. Of a scheduled
+    # one: when it was last looked at.
     Column("missing", Instant),
     Column("sent", Instant),
 )
@@ -318,7 +319,7 @@ Index(
     sqlite_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
     postgresql_where=text("state IN ('wanted', 'in_flight', 'unwanted')"),
 )
-_OPEN = text("state IN ('present', 'in_flight', 'unknown', 'discarded')")
+_OPEN = text("state IN ('present', 'scheduled', 'in_flight', 'unknown', 'discarded')")
 Index("mails_open", mails.c.lane, sqlite_where=_OPEN, postgresql_where=_OPEN)
 Index("mails_message", mails.c.internet_message_id)
 Index("mails_thread", mails.c.thread_id)
