@@ -272,7 +272,7 @@ class Sandbox:
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        self.gmail.register_service_account(_GOOGLE_ACCOUNT, public.decode())
+        self.gmail.login.register_service_account(_GOOGLE_ACCOUNT, public.decode())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -1,8 +1,8 @@
 """Simulated Gmail API: what it takes, what it refuses, and how it answers.
 
-Lives here: the token endpoint, the routes of `gmail/v1/users/{userId}`, scopes, errors in Google's words, history.
-Does not live here: mailboxes and how mail travels (`mailworld`), messages as JSON (`gmail_message`), search
-(`gmail_search`).
+Lives here: the routes of `gmail/v1/users/{userId}`, scopes, errors in Google's words, history.
+Does not live here: tokens (`google_login`), mailboxes and how mail travels (`mailworld`), messages as JSON
+(`gmail_message`), search (`gmail_search`).
 Strict on purpose: unknown JSON names, unknown query parameters, other people's mailboxes, missing scopes and
 expired history are refused as Google does. Source: reference apis 2 and Google's discovery document.
 """
@@ -19,13 +19,13 @@ from email.utils import getaddresses
 from typing import Any
 from urllib.parse import parse_qsl
 
-import jwt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from adapters.sandbox.gmail_message import PLACE_LABELS, draft_ref, labels_of, message_ref, show
 from adapters.sandbox.gmail_search import searched
+from adapters.sandbox.google_login import GoogleLogin
 from adapters.sandbox.letter import bare_subject, head, is_deliverable, parse, with_headers
 from adapters.sandbox.mailworld import Change, Kind, Mailbox, MailWorld, Place, StoredMail, What
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
@@ -152,42 +152,31 @@ class _Method:
 
 
 class GmailService:
-    """Google's token endpoint and the Gmail API."""
+    """The Gmail API, behind Google's sign-in."""
 
     def __init__(self, clock: SandboxClock, tokens: Tokens, log: SandboxLog, world: MailWorld) -> None:
         self._clock = clock
         self._tokens = tokens
         self._log = log
         self._world = world
-        self._accounts: dict[str, str] = {}
-        self._refresh: dict[str, tuple[str, str, tuple[str, ...]]] = {}
+        #: Who is given which token.
+        self.login = GoogleLogin(clock, tokens, log, world)
         self._spent: dict[tuple[str, int], int] = {}
         self._methods = self._table()
 
     # --------------------------------------------------------------------------------------- set-up
 
-    def register_service_account(self, email: str, public_key_pem: str) -> None:
-        """Trust a service account for every mailbox (domain-wide delegation), by its public key."""
-        self._accounts[email] = public_key_pem
-
-    def register_refresh_token(self, token: str, *, client_id: str, subject: str, scopes: Sequence[str]) -> None:
-        """Make a refresh token that a client may exchange for one mailbox's access tokens."""
-        self._refresh[token] = (client_id, subject.lower(), tuple(scopes))
-
     def routes(self) -> Sequence[BaseRoute]:
-        """Return the token endpoint and everything under /gmail/v1."""
+        """Return Google's sign-in and everything under /gmail/v1."""
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return (
-            Route("/google/token", self._token, methods=["POST"]),
+            *self.login.routes(),
             Route("/gmail/v1/{rest:path}", self._serve, methods=every),
         )
 
     def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """Return what can happen to the service itself."""
-        return {
-            "gmail_expires_history": self.expire_history,
-            "gmail_revokes_access": self.revoke_access,
-        }
+        return {"gmail_expires_history": self.expire_history, **self.login.actions()}
 
     def state(self) -> dict[str, Any]:
         """Return every Gmail mailbox as JSON."""
@@ -203,73 +192,6 @@ class GmailService:
                 Change(serial=box.forgotten, what=What.CHANGED, id="", second_id="", thread="", place=Place.INBOX)
             )
         return {"mailboxes": [box.email for box in boxes]}
-
-    def revoke_access(self) -> dict[str, Any]:
-        """Make every access token and refresh token invalid, as an administrator can."""
-        self._tokens.revoke_all("gmail")
-        self._refresh.clear()
-        return {}
-
-    # ---------------------------------------------------------------------------------------- tokens
-
-    async def _token(self, request: Request) -> Response:
-        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-        self._log.call("gmail:token", "POST", request.url.path)
-        with self._world.lock:
-            answer = self._grant(form, str(request.url))
-        status = 400 if "error" in answer else 200
-        if answer.get("error") == "invalid_client" or answer.get("error") == "unauthorized_client":
-            status = 401
-        return JSONResponse(answer, status_code=status)
-
-    def _grant(self, form: Mapping[str, str], address: str) -> dict[str, Any]:
-        kind = form.get("grant_type", "")
-        if kind == "urn:ietf:params:oauth:grant-type:jwt-bearer":
-            return self._grant_assertion(form.get("assertion", ""), address)
-        if kind == "refresh_token":
-            known = self._refresh.get(form.get("refresh_token", ""))
-            if known is None:
-                return _denied("invalid_grant", "Token has been expired or revoked.")
-            client, subject, scopes = known
-            if form.get("client_id") != client:
-                return _denied("unauthorized_client", "Unauthorized")
-            return self._issued(subject, scopes)
-        return _denied("unsupported_grant_type", f"Invalid grant_type: {kind}")
-
-    def _grant_assertion(self, assertion: str, address: str) -> dict[str, Any]:
-        try:
-            issuer = str(jwt.decode(assertion, options={"verify_signature": False}).get("iss", ""))
-        except jwt.InvalidTokenError:
-            return _denied("invalid_grant", "Invalid JWT: Failed to decode.")
-        key = self._accounts.get(issuer)
-        if key is None:
-            return _denied("invalid_grant", "Invalid grant: account not found")
-        try:
-            # The times are checked against the sandbox's clock, but a client signs by the machine's.
-            options: Any = {"verify_exp": False, "verify_iat": False, "verify_aud": False, "require": ["exp", "iat"]}
-            claims = jwt.decode(assertion, key, algorithms=["RS256"], options=options)
-        except jwt.MissingRequiredClaimError:
-            return _denied("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
-        except jwt.InvalidTokenError:
-            return _denied("invalid_grant", "Invalid JWT Signature.")
-        if str(claims.get("aud", "")).partition("://")[2] not in (
-            address.partition("://")[2],
-            "oauth2.googleapis.com/token",
-        ):
-            return _denied("invalid_grant", "Invalid JWT: Failed audience check.")
-        if not 0 < int(claims["exp"]) - int(claims["iat"]) <= 3660:
-            return _denied("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
-        scopes = tuple(str(claims.get("scope", "")).split())
-        if not scopes:
-            return _denied("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-        subject = str(claims.get("sub", issuer)).lower()
-        if self._world.mailbox(Kind.GMAIL, subject) is None:
-            return _denied("invalid_grant", "Invalid email or User ID")
-        return self._issued(subject, scopes)
-
-    def _issued(self, subject: str, scopes: Sequence[str]) -> dict[str, Any]:
-        token = self._tokens.issue("gmail", subject=subject, scopes=scopes)
-        return {"access_token": token, "expires_in": 3599, "scope": " ".join(scopes), "token_type": "Bearer"}
 
     # ------------------------------------------------------------------------------------ one request
 
@@ -308,6 +230,11 @@ class GmailService:
                 short="Invalid Credentials",
                 headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/", error="invalid_token"'},
             )
+        if not self.login.api_enabled:
+            raise _api_disabled()
+        if not self.login.apps_allowed:
+            message = "The domain administrators have disabled Gmail apps."
+            raise GoogleError(403, message, reason="domainPolicy", status="PERMISSION_DENIED")
         if not grant.scopes & method.scopes:
             raise _too_narrow(method)
         box = self._own_box(grant, match["user"])
@@ -582,8 +509,25 @@ def _history(change: Change, box: Mailbox, kinds: frozenset[str], label: str) ->
 # ---------------------------------------------------------------------------------------- reading requests
 
 
-def _denied(error: str, description: str) -> dict[str, Any]:
-    return {"error": error, "error_description": description}
+def _api_disabled() -> GoogleError:
+    place = "https://console.developers.google.com/apis/api/gmail.googleapis.com/overview?project=100000000001"
+    metadata = {"service": "gmail.googleapis.com", "consumer": "projects/100000000001"}
+    return GoogleError(
+        403,
+        "Gmail API has not been used in project 100000000001 before or it is disabled. Enable it by visiting "
+        f"{place} then retry. If you enabled this API recently, wait a few minutes for the action to propagate to our "
+        "systems and retry.",
+        reason="accessNotConfigured",
+        status="PERMISSION_DENIED",
+        details=[
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": metadata,
+            }
+        ],
+    )
 
 
 def _too_narrow(method: _Method) -> GoogleError:

@@ -91,9 +91,13 @@ class Tokens:
         if token in self._grants and self._grants[token].service == service:
             del self._grants[token]
 
-    def revoke_all(self, service: str) -> None:
-        """Make every token of a service invalid, as an administrator can."""
-        self._grants = {token: grant for token, grant in self._grants.items() if grant.service != service}
+    def revoke_all(self, service: str, *, subject: str = "") -> None:
+        """Make every token of a service invalid, as an administrator can; of one user, when `subject` names them."""
+        self._grants = {
+            token: grant
+            for token, grant in self._grants.items()
+            if grant.service != service or (subject and grant.subject.lower() != subject)
+        }
 
 
 class SandboxLog:

@@ -483,7 +483,7 @@ def keys():
     ],
 )
 def test_a_service_account_signs_for_a_mailbox(sandbox, call, keys, account, signer, subject, wrong):
-    sandbox.gmail.register_service_account("robot@project.iam.gserviceaccount.com", keys[0][1])
+    sandbox.gmail.login.register_service_account("robot@project.iam.gserviceaccount.com", keys[0][1])
     info = {"client_email": account, "private_key": keys[signer][0], "token_uri": f"{sandbox.url}/google/token"}
     signed = service_account.Credentials.from_service_account_info(
         info, scopes=[SCOPE + "readonly", SCOPE + "compose"], subject=subject
@@ -500,7 +500,8 @@ def test_a_service_account_signs_for_a_mailbox(sandbox, call, keys, account, sig
 
 
 def test_a_refresh_token_lives_until_it_is_revoked(sandbox, call):
-    sandbox.gmail.register_refresh_token("1//refresh", client_id="client", subject=ANA, scopes=[SCOPE + "modify"])
+    sandbox.gmail.login.register_client("client", "secret")
+    sandbox.gmail.login.register_refresh_token("1//refresh", client_id="client", subject=ANA, scopes=[SCOPE + "modify"])
     owner = credentials.Credentials(
         None,
         refresh_token="1//refresh",
