@@ -1,12 +1,13 @@
 """What kind of mail arrived, judged by the mail alone.
 
-Lives here: the order of the kinds and the marks of each (spec delivery 5). Does not live here: whom it is about
-(`match`), what follows from it (`sequencing`).
+Lives here: the order of the kinds (spec delivery 5), and answers to invitations and receipts. Does not live here: the
+marks of automatic mail (`automatic`), reading a delivery report (`reports`), whom it is about (`match`), what follows
+from it (`sequencing`).
 
     own -> delivery report -> automatic -> calendar or receipt -> written by a person
 
-A mail that bears no mark and no author is unknown: it is shown and asked about, never acted on. Some automatic
-answers carry no mark at all; nobody can tell those from a reply.
+Where a mark is weak, or two marks say different things, the mail is unknown: it is shown and asked about, never acted
+on. Some automatic answers carry no mark at all; nobody can tell those from a reply. docs/incoming-mail.md counts both.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from dataclasses import dataclass
 from email.message import Message
 from enum import StrEnum
 
-from flufl.bounce import all_failures
-
+from connector.inbox.automatic import (
+    answered_by_machine,
+    generated,
+    maybe_automatic,
+    passed_on_by_rule,
+    tells_absence,
+)
+from connector.inbox.headers import first, media_type
+from connector.inbox.reports import Report, is_report, read_report
 from connector.ports import MailReceived
 
 
@@ -60,70 +68,31 @@ class Classified:
 
     @property
     def policy(self) -> bool:
-        """Whether the mail was refused for what or who it is (5.7.x): the address itself may be good."""
-        return self.status.startswith("5.7.")
+        """Whether the mail was refused for what it is or who sent it: the address itself may be good."""
+        return self.status.startswith(_NOT_THE_ADDRESS) or self.status in _SENDER_OR_SIZE
 
 
-#: How automatic answers begin their subjects, lower case. A colon or the end of the subject follows.
-AUTOMATIC_SUBJECTS: tuple[str, ...] = (
-    "automatic reply",  # English
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "auto response",
-    "out of office",
-    "out of the office",
-    "automatische antwort",  # German
-    "abwesenheitsnotiz",
-    "abwesend",
-    "réponse automatique",  # French
-    "absence du bureau",
-    "respuesta automática",  # Spanish
-    "fuera de la oficina",
-    "resposta automática",  # Portuguese, Catalan
-    "ausência temporária",
-    "risposta automatica",  # Italian
-    "fuori sede",
-    "automatisch antwoord",  # Dutch
-    "afwezig",
-    "autosvar",  # Swedish, Danish, Norwegian
-    "automatiskt svar",
-    "automatisk svar",
-    "fraværende",
-    "automaattinen vastaus",  # Finnish
-    "odpowiedź automatyczna",  # Polish
-    "automatická odpověď",  # Czech
-    "automatická odpoveď",  # Slovak
-    "automatikus válasz",  # Hungarian
-    "răspuns automat",  # Romanian
-    "otomatik yanıt",  # noqa: RUF001 - Turkish
-    "автоматический ответ",  # Russian
-    "автоматична відповідь",  # Ukrainian
-    "αυτόματη απάντηση",  # Greek
-    "自動応答",  # Japanese
-    "自動返信",
-    "自动答复",  # Chinese
-    "自动回复",
-    "自動回覆",
-    "자동 회신",  # Korean
-    "자동 응답",
+#: Subjects of status codes that say nothing of the recipient (RFC 3463): content, security and policy.
+_NOT_THE_ADDRESS = ("5.6.", "5.7.")
+#: Details that speak of the sender's address or of the size of the mail (RFC 3463 sections 3.2 to 3.4).
+_SENDER_OR_SIZE = frozenset({"5.1.7", "5.1.8", "5.2.3", "5.3.4"})
+
+#: What an attendee's calendar sends back (RFC 5546): accepted, declined, tentative, or another time.
+_CALENDAR_ANSWERS = frozenset({"reply", "counter"})
+#: How such answers begin their subjects, lower case: Exchange's and Google's. People write some of these too.
+_CALENDAR_SUBJECTS: tuple[str, ...] = (
+    *("accepted", "declined", "tentative", "tentatively accepted", "new time proposed"),
+    *("zugesagt", "angenommen", "abgelehnt", "abgesagt", "mit vorbehalt", "vorläufig", "neue uhrzeit vorgeschlagen"),
+    *("accepté", "refusé", "provisoire", "peut-être"),
+    *("aceptado", "aceptada", "rechazado", "rechazada", "provisional"),
+    *("accettato", "rifiutato", "provvisorio", "forse"),
+    *("geaccepteerd", "geweigerd", "voorlopig", "aceito", "aceite", "recusado", "tentativa"),
+    *("accepterat", "avböjt", "preliminärt", "zaakceptowano", "odrzucono", "wstępnie"),
+    *("принято", "отклонено", "под вопросом", "承諾", "辞退", "仮承諾", "已接受", "已拒绝", "暂定", "수락됨", "거절됨"),
 )
-_AUTOMATIC_SUBJECT = re.compile(
-    rf"\s*(?:{'|'.join(re.escape(words) for words in AUTOMATIC_SUBJECTS)})\s*(?:[:\u2013\u2014(\uff1a-]|$)",
-    re.IGNORECASE,
-)
-
-#: Headers that only an automatic answer carries, and what mailings say of themselves.
-_ANSWER_HEADERS = ("x-autoreply", "x-autorespond", "x-autoresponder")
-_MAILING_PRECEDENCE = frozenset({"bulk", "junk", "list"})
-# X-Auto-Response-Suppress is no mark: people's own mail carries it too (sisimai 491).
-
-#: Local parts of the addresses that reports come from; the last is Exchange Online's.
-_REPORTERS = ("mailer-daemon", "postmaster", "microsoftexchange329e71ec88ae4615bbc36ab6ce41109e")
-_STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
-_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
-_ADDRESS = re.compile(r"[^\s<>;,\"]+@[^\s<>;,\"]+")
-_PARAMETER = re.compile(r";\s*([\w-]+)\s*=\s*\"?([^\";]*)\"?")
+_CALENDAR_SUBJECT = re.compile(rf"(?:{'|'.join(_CALENDAR_SUBJECTS)})\s?[:\uff1a]", re.IGNORECASE)
+#: Google's calendar sends for people, and says whom by From.
+_GOOGLE_CALENDAR = "calendar-notification@google.com"
 
 
 def classify(mail: MailReceived, *, own: frozenset[str]) -> Classified:
@@ -131,176 +100,123 @@ def classify(mail: MailReceived, *, own: frozenset[str]) -> Classified:
     sender = mail.sender.email.lower()
     if sender in {address.lower() for address in own}:
         return Classified(kind=MailKind.OWN, reason=f"{sender} is the rep's own address")
-    return _report(mail) or _automatic(mail) or _calendar_or_receipt(mail) or _personal(mail)
+    return (
+        _receipt(mail)
+        or _report(mail)
+        or _answer(mail)
+        or _calendar(mail)
+        or _machine(mail)
+        or _weakly_marked(mail)
+        or Classified(kind=MailKind.PERSONAL, reason="it bears no mark of a machine")
+    )
 
 
-def _header(mail: MailReceived, name: str) -> str:
-    values = mail.headers.get(name, ())
-    return values[0].strip() if values else ""
-
-
-def _content_type(mail: MailReceived) -> tuple[str, dict[str, str]]:
-    value = _header(mail, "content-type")
-    parameters = {name.lower(): text.strip().lower() for name, text in _PARAMETER.findall(value)}
-    return value.partition(";")[0].strip().lower(), parameters
+def _receipt(mail: MailReceived) -> Classified | None:
+    """Tell a receipt (RFC 8098). It comes first because it is a report by type, and may say auto-replied."""
+    kind, parameters = media_type(mail)
+    named = parameters.get("report-type")
+    untold = kind == "multipart/report" and named is None and "message/disposition-notification" in _parts(mail)
+    if (kind == "multipart/report" and named == "disposition-notification") or untold:
+        return Classified(kind=MailKind.CALENDAR_OR_RECEIPT, reason="it is a receipt")
+    return None
 
 
 def _report(mail: MailReceived) -> Classified | None:
-    media_type, parameters = _content_type(mail)
-    structured = (
-        media_type == "multipart/report" and parameters.get("report-type", "delivery-status") == "delivery-status"
-    )
-    named = mail.headers.get("x-failed-recipients", ())
-    reporter = mail.sender.email.partition("@")[0].lower() in _REPORTERS
-    if not structured and not reporter and not named:
+    if not is_report(mail):
         return None
-    message = email.message_from_bytes(mail.raw, policy=email.policy.compat32) if mail.raw else None
-    said = _said_by(message) if message else _Said()
-    recipients = said.recipients or tuple(address.lower() for value in named for address in _ADDRESS.findall(value))
-    original = said.original or _first_id(_header(mail, "x-original-message-id")) or mail.in_reply_to
-    status = said.status
-    action = said.action
-    if not action and message is not None:
-        # Reports without the proper structure: the library knows the forms of many mail systems.
-        temporary, permanent = _guessed(message)
-        found = permanent or temporary
-        action = "failed" if permanent else "delayed" if temporary else ""
-        recipients = recipients or tuple(sorted(address.decode("utf-8", "replace").lower() for address in found))
-    shown = _STATUS.search(mail.text)
-    status = status or (shown[1] if shown else "")
-    if not action and named:
-        # Gmail names the recipients of a late mail in the same header.
-        action = "delayed" if status.startswith("4.") or "delay" in mail.subject.lower() else "failed"
-    if not action:
-        return Classified(
-            kind=MailKind.UNKNOWN, reason="a delivery report that cannot be read", original_message_id=original
-        )
+    report = read_report(mail)
+    if report.action:
+        return _told(report)
     return Classified(
-        kind=MailKind.BOUNCE if action == "failed" else MailKind.DELAYED,
-        reason=f"a delivery report says {action}{f' ({status})' if status else ''}",
-        status=status,
-        failed_recipients=recipients,
-        original_message_id=original,
+        kind=MailKind.UNKNOWN,
+        reason="a delivery report that cannot be read",
+        original_message_id=report.original,
     )
 
 
-def _guessed(message: Message) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    try:
-        temporary, permanent = all_failures(message)
-    except Exception:  # noqa: BLE001 - anyone can write such a mail, and it must not stop the mailbox
-        return frozenset(), frozenset()
-    return frozenset(temporary), frozenset(permanent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What a structured report says; empty when it has no structure."""
-
-    action: str = ""
-    status: str = ""
-    recipients: tuple[str, ...] = ()
-    original: str | None = None
-
-
-def _said_by(message: Message) -> _Said:
-    blocks = [
-        block
-        for part in message.walk()
-        if part.get_content_type() == "message/delivery-status"
-        for block in _blocks(part)
-        if block["Action"]
-    ]
-    # One recipient that failed makes it a bounce; the report may speak of several.
-    failed = [block for block in blocks if _action(block) == "failed"]
-    about = failed or blocks
-    return _Said(
-        action=_action(about[0]) if about else "",
-        status=next((found[1] for block in about if (found := _STATUS.search(str(block["Status"] or "")))), ""),
-        recipients=tuple(
-            dict.fromkeys(
-                address.lower()
-                for block in about
-                for address in _ADDRESS.findall(str(block["Final-Recipient"] or block["Original-Recipient"] or ""))
-            )
-        ),
-        original=_original(message),
+def _told(report: Report) -> Classified:
+    return Classified(
+        kind=MailKind.BOUNCE if report.action == "failed" else MailKind.DELAYED,
+        reason=f"a delivery report says {report.action}{f' ({report.status})' if report.status else ''}",
+        status=report.status,
+        failed_recipients=report.recipients,
+        original_message_id=report.original,
     )
 
 
-def _action(block: Message) -> str:
-    words = str(block["Action"]).lower().split()
-    return words[0] if words else ""
-
-
-def _blocks(part: Message) -> Iterator[Message]:
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        yield from (block for block in payload if isinstance(block, Message))
-
-
-def _original(message: Message) -> str | None:
-    for part in message.walk():
-        kind = part.get_content_type()
-        if kind == "message/rfc822":
-            payload = part.get_payload()
-            inner = payload[0] if isinstance(payload, list) and payload else None
-        elif kind == "text/rfc822-headers":
-            payload = part.get_payload(decode=True)
-            inner = email.message_from_bytes(payload) if isinstance(payload, bytes) else None
-        else:
-            continue
-        if isinstance(inner, Message) and (found := _first_id(str(inner["Message-ID"] or ""))):
-            return found
-    return _first_id(str(message["X-Original-Message-ID"] or message["In-Reply-To"] or ""))
-
-
-def _first_id(text: str) -> str | None:
-    found = _MESSAGE_ID.search(text)
-    return found[0] if found else None
-
-
-def _automatic(mail: MailReceived) -> Classified | None:
-    submitted = _header(mail, "auto-submitted").partition(";")[0].strip().lower()
-    precedence = _header(mail, "precedence").lower()
-    answered = next((name for name in _ANSWER_HEADERS if name in mail.headers), "")
-    for marked, answer, reason in (
-        (submitted.startswith("auto-replied"), True, "its header Auto-Submitted says auto-replied"),
-        (bool(answered), True, f"it carries the header {answered}"),
-        (precedence == "auto_reply", True, "its header Precedence says auto_reply"),
-        (
-            _AUTOMATIC_SUBJECT.match(mail.subject) is not None,
-            True,
-            "its subject is that of an automatic answer",
-        ),
-        (submitted not in ("", "no"), False, f"its header Auto-Submitted says {submitted}"),
-        (precedence in _MAILING_PRECEDENCE, False, f"its header Precedence says {precedence}"),
-        ("list-id" in mail.headers, False, "it carries the header list-id"),
-    ):
-        if marked:
-            return Classified(kind=MailKind.AUTOMATIC, reason=reason, out_of_office=answer)
+def _answer(mail: MailReceived) -> Classified | None:
+    if reason := answered_by_machine(mail):
+        return Classified(kind=MailKind.AUTOMATIC, reason=reason, out_of_office=True)
+    # Some systems report from an ordinary address; only the empty sender of the envelope tells.
+    if _has_empty_sender(mail) and (report := read_report(mail)).action:
+        return _told(report)
     return None
 
 
-def _calendar_or_receipt(mail: MailReceived) -> Classified | None:
-    media_type, parameters = _content_type(mail)
-    if media_type == "multipart/report" and parameters.get("report-type") == "disposition-notification":
-        return Classified(kind=MailKind.CALENDAR_OR_RECEIPT, reason="it is a receipt")
-    # An invitation (method=REQUEST) was written by a person and is no answer to one.
-    calendar = media_type == "text/calendar" and parameters.get("method") == "reply"
-    calendar = calendar or _header(mail, "content-class").lower() == "urn:content-classes:calendarmessage"
-    calendar = calendar or "calendar-notification@google.com" in _header(mail, "sender").lower()
-    if not calendar and mail.raw and b"text/calendar" in mail.raw.lower():
-        message = email.message_from_bytes(mail.raw, policy=email.policy.compat32)
-        calendar = any(
-            part.get_content_type() == "text/calendar" and str(part.get_param("method") or "").upper() == "REPLY"
-            for part in message.walk()
-        )
-    if calendar:
+def _calendar(mail: MailReceived) -> Classified | None:
+    """Tell what a calendar sent. An invitation was written by a person, whatever sent it for them."""
+    methods = _methods(mail)
+    by_google = _GOOGLE_CALENDAR in first(mail, "sender").lower()
+    by_calendar = by_google or first(mail, "content-class").lower() == "urn:content-classes:calendarmessage"
+    subject_answers = _CALENDAR_SUBJECT.match(mail.subject.strip()) is not None
+    if methods & _CALENDAR_ANSWERS or (by_calendar and not methods and subject_answers):
         return Classified(kind=MailKind.CALENDAR_OR_RECEIPT, reason="it answers an invitation")
+    if "request" in methods and by_google:
+        return Classified(kind=MailKind.PERSONAL, reason="it is an invitation")
+    if by_calendar and not methods:
+        return Classified(kind=MailKind.UNKNOWN, reason="a calendar sent it, and it does not say whether in answer")
+    if subject_answers and not methods and media_type(mail)[0].startswith("multipart/"):
+        return Classified(kind=MailKind.UNKNOWN, reason="its subject may be that of an answer to an invitation")
     return None
 
 
-def _personal(mail: MailReceived) -> Classified:
-    if _header(mail, "return-path") == "<>" or not mail.sender.email:
+def _machine(mail: MailReceived) -> Classified | None:
+    reason = generated(mail)
+    if not reason:
+        return None
+    if passed_on := passed_on_by_rule(mail):
+        return Classified(kind=MailKind.UNKNOWN, reason=passed_on)
+    return Classified(kind=MailKind.AUTOMATIC, reason=reason)
+
+
+def _weakly_marked(mail: MailReceived) -> Classified | None:
+    """Tell a mailing; one that answers a mail may be a person's, and one without a sender anybody's."""
+    if reason := maybe_automatic(mail):
+        if mail.in_reply_to or mail.references:
+            return Classified(kind=MailKind.UNKNOWN, reason=f"{reason}, but it answers a mail")
+        return Classified(kind=MailKind.AUTOMATIC, reason=reason)
+    if reason := tells_absence(mail):
+        return Classified(kind=MailKind.UNKNOWN, reason=reason)
+    if _has_empty_sender(mail) or not mail.sender.email:
         return Classified(kind=MailKind.UNKNOWN, reason="it names no sender and bears no mark")
-    return Classified(kind=MailKind.PERSONAL, reason="it bears no mark of a machine")
+    return None
+
+
+def _has_empty_sender(mail: MailReceived) -> bool:
+    return first(mail, "return-path").replace(" ", "") == "<>"
+
+
+def _methods(mail: MailReceived) -> frozenset[str]:
+    """Return the calendar methods of a mail, lower case; empty when there is none, or the whole mail is not at hand."""
+    kind, parameters = media_type(mail)
+    if kind == "text/calendar":
+        return frozenset({parameters.get("method", "")} - {""})
+    return frozenset(
+        str(part.get_param("method") or "").lower()
+        for part in _walk(mail)
+        if part.get_content_type() == "text/calendar" and part.get_param("method")
+    )
+
+
+def _parts(mail: MailReceived) -> frozenset[str]:
+    return frozenset(part.get_content_type() for part in _walk(mail))
+
+
+def _walk(mail: MailReceived) -> Iterator[Message]:
+    if mail.raw is None:
+        return
+    try:
+        parts = list(email.message_from_bytes(mail.raw, policy=email.policy.compat32).walk())
+    except Exception:  # noqa: BLE001 - anyone can write such a mail, and it must not stop the mailbox
+        return
+    yield from parts

@@ -84,6 +84,8 @@ class OpenDraft:
     provider_id: str | None = None
     thread_id: str | None = None
     internet_message_id: str | None = None
+    #: Nothing was sent in its thread before.
+    own_thread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +93,17 @@ class SentMatch:
     """The draft that was sent, and the key that told."""
 
     key: str
-    #: id, stamp, message_id, thread or recipient_subject_time.
+    #: id, stamp, message_id, thread, recipient_subject_time or own_thread.
     matched_by: str
 
 
 def match_sent(sent: SentMail, open_drafts: Sequence[OpenDraft]) -> SentMatch | None:
     """Return which draft a mail in Sent was: by id, stamp, Message-ID, thread, then recipient, subject and time.
 
-    The last two are only believed when exactly one draft fits: a rep may write by hand to the same person.
+    The last ones are only believed when exactly one draft fits: a rep may write by hand to the same person. Sent to
+    somebody else it can still be told by its thread, if nothing but the draft was ever in it.
     """
-    to = {address.lower() for address in sent.to}
+    to = {address.lower() for address in (*sent.to, *sent.cc)}
 
     def recipient(draft: OpenDraft) -> bool:
         return draft.to.lower() in to and sent.at >= draft.since - _CLOCK_DIFFERENCE
@@ -120,6 +123,14 @@ def match_sent(sent: SentMail, open_drafts: Sequence[OpenDraft]) -> SentMatch | 
         (
             "recipient_subject_time",
             lambda draft: recipient(draft) and normalised_subject(draft.subject) == normalised_subject(sent.subject),
+        ),
+        (
+            "own_thread",
+            lambda draft: (
+                draft.own_thread
+                and _same(sent.thread_id, draft.thread_id)
+                and sent.at >= draft.since - _CLOCK_DIFFERENCE
+            ),
         ),
     )
     for matched_by, fits in likely:

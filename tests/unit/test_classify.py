@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.inbox.classify import AUTOMATIC_SUBJECTS, Classified, MailKind, classify
+from connector.inbox.automatic import AUTOMATIC_SUBJECTS
+from connector.inbox.classify import Classified, MailKind, classify
 from connector.ports import Address, MailReceived
 
 OWN = frozenset({"ana@acme.example", "ana.diaz@acme.example"})
@@ -213,7 +214,12 @@ def calendar(method: str) -> bytes:
         ({"content_type": "text/calendar; method=REPLY"}, MailKind.CALENDAR_OR_RECEIPT),
         ({"content_type": 'text/calendar; charset="utf-8"; method="REPLY"'}, MailKind.CALENDAR_OR_RECEIPT),
         ({"content_type": "text/calendar; method=REQUEST"}, MailKind.PERSONAL),
-        ({"content_class": "urn:content-classes:calendarmessage"}, MailKind.CALENDAR_OR_RECEIPT),
+        (
+            {"content_class": "urn:content-classes:calendarmessage", "subject": "Zugesagt: Hello"},
+            MailKind.CALENDAR_OR_RECEIPT,
+        ),
+        # The class is on invitations too, and without the whole mail nobody can tell.
+        ({"content_class": "urn:content-classes:calendarmessage"}, MailKind.UNKNOWN),
         ({"sender": "bob@globex.example", "raw": calendar("REPLY")}, MailKind.CALENDAR_OR_RECEIPT),
         ({"sender": "bob@globex.example", "raw": calendar("REQUEST")}, MailKind.PERSONAL),
         ({"content_type": 'multipart/report; report-type="disposition-notification"'}, MailKind.CALENDAR_OR_RECEIPT),
