@@ -13,10 +13,12 @@ Source: spec interfaces 1, sequencing 7.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -24,14 +26,22 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from connector.content.fields import SIGNATURE, UNSUBSCRIBE
+from connector.content.images import IMAGE_TYPES, file_named, images_in, is_beside, sources_in
 from connector.content.language import PRIVATE, Compiled, Escaping, compile_source, evaluate
-from connector.errors import BadInput, Fault
+from connector.content.markup import AS_HTML
+from connector.errors import BadInput, Fault, Severity
 
 #: Formats of a body, by the end of the file's name.
 FORMATS = ("html", "md", "txt")
 
 _ESCAPING = {"html": Escaping.HTML, "md": Escaping.MARKDOWN, "txt": Escaping.PLAIN}
 _FENCE = "---"
+
+#: A style sheet or attribute that fetches something.
+_STYLE_FETCHES = re.compile(r"(<style\b[^<]*?|\bstyle\s*=\s*(\"[^\"]*?|'[^']*?))\burl\s*\(", re.IGNORECASE)
+
+#: Most characters of an address that a sentence shows; a picture written out as data: is long.
+_SHOWN = 60
 
 #: Takes note of a fault: sentence and line.
 _Note = Callable[[str, int], None]
@@ -50,6 +60,8 @@ class Template:
     body: str = field(repr=False)
     #: Names of files, relative to the folder of the templates.
     attachments: tuple[str, ...] = ()
+    #: Files that the body shows as images, relative to the folder of the templates.
+    images: tuple[str, ...] = ()
     #: The whole text of the file.
     source: str = field(default="", repr=False)
     #: Texts of the field prompts `{{! text }}` in subject and body.
@@ -140,6 +152,7 @@ def _read(name: str, source: str, format: str, file: str | None) -> tuple[Templa
         subject=matter.subject,
         body=body,
         attachments=matter.attachments,
+        images=images_in(AS_HTML[format](body)),
         source=source,
         prompts=tuple(prompt for part in compiled for prompt in part.prompts),
         fields=frozenset().union(*(part.fields for part in compiled)),
@@ -176,7 +189,48 @@ def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
             if not (folder / name).is_file():
                 sentence = f"the attachment {name} is not there; it is looked for beside the templates"
                 faults.append(Fault(sentence=sentence, file=str(path), where=f"template '{path.stem}'"))
+        faults += _markup_faults(template, folder, path)
     return templates, faults
+
+
+def _markup_faults(template: Template, folder: Path, path: Path) -> list[Fault]:
+    """Return what is wrong with the images of a body, and what its styles say in vain, each with its line."""
+    where = f"template '{template.name}'"
+
+    def at(text: str) -> int | None:
+        found = template.source.find(text)
+        return None if found < 0 else template.source.count("\n", 0, found) + 1
+
+    faults = [
+        Fault(sentence=sentence, file=str(path), line=at(source) or at(unquote(source)), where=where)
+        for source in sources_in(AS_HTML[template.format](template.body))
+        if (sentence := image_fault(source, folder)) is not None
+    ]
+    if template.format != "txt" and (found := _STYLE_FETCHES.search(template.source)) is not None:
+        sentence = "what a style fetches with url(...) is left out of the mail; show the picture with <img>"
+        line = template.source.count("\n", 0, found.end()) + 1
+        faults.append(Fault(sentence=sentence, file=str(path), line=line, where=where, severity=Severity.WARNING))
+    return faults
+
+
+def image_fault(source: str, folder: Path) -> str | None:
+    """Return what is wrong with the address of an image, as a sentence; None when it can be shown.
+
+    `folder` is that of the templates.
+    """
+    name = file_named(source)
+    if name is None:
+        if source.lower().startswith("https://"):
+            return None
+        shown = source if len(source) <= _SHOWN else f"{source[:_SHOWN]}..."
+        return f"the image {shown} is left out of the mail; put a file beside the templates, or use an https address"
+    if not is_beside(name):
+        return f"the image {name} lies outside the folder of the templates; put it beside them"
+    if PurePosixPath(name).suffix.lower() not in IMAGE_TYPES:
+        return f"the image {name} is of a kind that mail programs do not show; use {', '.join(sorted(IMAGE_TYPES))}"
+    if not (folder / name).is_file():
+        return f"the image {name} is not there; it is looked for beside the templates"
+    return None
 
 
 def _compiled(source: str, escaping: Escaping) -> Compiled:

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from connector.content.compose import (
     Rendered,
-    clean,
     compose_follow_up,
-    plain_text,
     quote_header,
     render,
     reply_subject,
 )
 from connector.content.fields import Unresolved, fields_of
+from connector.content.markup import clean, plain_text
 from connector.content.templates import parse_template
 from connector.people import Person, Rep
 

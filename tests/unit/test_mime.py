@@ -145,7 +145,7 @@ text = st.text(st.characters(codec="utf-8"), max_size=80)
 tricky = st.one_of(
     text, st.sampled_from(["=?utf-8?q?a=0AB: c?=", "a  b", " a ", "x" * 300, "日本" * 60, "é\r\nBcc: a@b.c", 'a"\\'])
 )
-_LINE_BREAKS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_LINE_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 ALLOWED = {"from", "to", "subject", STAMP_HEADER.lower(), "mime-version", "content-type"}
 
 
