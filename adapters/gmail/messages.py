@@ -95,6 +95,7 @@ def sent_mail(message: Message, otherwise: datetime) -> SentMail:
         references=message_ids(" ".join(headers.get("references", ()))),
         key=stamp_of(headers),
         to=tuple(address.email for address in addresses(headers, "to")),
+        cc=tuple(address.email for name in ("cc", "bcc") for address in addresses(headers, name)),
         subject=first(headers, "subject"),
     )
 

@@ -33,7 +33,7 @@ LIST_UNSUBSCRIBE = "String 0x1045"
 
 #: What is read of a message that is ours or may be.
 OURS = (
-    "id,isDraft,parentFolderId,subject,toRecipients,internetMessageId,conversationId,createdDateTime,"
+    "id,isDraft,parentFolderId,subject,toRecipients,ccRecipients,bccRecipients,internetMessageId,conversationId,createdDateTime,"
     "lastModifiedDateTime,sentDateTime,webLink"
 )
 
@@ -148,6 +148,7 @@ def sent_mail(message: Mapping[str, Any]) -> SentMail:
         internet_message_id=message.get("internetMessageId"),
         key=stamp_of(message),
         to=recipients(message),
+        cc=(*recipients(message, "ccRecipients"), *recipients(message, "bccRecipients")),
         subject=message.get("subject") or "",
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.outlook.messages import draft_ref, recipients, sent_mail, stamp_of
+from adapters.outlook.messages import draft_ref, recipients, sent_mail, stamp_of, was_edited
 from connector.ports import Found, Trace, Whereabouts
 
 
@@ -46,6 +46,7 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
         draft=draft_ref(chosen.message) if chosen.where is Whereabouts.DRAFT else None,
         sent=sent_mail(chosen.message) if chosen.where is Whereabouts.SENT else None,
         matched_by=chosen.matched_by,
+        edited=chosen.where is Whereabouts.DRAFT and was_edited(chosen.message),
         extra=extra,
     )
 
