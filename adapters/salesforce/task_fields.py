@@ -106,8 +106,6 @@ def to_record(write: TaskWrite, fields: TaskFields) -> TaskRecord:
         given = {name: value for name, value in given.items() if name not in CREATE_ONLY}
     if str(given.get("WhoId") or "").startswith(_LEAD):
         given.pop("WhatId", None)
-    if write.fields.get("closed") is False:
-        given.pop("Type", None)
     return _fitted(given, fields, create=write.create, key=write.key)
 
 
@@ -223,5 +221,5 @@ _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "what": lambda one: {"WhatId": _checked_id(one, "account")},
     "owner": lambda one: _given("OwnerId", _checked_id(one, "owner")),
     "subtype": lambda step: _given("TaskSubtype", _named(_SUBTYPES, step, "kind")),
-    "kind": lambda kind: _given("Type", _named(_TYPES, kind, "type")),
+    "kind": lambda kind: {"Type": _named(_TYPES, kind, "type")},
 }

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adapters.salesforce.account import SalesforceOptions
+from adapters.salesforce.account import ACCOUNT, SalesforceOptions
 from adapters.salesforce.describe import Shapes
 from adapters.salesforce.errors import from_code
 from adapters.salesforce.session import Org, Orgs, chunks
 from adapters.salesforce.task_push import TASKS_PER_CALL, UserTasks, delete_some
 from adapters.salesforce.values import is_id
-from connector.errors import AdapterError
+from connector.errors import AdapterError, Reconnect
 from connector.ports import Cache, TaskWrite, Written
 
 
@@ -43,7 +43,8 @@ class Tasks:
     def push(self, writes: Sequence[TaskWrite]) -> list[Written]:
         """Write tasks, in the name of their reps where these sign in one by one.
 
-        Raises only when nothing could be tried; what stops one user stops no other.
+        Raises only when nothing could be tried; what stops one user stops no other, so that a rep who must sign in is
+        told of in each of their own writes.
         """
         done: dict[int, Written] = {}
         stopped: dict[int, AdapterError] = {}
@@ -52,8 +53,9 @@ class Tasks:
                 done |= zip(places, user.push([writes[place] for place in places]), strict=True)
             except AdapterError as error:
                 stopped |= dict.fromkeys(places, error)
-        if stopped and not done:
-            raise next(iter(stopped.values()))
+        common = [error for error in stopped.values() if not _is_of_one_rep(error)]
+        if common and not done:
+            raise common[0]
         done |= {place: Written(key=writes[place].key, error=error) for place, error in stopped.items()}
         return [done[place] for place in range(len(writes))]
 
@@ -85,3 +87,7 @@ class Tasks:
                     stopped = error
             done |= {one: Written(key=one, error=stopped) for one in chunk if one not in done}
         return [done.get(one) or Written(key=one, error=from_code("MALFORMED_ID")) for one in remote_ids]
+
+
+def _is_of_one_rep(error: AdapterError) -> bool:
+    return isinstance(error, Reconnect) and error.account != ACCOUNT

@@ -33,7 +33,7 @@ from connector.store.tasks import (
     read_tasks,
     save_tasks,
 )
-from connector.sync.crm_lane import HELD_BACK, LATER, REFUSED_WAIT, is_short, may_wait
+from connector.sync.crm_lane import HELD_BACK, LATER, is_short, may_wait, wait_after
 from connector.sync.crm_people import is_fresh, resolve_people
 from connector.sync.office import Office, TaskSync
 from connector.sync.pull_crm import not_ready, take_changes
@@ -57,8 +57,11 @@ class Pushed:
     pulled: Pulled = field(default_factory=Pulled)
     #: User of a rep -> their id, asked for once a pass; None for one whom the CRM does not know.
     users: dict[str, str | None] = field(default_factory=dict)
+    #: Tasks that were addressed anew, because what they had pointed at has changed.
+    stale: set[str] = field(default_factory=set)
     attention: list[str] = field(default_factory=list)
-    reconnect: Reconnect | None = None
+    #: Who must sign in again: the account, or reps who sign in one by one.
+    reconnect: list[Reconnect] = field(default_factory=list)
 
 
 def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
@@ -88,11 +91,8 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
         _note_problem(office, lease, error, office.now() + (error.after or LATER))
     except Reconnect as error:
         pushed.attention.append(f"{lane}: {error.sentence}")
-        pushed.reconnect = error
+        pushed.reconnect.append(error)
         _note_problem(office, lease, error, None)
-    except Refused as error:
-        pushed.attention.append(f"{lane}: {error.sentence}")
-        _note_problem(office, lease, error, office.now() + REFUSED_WAIT)
     except FencedError:
         pushed.attention.append(f"{lane}: another worker took over; what is left goes on there")
     finally:
@@ -113,6 +113,21 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
             guard(tx, lease)
             postpone_tasks(tx, [task.key for task in held], now + HELD_BACK)
         return True
+    try:
+        _write_batch(office, crm, lease, batch, pushed)
+    except Refused as error:
+        # Refused as a whole, so each of them is: reading goes on, and they are tried again like any other.
+        pushed.attention.append(f"{lease.lane}: {error.sentence}")
+        with office.database.write() as tx:
+            guard(tx, lease)
+            for task in read_tasks(tx, [task.key for task in batch]).values():
+                if task.dirty is not Dirty.CLEAN:
+                    _note_refusal(tx, task, error, now, pushed)
+    return True
+
+
+def _write_batch(office: Office, crm: Crm, lease: Lease, batch: Sequence[StoredTask], pushed: Pushed) -> None:
+    now = office.now()
     deleted = [task for task in batch if task.dirty is Dirty.DELETE]
     if deleted:
         _delete(office, crm, lease, deleted, pushed)
@@ -121,7 +136,7 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
         take_changes(office, crm, pushed.pulled, tasks=True)
         batch = _still_to_write(office, batch)
     if not batch:
-        return True
+        return
     with office.database.read() as tx:
         people = read_people(tx, sorted({task.person for task in batch}))
     writes = {task.key: _write(task, people.get(task.person)) for task in batch}
@@ -135,9 +150,8 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
         mark_written(tx, [_as_written(task, said.get(task.key)) for task in done])
         # Read anew: a task may have been completed or moved while it was written.
         for key, task in read_tasks(tx, list(errors)).items():
-            _note_refusal(tx, task, errors[key], now)
+            _note_refusal(tx, task, errors[key], now, pushed)
     pushed.written += sum(1 for task in done if writes[task.key].fields)
-    return True
 
 
 def _fitting(crm: Crm, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -241,23 +255,26 @@ def _delete(office: Office, crm: Crm, lease: Lease, tasks: Sequence[StoredTask],
             if error is None:
                 save_tasks(tx, [replace(task.settled(), status=DELETED)])
             else:
-                save_tasks(tx, [task.refused(error, office.now(), due=office.now() + REFUSED_WAIT)])
+                _note_refusal(tx, task, error, office.now(), pushed)
             pushed.deleted += error is None
 
 
-def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: datetime) -> None:
+def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: datetime, pushed: Pushed) -> None:
     """Note one task the CRM did not take; the others go on."""
     if isinstance(error, Refused) and error.code == "gone":
         note_task_deleted(tx, task, now)
         return
-    if isinstance(error, Stale) and task.problem != error.sentence:
+    if isinstance(error, Stale) and task.key not in pushed.stale:
         # Their lead was converted since we asked, say: ask again, and address the task anew in this pass.
+        pushed.stale.add(task.key)
         save_crm_facts(tx, [{"email": task.person, "crm_asked": None}])
         wanted = {name: value for name, value in task.wanted.items() if name not in ("who", "owner")}
-        save_tasks(tx, [replace(task.refused(error, now, due=task.due), wanted=wanted)])
+        save_tasks(tx, [replace(task, wanted=wanted)])
         return
-    wait = (error.after or LATER) if isinstance(error, Retry) else REFUSED_WAIT
-    save_tasks(tx, [task.refused(error, now, due=now + wait)])
+    if isinstance(error, Reconnect) and all(known.account != error.account for known in pushed.reconnect):
+        pushed.reconnect.append(error)
+        pushed.attention.append(f"{error.account}: {error.sentence}")
+    save_tasks(tx, [task.refused(error, now, due=now + wait_after(error))])
     if isinstance(error, Refused) and task.problem != error.sentence:
         refused = Event(
             at=now,

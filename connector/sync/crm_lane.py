@@ -1,7 +1,7 @@
 """The CRM's one lane: how long it stands still after trouble, and what waits while its calls of the day run short.
 
-Lives here: `stop_lane`, `lane_waits`, `is_short`, `runs_short`, `may_wait`. Does not live here: the lease
-(`store.lanes`), the calls (`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
+Lives here: `stop_lane`, `lane_waits`, `why_it_waits`, `wait_after`, `is_short`, `may_wait`. Does not live here: the
+lease (`store.lanes`), the calls (`crm`, `push_people`, `pull_crm`). Source: spec delivery 2.
 
 At 90 % of the day's calls only what is due now goes out: tasks a rep must have before them, their ends, opt-outs and
 bounces. What the CRM merely keeps for the record waits: logged mails and replies, what a task says of its campaign,
@@ -13,14 +13,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from connector.errors import AdapterError, Retry
+from connector.errors import AdapterError, Reconnect, Retry
 from connector.ports import ActivityFact
 from connector.store.database import Transaction
 from connector.store.lanes import read_pacing, save_pacing
 from connector.store.tasks import Dirty, StoredTask
 from connector.sync.office import Office
 
-#: Wait after a refusal that an administrator must mend, and when the CRM says "later" without saying when.
+#: Wait after a refusal that an administrator must mend, and when the CRM says "later" without saying when or somebody
+#: must sign in.
 REFUSED_WAIT = timedelta(hours=1)
 LATER = timedelta(minutes=1)
 
@@ -32,12 +33,29 @@ _FOR_THE_RECORD = frozenset({*(fact.value for fact in ActivityFact), "kind"})
 
 
 def lane_waits(office: Office) -> bool:
-    """Tell whether the CRM asked to be left alone for now, or an administrator must mend something first."""
+    """Tell whether the CRM asked to be left alone for now."""
+    return why_it_waits(office) is not None
+
+
+def why_it_waits(office: Office) -> str | None:
+    """Return the sentence that says why nothing is asked of the CRM now and until when; None when it may be asked."""
     if office.crm is None:
-        return False
+        return None
+    lane = office.crm.capabilities.name
     with office.database.read() as tx:
-        blocked = read_pacing(tx, office.crm.capabilities.name).blocked_until
-    return blocked is not None and blocked > office.now()
+        pacing = read_pacing(tx, lane)
+    if pacing.blocked_until is None or pacing.blocked_until <= office.now():
+        return None
+    why = pacing.problem or "it asked to be left alone"
+    return f"{lane}: nothing is read or written there before {pacing.blocked_until:%Y-%m-%d %H:%M:%S} (UTC): {why}"
+
+
+def wait_after(error: AdapterError) -> timedelta:
+    """Return how long one record waits that the CRM did not take."""
+    if isinstance(error, Retry):
+        return error.after or LATER
+    # Whoever has signed in expects it to go on; asking again before is one call, or none.
+    return LATER if isinstance(error, Reconnect) else REFUSED_WAIT
 
 
 def stop_lane(office: Office, error: AdapterError) -> None:

@@ -59,9 +59,9 @@ class Preparation:
     asked: Mark = START
 
 
-def prepare(office: Office, now: datetime) -> Preparation:
-    """Prepare every due intent."""
-    preparation = Preparation()
+def prepare(office: Office, now: datetime, *, crm_error: AdapterError | None = None) -> Preparation:
+    """Prepare every due intent; `crm_error` is why the CRM cannot be asked, when that is known already."""
+    preparation = Preparation(crm_error=crm_error)
     mark: Mark | None = START
     while mark is not None:
         mark = _prepare_batch(office, now, preparation, mark)

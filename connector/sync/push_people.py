@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
+from connector.errors import AdapterError, Reconnect, Refused, Stale
 from connector.events import Event, EventKind
 from connector.ports import Crm, PersonWrite, RollupFact
 from connector.store.crm_people import (
@@ -25,7 +25,7 @@ from connector.store.crm_people import (
 from connector.store.database import Transaction
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, read_people, save_crm_facts
-from connector.sync.crm_lane import HELD_BACK, LATER, REFUSED_WAIT, is_short, lane_waits, stop_lane
+from connector.sync.crm_lane import HELD_BACK, is_short, lane_waits, stop_lane, wait_after
 from connector.sync.crm_people import BELIEVED, is_fresh, resolve_people
 from connector.sync.office import Office
 
@@ -44,13 +44,8 @@ class Told:
     written: int = 0
     #: Sentences about those it could not be told of.
     attention: list[str] = field(default_factory=list)
-    #: Why nobody could be told of, once for all.
-    trouble: AdapterError | None = None
-
-    @property
-    def reconnect(self) -> Reconnect | None:
-        """The account that must be signed in again."""
-        return self.trouble if isinstance(self.trouble, Reconnect) else None
+    #: The account that must be signed in again.
+    reconnect: list[Reconnect] = field(default_factory=list)
 
 
 def not_told(email: str) -> str:
@@ -72,7 +67,7 @@ def push_people(office: Office, now: datetime, *, only: str | None = None) -> To
         while rows := _due(office, now, only):
             _push_batch(office, office.crm, rows, now, told, stale)
     except AdapterError as error:
-        told.trouble = error
+        told.reconnect += [error] if isinstance(error, Reconnect) else []
         trouble = f"{office.crm.capabilities.name}: {error.sentence}"
         told.attention.append(trouble if only is None else f"{not_told(only)}, and is told later: {trouble}")
         if not isinstance(error, Refused):
@@ -168,8 +163,9 @@ def _note_refusal(
         stale.add(email)
         save_crm_facts(tx, [{"email": email, "crm_asked": None}])
         return
-    wait = (error.after or LATER) if isinstance(error, Retry) else REFUSED_WAIT
-    note_person_refused(tx, email, error, now, due=now + wait)
+    if isinstance(error, Reconnect) and not told.reconnect:
+        told.reconnect.append(error)
+    note_person_refused(tx, email, error, now, due=now + wait_after(error))
     told.attention.append(f"{not_told(email)}: {error.sentence}")
     if isinstance(error, Refused) and row.problem != error.sentence:
         data = {"message": error.sentence}

@@ -232,6 +232,8 @@ def _taken(task: StoredTask, remote: RemoteTask, merged: MergeResult) -> StoredT
     for name, now_there in (("who", remote.who), ("owner", remote.owner)):
         if now_there is not None and synced.get(name) != now_there:
             wanted[name] = synced[name] = now_there
+    if wanted.get("kind") is not None and not wanted.get("closed"):
+        wanted["kind"] = None  # It stands for something done, and it is to be done again.
     taken = replace(task, wanted=wanted, synced=synced, remote_id=remote.remote_id, status=remote.status)
     differs = any(name not in synced or synced[name] != value for name, value in wanted.items())
     return replace(taken, dirty=Dirty.WRITE) if differs else taken.settled()

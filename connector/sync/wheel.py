@@ -21,7 +21,7 @@ from connector.store.cursors import read_cursor, save_cursor
 from connector.store.intents import find_intents
 from connector.sync.actions import resume_expired
 from connector.sync.crm import push_tasks
-from connector.sync.crm_lane import lane_waits, stop_lane
+from connector.sync.crm_lane import lane_waits, stop_lane, why_it_waits
 from connector.sync.diagnostics import list_diagnostics
 from connector.sync.drain import Drained, drain
 from connector.sync.office import Office, Progress, no_progress
@@ -86,7 +86,7 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
         for _ in range(_ROUNDS):
             now = office.now()
             made = tick(office, now)
-            prepared = prepare(office, now)
+            prepared = prepare(office, now, crm_error=_crm_reconnect(office, report))
             report.made.update(prepared.seen)
             _add_error(office, report, prepared.crm_error)
             stopped = frozenset(error.account for error in report.reconnect)
@@ -131,9 +131,10 @@ def _modes_due(office: Office, due: int) -> Counter[str]:
 
 def _pull(office: Office, only: str | None, report: Turn, progress: Progress) -> None:
     pulled: list[Pulled] = []
-    if office.crm is not None and only in (None, office.crm.capabilities.name) and not lane_waits(office):
+    if office.crm is not None and only in (None, office.crm.capabilities.name):
         progress("reading the CRM", 0, 1)
-        pulled.append(pull_crm(office))
+        waits = why_it_waits(office)
+        pulled.append(pull_crm(office) if waits is None else Pulled(attention=[waits]))
         progress("reading the CRM", 1, 1)
     reps = [rep for rep in _reps(office, only) if office.mailboxes[rep.email].capabilities.incoming]
     pulled += _each(
@@ -146,8 +147,19 @@ def _pull(office: Office, only: str | None, report: Turn, progress: Progress) ->
     for one in pulled:
         report.pulled.update(one.counts)
         report.needs_attention += one.attention
-        if one.reconnect is not None:
-            report.reconnect.append(one.reconnect)
+        _add_reconnect(report, one.reconnect)
+
+
+def _add_reconnect(report: Turn, error: AdapterError | None) -> None:
+    """Note an account that must be signed in again, once."""
+    if isinstance(error, Reconnect) and all(known.account != error.account for known in report.reconnect):
+        report.reconnect.append(error)
+
+
+def _crm_reconnect(office: Office, report: Turn) -> Reconnect | None:
+    """Return why the CRM is not asked again in this pass: somebody must sign in to it first."""
+    name = None if office.crm is None else office.crm.capabilities.name
+    return next((error for error in report.reconnect if error.account == name), None)
 
 
 def _drain(office: Office, only: str | None, stopped: frozenset[str], progress: Progress) -> list[Drained]:
@@ -168,8 +180,7 @@ def _add_drained(report: Turn, drained: Iterable[Drained]) -> None:
     for one in drained:
         report.delivered.update({"sent": one.sent, "drafts": one.drafts, "drafts_deleted": one.deleted})
         report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
-        if one.reconnect is not None and all(known.account != one.reconnect.account for known in report.reconnect):
-            report.reconnect.append(one.reconnect)
+        _add_reconnect(report, one.reconnect)
 
 
 def _add_error(office: Office, report: Turn, error: AdapterError | None) -> None:
@@ -180,12 +191,11 @@ def _add_error(office: Office, report: Turn, error: AdapterError | None) -> None
     sentence = f"{office.crm.capabilities.name}: {error.sentence}"
     if sentence not in report.needs_attention:
         report.needs_attention.append(sentence)
-    if isinstance(error, Reconnect) and all(known.account != error.account for known in report.reconnect):
-        report.reconnect.append(error)
+    _add_reconnect(report, error)
 
 
 def _push(office: Office, only: str | None, report: Turn, progress: Progress) -> None:
-    if office.crm is None or only not in (None, office.crm.capabilities.name):
+    if office.crm is None or only not in (None, office.crm.capabilities.name) or _crm_reconnect(office, report):
         return
     progress("writing to the CRM", 0, None)
     # An opt-out or a bounce is told before anything else is written.
@@ -195,8 +205,8 @@ def _push(office: Office, only: str | None, report: Turn, progress: Progress) ->
     report.delivered.update({"people": told.written, "tasks": pushed.written, "tasks_deleted": pushed.deleted})
     for one in (told, pushed):
         report.needs_attention += [sentence for sentence in one.attention if sentence not in report.needs_attention]
-        if one.reconnect is not None and all(known.account != one.reconnect.account for known in report.reconnect):
-            report.reconnect.append(one.reconnect)
+        for error in one.reconnect:
+            _add_reconnect(report, error)
 
 
 def _note_attention(office: Office, report: Turn) -> None:

@@ -9,6 +9,7 @@ import threading
 import pytest
 import requests
 
+from connector.store.lanes import read_pacing
 from connector.vault import KEY_FILE, StoredVault
 from tests.command import command_in
 from tests.world import ANA, BOB, people
@@ -130,13 +131,36 @@ def test_reps_sign_in_one_by_one_and_who_did_not_waits_alone(world, connector):
     world.launch([hers], rep=ANA["email"])
     world.launch([his], rep=BOB["email"])
     first = connector("sync")
+    assert first.status == 4
     assert authors(world) == {(ANA["email"], ANA["email"])}
     assert "connector auth salesforce --rep bob@acme.example" in first.out + first.err
 
+    # Only he waits, and only until he has signed in.
+    (another,) = people(1, domain="next")
+    world.launch([another], rep=ANA["email"])
+    made = len(world.records("Task"))
+    world.after(minutes=1)
+    again = connector("sync", "--json")
+    assert (again.status, again.json["delivered"]["tasks"] > 0) == (4, True)
+    assert len(world.records("Task")) > made
+    assert any("--rep bob@acme.example" in line for line in again.json["needs_attention"])
+
     assert connector("auth", "salesforce", "--rep", BOB["email"], "--no-browser").status == 0
-    world.after(hours=2)
-    connector("sync")
+    world.after(minutes=1)
+    assert connector("sync").status == 0
     assert authors(world) == {(rep, rep) for rep in (ANA["email"], BOB["email"])}
+
+
+def test_tasks_of_a_rep_who_alone_has_some_stop_no_one_else(world, connector):
+    configure(world, per_rep=True)
+    assert connector("auth", "salesforce", "--no-browser").status == 0
+    world.launch(people(1), rep=BOB["email"])
+    first = connector("sync", "--json")
+    assert first.status == 4
+    with world.database.read() as tx:
+        pacing = read_pacing(tx, "salesforce")
+    assert (pacing.blocked_until, pacing.problem) == (None, None)
+    assert {one["code"] for one in connector("diagnostics", "--json").json} == {"not_signed_in"}
 
 
 def authors(world):

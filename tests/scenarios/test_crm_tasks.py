@@ -230,6 +230,19 @@ def test_closed_again_after_it_was_reopened_is_told(make_world: WorldMaker) -> N
     quiet(world)
 
 
+def test_a_call_that_is_reopened_is_none_that_was_made(make_world: WorldMaker) -> None:
+    world = called(make_world)
+    world.sandbox.salesforce.set_picklist("Task", "Type", "Call", "Email")
+    key = only(world)
+    end_by_hand(world.office, key, IntentEvent.COMPLETE, by="by hand")
+    later(world)
+    assert (theirs(world, key)["Status"], theirs(world, key)["Type"]) == ("Completed", "Call")
+    world.act("rep_reopens_task", key=key)
+    later(world)
+    assert (theirs(world, key)["Status"], theirs(world, key).get("Type")) == ("Not Started", None)
+    quiet(world)
+
+
 def test_closed_and_reopened_before_we_looked_is_nothing(make_world: WorldMaker) -> None:
     world = called(make_world)
     key = only(world)

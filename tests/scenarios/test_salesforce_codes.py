@@ -114,7 +114,9 @@ def test_a_record_that_is_not_taken_is_told_and_tried_as_its_code_asks(make_worl
     turn = world.sync()
     looked_up_and_redone = rule.treatment in (Treatment.RESOLVE, Treatment.GONE)
     assert writes(world) == (2 if looked_up_and_redone else rule.tries)
-    assert turn.exit_status == 1, "one record never stops the account"
+    signs_in = rule.treatment is Treatment.RECONNECT
+    assert turn.exit_status == (4 if signs_in else 1)
+    assert blocked(world) is None, "one record never stops the account"
     task = only_task(world)
     assert task.dirty is Dirty.WRITE
     assert task.code == code_of(rule)
@@ -124,9 +126,9 @@ def test_a_record_that_is_not_taken_is_told_and_tried_as_its_code_asks(make_worl
     assert (words_of(rule) in (task.problem or "")) == rule.quote
     (shown,) = list_diagnostics(world.office)
     assert (shown.code, shown.category, shown.advice) == (code_of(rule), rule.category.value, rule.advice)
-    by_itself = rule.treatment is Treatment.LATER
+    by_itself = rule.treatment is Treatment.LATER or signs_in
     assert task.due - world.now <= ((rule.after or MINUTE) if by_itself else HOUR)
-    refused = rule.treatment in (Treatment.REFUSED, Treatment.FEW)
+    refused = looked_up_and_redone or rule.treatment in (Treatment.REFUSED, Treatment.FEW)
     assert [event.reason for event in world.facts(EventKind.CRM_REFUSED)] == ([code_of(rule)] if refused else [])
 
     tried = writes(world)
@@ -194,20 +196,28 @@ def test_a_call_that_is_not_answered_stops_the_account_as_its_code_asks(make_wor
         assert all(error.advice for error in turn.reconnect)
         assert blocked(world) is None
     else:
-        assert writes(world) == (3 if passing and rule.after is None else 1)
+        redone = rule.treatment is Treatment.RESOLVE
+        assert writes(world) == (3 if passing and rule.after is None else 2 if redone else 1)
         assert turn.exit_status == 1
         assert any(rule.sentence in line for line in turn.needs_attention)
         left = blocked(world)
-        assert left is not None
-        assert left <= ((rule.after or MINUTE) if passing else HOUR)
+        if passing:
+            assert left is not None
+            assert left <= (rule.after or MINUTE)
+        else:
+            assert left is None, "reading goes on"
+            assert only_task(world).due - world.now <= HOUR
         tried = writes(world)
-        world.sync()
-        assert writes(world) == tried, "the account is left alone"
+        again = world.sync()
+        assert writes(world) == tried, "it is left alone until its time"
+        assert (again.as_json()["api_calls"]["salesforce"] == 0) is passing
+        assert again.exit_status == 1, "a pass that waits says so"
+        assert any(rule.sentence in line for line in again.needs_attention)
     assert only_task(world).dirty is Dirty.WRITE
     assert world.records("Task") == []
 
     world.sandbox.salesforce.stop_failing()
-    world.after(seconds=(blocked(world) or timedelta()).total_seconds())
+    world.after(seconds=max(blocked(world) or timedelta(), only_task(world).due - world.now).total_seconds())
     world.sync()
     comes_right(world)
 
@@ -243,8 +253,8 @@ def test_a_refused_sign_in_waits_for_a_person_and_is_not_repeated(make_world: Wo
         assert error.sentence.startswith("signing in to Salesforce failed: ")
         assert error.advice == rule.advice
         assert error.category.value == "authentication"
-    # Reading and writing ask once each; neither asks again.
-    assert world.sandbox.log.calls["salesforce:token"] - before == 2
+    # Reading has asked; who is about to be written to and what is written need not ask again.
+    assert world.sandbox.log.calls["salesforce:token"] - before == 1
     assert writes(world) == 0
     comes_right_once_signed_in(world)
 
