@@ -21,10 +21,11 @@ _KEEP = BulkStatement(people, _INSERTED, suffix=" ON CONFLICT DO NOTHING")
 _OVERWRITE = BulkStatement(
     people,
     _INSERTED,
-    # An id that the CRM told is not forgotten because a file does not name it.
+    # An id that the CRM told is not forgotten because a file does not name it, or names it in its shorter form.
     suffix=" ON CONFLICT (email) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _INSERTED[1:] if name != "salesforce_id")
-    + ", salesforce_id = coalesce(nullif(excluded.salesforce_id, ''), people.salesforce_id)",
+    + ", salesforce_id = CASE substr(people.salesforce_id, 1, length(excluded.salesforce_id))"
+    + " WHEN excluded.salesforce_id THEN people.salesforce_id ELSE excluded.salesforce_id END",
 )
 _BY_EMAIL = select(people).where(any_of(people.c.email, "emails"))
 # The condition stands as a literal so that SQLite uses the partial index.

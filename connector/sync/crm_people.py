@@ -41,15 +41,22 @@ def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fiel
         return
     with office.database.read() as tx:
         known = read_people(tx, sorted(set(emails)))
-    matches = _matches(office.crm, known, fields)
+    matches, hits = _matches(office.crm, known, fields)
     with office.database.write() as tx:
         save_crm_facts(tx, [_facts(stored, matches[email], now) for email, stored in known.items()])
         # Read anew: somebody may have opted out while the CRM was asked.
         for email, stored in read_people(tx, list(known)).items():
-            _note_match(tx, office, known[email], stored, matches[email], now)
+            heard = _note_match(tx, office, known[email], stored, matches[email], now)
+            # Whichever of several records is meant: what one says of the address is said of the person.
+            for said in hits.get(email, ()):
+                if said.email.lower() == email:
+                    heard = hear_of(tx, office, heard, said, now)
 
 
-def _matches(crm: Crm, known: Mapping[str, StoredPerson], fields: Sequence[str]) -> dict[str, PersonMatch]:
+def _matches(
+    crm: Crm, known: Mapping[str, StoredPerson], fields: Sequence[str]
+) -> tuple[dict[str, PersonMatch], Mapping[str, Sequence[CrmPerson]]]:
+    """Return address -> match, and id or address -> the records that were found."""
     ids = [stored.person.salesforce_id for stored in known.values() if stored.person.salesforce_id]
     addresses = [stored.person.email for stored in known.values() if not stored.person.salesforce_id]
     hits = dict(crm.find_people(ids=ids, emails=addresses, fields=fields))
@@ -61,12 +68,12 @@ def _matches(crm: Crm, known: Mapping[str, StoredPerson], fields: Sequence[str])
     ]
     if lost:
         hits |= crm.find_people(emails=lost, fields=fields)
-    return {email: match_person(stored.person, hits) for email, stored in known.items()}
+    return {email: match_person(stored.person, hits) for email, stored in known.items()}, hits
 
 
 def _note_match(
     tx: Transaction, office: Office, before: StoredPerson, stored: StoredPerson, match: PersonMatch, now: datetime
-) -> None:
+) -> StoredPerson:
     """Follow a look-up: who several records stand for is told, who another record stands for is told of there."""
     email = stored.person.email
     if match.ambiguous and tuple(match.ambiguous) != before.crm_ambiguous:
@@ -74,10 +81,10 @@ def _note_match(
         data = {"records": ", ".join(match.ambiguous)}
         append(tx, [Event(at=now, kind=EventKind.PERSON_AMBIGUOUS, person=email, reason=reason, data=data)])
     if match.found is None:
-        return
+        return stored
     if before.person.salesforce_id and not _is_record(before.person.salesforce_id, match.found.id):
         _told_elsewhere(tx, email, match.found.id, now)
-    hear_of(tx, office, stored, match.found, now)
+    return hear_of(tx, office, stored, match.found, now)
 
 
 def _facts(stored: StoredPerson, match: PersonMatch, now: datetime) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) 
     if office.crm is None:
         raise BadInput("there is no CRM in connector.yaml to pull people from: add its section under 'accounts'")
     people: dict[str, Person] = {}
-    said: dict[str, CrmPerson] = {}
+    said: list[tuple[str, CrmPerson]] = []
     left_out = []
     try:
         records = office.crm.list_people(source)
@@ -44,20 +44,23 @@ def pull_people(office: Office, source: PeopleSource, *, dry_run: bool = False) 
         if not is_address(email):
             name = f"{record.first_name} {record.last_name}".strip() or record.id
             left_out.append((name, "the record has no mail address" if not email else f"'{email}' is no mail address"))
-        elif email in people:
+            continue
+        # An opt-out holds for the address, whichever of several records says so.
+        said.append((email, record))
+        if email in people:
             left_out.append((email, f"several records have this address, and {people[email].salesforce_id} came first"))
         else:
             people[email] = _person(record, email)
-            said[email] = record
     with office.database.read() as tx:
         known = read_people(tx, list(people))
     merged = [_merged(person, known.get(email)) for email, person in people.items()]
     if not dry_run:
         import_people(office, merged)
         with office.database.write() as tx:
-            for email, stored in read_people(tx, list(said)).items():
-                hear_of(tx, office, stored, said[email], office.now())
-    opted_out = tuple(email for email, record in said.items() if record.opted_out)
+            stored = read_people(tx, list(people))
+            for email, record in said:
+                stored[email] = hear_of(tx, office, stored[email], record, office.now())
+    opted_out = tuple(dict.fromkeys(email for email, record in said if record.opted_out))
     return Pulled(people=tuple(merged), opted_out=opted_out, left_out=tuple(left_out))
 
 

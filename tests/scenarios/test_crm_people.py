@@ -12,14 +12,16 @@ from connector.errors import Retry, Stale
 from connector.events import EventKind
 from connector.intents import IntentEvent
 from connector.people import Person
-from connector.ports import CrmPerson, RemotePerson, Written
+from connector.ports import CrmPerson, PeopleSource, RemotePerson, Written
+from connector.sequencing.enrollment import EnrollmentState
 from connector.store.crm_people import read_dirty_people, want_people, want_person
 from connector.store.people import StoredPerson, read_people
 from connector.sync.actions import end_by_hand, import_people, opt_out, undo_opt_out
-from connector.sync.crm_people import take_people
+from connector.sync.crm_people import resolve_people, take_people
 from connector.sync.diagnostics import list_diagnostics, retry
 from connector.sync.pulled import Pulled
 from connector.sync.push_people import push_people
+from connector.sync.roster import pull_people
 from connector.sync.views import list_tasks
 from tests.doubles import MemoryCrm
 from tests.world import World, WorldMaker, people
@@ -307,6 +309,34 @@ def test_a_dead_id_leads_to_the_address(make_world: WorldMaker) -> None:
     world.sync()
     assert record_of(world, ANN.email) == ANN_THERE.id
     assert crm.written[0][0].fields["who"] == ANN_THERE.id
+
+
+@pytest.mark.parametrize("other", ["003000000000002AAA", "00Q000000000002AAA"], ids=["a twin", "a lead beside"])
+def test_an_opt_out_of_any_record_of_the_address_holds(make_world: WorldMaker, other: str) -> None:
+    refuses = replace(ANN_THERE, id=other, kind="contact" if other.startswith("003") else "lead", opted_out=True)
+    world, _ = with_memory(make_world, ANN_THERE, refuses)
+    resolve_people(world.office, [ANN.email], world.now)
+    assert stored(world, ANN.email).opted_out is not None
+    assert [one.state for one in world.enrollments.values()] == [EnrollmentState.OPTED_OUT]
+
+
+def test_of_two_records_pulled_with_one_address_either_opts_out(make_world: WorldMaker) -> None:
+    world = make_world()
+    crm = MemoryCrm(ANN_THERE, replace(ANN_THERE, id="003000000000002AAA", opted_out=True))
+    world.use_crm(crm)
+    pulled = pull_people(world.office, PeopleSource(ids=tuple(one.id for one in crm.people)))
+    assert (pulled.opted_out, [who for who, _ in pulled.left_out]) == ((ANN.email,), [ANN.email])
+    assert stored(world, ANN.email).opted_out is not None
+
+
+def test_the_shorter_form_of_an_id_in_a_file_does_not_replace_the_longer(make_world: WorldMaker) -> None:
+    world, _ = with_memory(make_world)
+    for known in (ANN_THERE.id, ANN_THERE.id[:15], ""):
+        import_people(world.office, [replace(ANN, salesforce_id=known)])
+    heard(world, RemotePerson(id=ANN_THERE.id, email="ann@elsewhere.example", opted_out=True))
+    assert stored(world, ANN.email).opted_out is not None
+    import_people(world.office, [replace(ANN, salesforce_id="003000000000003AAA")])
+    assert record_of(world, ANN.email) == "003000000000003AAA"
 
 
 # ------------------------------------------------------------------------------------------- few look-ups
