@@ -47,6 +47,9 @@ class EventKind(StrEnum):
     DRAFT_DISCARDED = "draft_discarded"
     DRAFT_DELETED = "draft_deleted"
     DRAFT_LEFT = "draft_left"
+    DRAFT_SCHEDULED = "draft_scheduled"
+    DRAFT_BACK = "draft_back"
+    WRITTEN_BY_HAND = "written_by_hand"
     TASK_DELETED = "task_deleted"
     TASK_REOPENED = "task_reopened"
     TASK_REASSIGNED = "task_reassigned"
@@ -105,12 +108,15 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.RELEASED: "day {day}, step {step} for {person} may go on",
     EventKind.HELD: "day {day}, step {step} for {person} is held",
     EventKind.CANCELLED: "day {day}, step {step} for {person} was cancelled",
-    EventKind.OUTCOME_UNKNOWN: "the mail of day {day}, step {step} to {person} may or may not have been sent",
+    EventKind.OUTCOME_UNKNOWN: "nobody can tell what became of the mail of day {day}, step {step} to {person}",
     EventKind.SNOOZED: "the task of day {day}, step {step} for {person} was moved to {until}",
     EventKind.DRAFT_EDITED: "{rep} edited the draft to {person}",
     EventKind.DRAFT_DISCARDED: "{rep} discarded the draft to {person}; the task stays open",
     EventKind.DRAFT_DELETED: "the untouched draft to {person} was deleted",
-    EventKind.DRAFT_LEFT: "the draft to {person} was edited by {rep} and is left in place",
+    EventKind.DRAFT_LEFT: "the draft to {person} is left to {rep}",
+    EventKind.DRAFT_SCHEDULED: "{rep} scheduled the draft to {person} in the mail program: it goes out by itself",
+    EventKind.DRAFT_BACK: "the draft to {person} is back in Drafts",
+    EventKind.WRITTEN_BY_HAND: "{rep} wrote to {person} by hand: {subject}",
     EventKind.TASK_DELETED: "the task for {person} was deleted in the CRM; {person} waits for a decision",
     EventKind.TASK_REOPENED: "the task for {person} was reopened in the CRM",
     EventKind.TASK_REASSIGNED: "the task for {person} now belongs to {owner}",

@@ -70,7 +70,7 @@ class StoredMail:
     internet_message_id: str | None = None
     references: tuple[str, ...] = ()
     edited: bool = False
-    #: Since when it is neither in Drafts nor surely sent: looked for again. Of a scheduled one: when it was last looked at.
+    #: Since when it is neither in Drafts nor surely sent: looked for again. Of a scheduled one: its last look.
     missing: datetime | None = None
     #: When it was sent. Of a draft that is still `present`: it was seen in Sent, and its sending may yet be undone.
     sent: datetime | None = None

@@ -6,7 +6,8 @@ Lives here: `drain`, the one way anything reaches a mailbox. Does not live here:
 The order makes it once:
 1. The lane's lease is taken; each later write renews it and stops if somebody else took it.
 2. `in_flight` is committed before the service is called.
-3. A mail that was in flight before is looked up first: in Sent, it was sent; in Drafts, that draft is used.
+3. A mail that was in flight before is looked up first: in Sent, it was sent; in Drafts, that draft is used. Nowhere is
+   believed only some time after the last act: a search does not show at once what a mailbox took in.
 4. The draft's id is committed before the draft is sent; only that draft is ever sent.
 5. What cannot be told is `unknown`: shown to a person, never sent again by itself.
 A crash at any line is replayed by the same code.
@@ -31,13 +32,22 @@ from connector.store.lanes import FencedError, Lease, guard, read_pacing, releas
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails, read_waiting
 from connector.store.tasks import save_tasks
-from connector.sync import activity
 from connector.sync.letters import Letter, Letters
-from connector.sync.mirror import logged_mail, want
+from connector.sync.mirror import logged_mail
 from connector.sync.office import Office, PacingRule
+from connector.sync.outcomes import (
+    SHOWN,
+    UNDO,
+    draft_discarded,
+    draft_left,
+    draft_scheduled,
+    draft_sent,
+    may_be_undone,
+    say,
+)
 from connector.sync.pacing import after_send, before_send, fairly, seconds_to_wait
 from connector.sync.prepare import stop_fact, unclassified
-from connector.sync.record import cancel_intent, end_task, hold_intent, intent_fact, record
+from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
 
 #: Mails read at a time.
 BATCH = 500
@@ -238,11 +248,13 @@ class _Worker:
             found = self._mailbox.find(trace_of(claim.mail))
             for extra in found.extra:
                 self._mailbox.delete_draft(extra)
-            if not self._goes_on(claim, found):
+            if self._is_too_early(claim, found) or not self._goes_on(claim, found):
                 return
             draft = found.draft
             with self._office.database.write() as tx:
                 guard(tx, self._lease)  # a look-up of many calls may outlast the lease
+                if draft is None:
+                    change_mail(tx, claim.mail.key, claimed=self._office.now())
         if draft is None:
             mail = self._composed(claim)
             if mail is None:
@@ -255,6 +267,24 @@ class _Worker:
             self._stop(replace(claim, stopped=stopped), Found(where=Whereabouts.DRAFT, draft=draft))
             return
         self._send(claim, draft)
+
+    def _is_too_early(self, claim: _Claim, found: Found) -> bool:
+        """Leave a mail to a later look when what was found is no proof yet, or a send that may be undone."""
+        mail, now = claim.mail, self._office.now()
+        match found.where:
+            case Whereabouts.SENT if found.sent is not None:
+                until = found.sent.at + UNDO if may_be_undone(mail, found.sent, now) else now
+            case Whereabouts.ABSENT | Whereabouts.DISCARDED | Whereabouts.UNCLEAR:
+                until = (mail.claimed or now) + SHOWN
+            case _:
+                return False
+        if until <= now:
+            return False
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            # A look that came too early counts for nothing.
+            change_mail(tx, mail.key, due=until, attempts=mail.attempts - 1)
+        return True
 
     def _send(self, claim: _Claim, draft: DraftRef) -> None:
         try:
@@ -293,11 +323,11 @@ class _Worker:
                 self._stop(claim, found)  # Its task ended before the draft was made: nobody needs it any more.
             case Whereabouts.DRAFT | Whereabouts.ABSENT:
                 return True
-            case Whereabouts.DISCARDED if claim.mail.action is MailAction.DRAFT:
+            case Whereabouts.DISCARDED | Whereabouts.SCHEDULED if claim.mail.action is MailAction.DRAFT:
+                outcome = draft_scheduled if found.where is Whereabouts.SCHEDULED else draft_discarded
                 with self._office.database.write() as tx:
                     guard(tx, self._lease)
-                    change_mail(tx, claim.mail.key, state=MailState.DISCARDED)
-                    append(tx, [intent_fact(claim.stored, EventKind.DRAFT_DISCARDED, self._office.now())])
+                    outcome(tx, claim.mail, claim.stored, self._office.now())
             case _:
                 self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
         return False
@@ -317,26 +347,31 @@ class _Worker:
             if is_task:
                 over = read_intents(tx, [key])[key].state in (IntentState.SKIPPED, IntentState.CANCELLED)
                 changes |= {"state": MailState.UNWANTED, "due": now} if over else {"state": MailState.PRESENT}
-                append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, subject=claim.mail.subject)])
+                self._tell_created(tx, claim, now)
+            else:
+                changes["claimed"] = now  # From here on it is the send that may be on its way.
             change_mail(tx, key, **changes, subject=claim.mail.subject)
         self._drained.drafts += is_task
         return None if is_task else self._stopped(letters, claim.stored, claim.mail, now)
 
+    def _tell_created(self, tx: Transaction, claim: _Claim, now: datetime) -> None:
+        reason = ""
+        if not self._mailbox.capabilities.incoming:
+            id_ = claim.mail.key[:8]
+            reason = f"this mailbox may not be read: once the draft is sent, say 'connector tasks complete {id_}'"
+            say(tx, claim.stored, reason)
+        subject = claim.mail.subject
+        append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, reason=reason, subject=subject)])
+
     def _confirm_sent(self, claim: _Claim, sent: SentMail) -> None:
         now, key = self._office.now(), claim.mail.key
-        at = min(sent.at, now)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
             if read_mails(tx, [key])[key].state is not MailState.IN_FLIGHT:
                 return  # A pull saw it in Sent before.
             if claim.mail.action is MailAction.DRAFT:
-                change_mail(tx, key, **claim.mail.with_sent(sent))
-                if read_intents(tx, [key])[key].state is IntentState.OPEN:
-                    # The rep was faster than our note of the draft.
-                    by = "by sending it"
-                    end_task(tx, self._office, claim.stored, IntentEvent.COMPLETE, now, at=at, by=by, sent=True)
-                else:
-                    want(tx, key, now, **activity.sent(self._office))
+                # The rep was faster than our note of the draft.
+                draft_sent(tx, self._office, claim.mail, read_intents(tx, [key])[key], sent, now)
                 return
             confirm_sent(tx, self._office, self._rep, claim.mail, sent, now)
         self._drained.sent += 1
@@ -344,16 +379,45 @@ class _Worker:
     # ------------------------------------------------------------------------- when it does not go on
 
     def _delete(self, mail: StoredMail) -> None:
-        if mail.draft is not None:
-            self._mailbox.delete_draft(mail.draft)
+        """Take an untouched draft away; one that its rep has touched since it was last seen is theirs.
+
+        No service deletes on condition, so it is looked at just before.
+        """
+        found = self._mailbox.find(trace_of(mail))
+        draft = found.draft
+        touched = found.where in (Whereabouts.SENT, Whereabouts.SCHEDULED) or (
+            draft is not None and (found.edited or draft.provider_id != mail.provider_id)
+        )
+        if draft is not None and not touched:
+            self._mailbox.delete_draft(draft)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            stored = read_intents(tx, [mail.key])[mail.key]
+            stored, now = read_intents(tx, [mail.key])[mail.key], self._office.now()
+            if touched:
+                self._leave(tx, mail, stored, found, now)
+                return
             moved_to = self._moved_to(stored, mail)
             changes = {"state": MailState.DELETED} if moved_to is None else moved_to
             change_mail(tx, mail.key, **changes)
-            append(tx, [intent_fact(stored, EventKind.DRAFT_DELETED, self._office.now(), reason=stored.problem or "")])
-        self._drained.deleted += 1
+            if draft is not None:
+                append(tx, [intent_fact(stored, EventKind.DRAFT_DELETED, now, reason=stored.problem or "")])
+                self._drained.deleted += 1
+
+    def _leave(self, tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, now: datetime) -> None:
+        """Leave a draft that was to be taken away to the rep who has touched it in the meantime."""
+        if found.sent is not None:
+            draft_sent(tx, self._office, mail, stored, found.sent, now)
+        elif stored.state is not IntentState.OPEN:
+            scheduled = found.where is Whereabouts.SCHEDULED
+            why = "it is scheduled in the mail program and goes out by itself" if scheduled else "they have edited it"
+            draft_left(tx, mail, stored, now, why)
+        elif found.draft is None:
+            draft_scheduled(tx, mail, stored, now)
+        else:
+            # Its task went to another rep: it is done when the draft is sent from where it lies.
+            change_mail(tx, mail.key, **mail.with_draft(found.draft), state=MailState.PRESENT, edited=True)
+            why = f"it was edited, and stays in the mailbox of {self._rep.email}: the task is done when it is sent"
+            append(tx, [intent_fact(stored, EventKind.DRAFT_EDITED, now, reason=why)])
 
     def _moved_to(self, stored: StoredIntent, mail: StoredMail) -> dict[str, Any] | None:
         """Return what makes a draft anew in another mailbox, when its task moved to another rep."""
@@ -426,6 +490,8 @@ class _Worker:
             if claim.mail.action is MailAction.SEND:
                 hint = f"look in Sent, then 'connector tasks skip {key[:8]}', or 'connector remove'"
                 move_intent(tx, key, IntentEvent.LOSE, problem=f"{reason}; it may have been sent: {hint}")
+            else:
+                say(tx, claim.stored, f"{reason}: look in Drafts and in Sent before you write it anew")
             append(tx, [intent_fact(claim.stored, EventKind.OUTCOME_UNKNOWN, now, reason=reason)])
 
     def _postpone(self, key: str, error: OutcomeUnknown) -> None:

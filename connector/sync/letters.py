@@ -9,7 +9,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -105,12 +105,19 @@ class Letters:
         sent: StoredMail | None = None
         if step.follow_up:
             before = self._step_before(intent)
-            sent = self._previous_sent(intent)
+            sent = self._sent_as(intent, before)
             zone = ZoneInfo(self.enrollments[intent.enrollment].zone)
             written = sent.sent if sent is not None and sent.sent is not None else intent.due
             header = quote_header(written, zone, rep.name)
             previous = self._rendered_before(intent, before, fields, rep)
-            rendered = compose_follow_up(rendered, previous, header=header)
+            if sent is not None and not sent.reached_person:
+                # The rep sent it to somebody else: to this person it is the first mail, quoting nothing.
+                sent = None
+                rendered = replace(rendered, subject=rendered.subject or previous.subject)
+            else:
+                if sent is not None:
+                    previous = replace(previous, subject=sent.subject or previous.subject)  # as its rep sent it
+                rendered = compose_follow_up(rendered, previous, header=header)
         return Letter(
             step=step,
             rep=rep,
@@ -130,6 +137,9 @@ class Letters:
             return own
         campaign = self._campaign(intent)
         earlier = campaign.steps[(campaign.index_of(before.day, before.step) or 0) - 1]
+        sent = self._sent_as(intent, earlier)
+        if sent is not None and not sent.reached_person:
+            return own
         return compose_follow_up(own, self._rendered_before(intent, earlier, fields, rep), header="")
 
     def _campaign(self, intent: Intent) -> Campaign:
@@ -155,15 +165,24 @@ class Letters:
         return campaign.steps[(campaign.index_of(intent.day, intent.step) or 1) - 1]
 
     def _previous_keys(self, intent: Intent) -> list[str]:
-        """Return the keys the previous email may have: that of this version first."""
+        """Return the keys of the emails that a follow-up answers or quotes."""
         if not self._is_follow_up(intent):
             return []
-        before = self._step_before(intent)
-        versions = dict.fromkeys((intent.version, *self._versions[intent.campaign]))
-        return [intent_key(intent.enrollment, version, before.day, before.step) for version in versions]
+        steps, step = self._campaign(intent).steps, self.step_of(intent)
+        found: list[str] = []
+        while step.follow_up:
+            step = steps[(self._campaign(intent).index_of(step.day, step.step) or 1) - 1]
+            found += self._keys_of(intent, step)
+        return found
 
-    def _previous_sent(self, intent: Intent) -> StoredMail | None:
-        mails = (self._previous.get(key) for key in self._previous_keys(intent))
+    def _keys_of(self, intent: Intent, step: Step) -> list[str]:
+        """Return the keys an earlier email may have: that of this version first."""
+        versions = dict.fromkeys((intent.version, *self._versions[intent.campaign]))
+        return [intent_key(intent.enrollment, version, step.day, step.step) for version in versions]
+
+    def _sent_as(self, intent: Intent, step: Step) -> StoredMail | None:
+        """Return an earlier email as it was sent; None when it was not seen in Sent."""
+        mails = (self._previous.get(key) for key in self._keys_of(intent, step))
         return next((mail for mail in mails if mail is not None and mail.state is MailState.SENT), None)
 
 

@@ -88,6 +88,19 @@ def closed_task(office: Office, stored: StoredIntent, event: IntentEvent, call: 
     return facts
 
 
+def sent_otherwise(
+    tx: Transaction, office: Office, stored: StoredIntent, now: datetime, *, subject: str, note: str = ""
+) -> None:
+    """Let a task say under which subject its mail really went out, and, with `note`, what else is not as it was."""
+    task = read_tasks(tx, [stored.intent.key]).get(stored.intent.key)
+    if task is None:
+        return
+    fields = {"subject": _subject(office, stored.intent, subject)}
+    if note:
+        fields["description"] = f"{note}\n\n{task.wanted.get('description') or ''}".rstrip()
+    want(tx, stored.intent.key, now, changed=now, **fields)
+
+
 def want(tx: Transaction, key: str, now: datetime, *, changed: datetime | None = None, **fields: Any) -> None:
     """Change what is wanted of a task, if there is one; `changed` is when a person here did so."""
     task = read_tasks(tx, [key]).get(key)

@@ -1,7 +1,8 @@
 """Pulling a mailbox: what became of drafts, and what came in, is stored together with the cursor.
 
 Lives here: `pull_mailbox`, and following drafts through one pull's changes. Does not live here: incoming mail
-(`incoming`), what follows from a fact (`record`). Source: spec delivery 4 and 5.
+(`incoming`), what the fate of a draft means (`outcomes`), what follows from a fact (`record`). Source: spec delivery 4
+and 5.
 
 A cursor moves in the transaction that stores everything before it; a crash reads the same changes again, and each of
 them is recognised by what it already did.
@@ -9,17 +10,27 @@ them is recognised by what it already did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from connector.errors import AdapterError
 from connector.events import EventKind
 from connector.inbox.match import OpenDraft, match_sent
-from connector.intents import IntentEvent, IntentState
+from connector.intents import IntentState
 from connector.people import Rep
-from connector.ports import DraftGone, DraftSaved, Found, Mailbox, MailReceived, MailSent, Whereabouts
+from connector.ports import (
+    DraftGone,
+    DraftRef,
+    DraftSaved,
+    Found,
+    Mailbox,
+    MailChange,
+    MailReceived,
+    MailSent,
+    SentMail,
+    Whereabouts,
+)
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents
@@ -31,17 +42,20 @@ from connector.store.mails import (
     change_mail,
     read_mails,
     read_open,
+    read_sent_about,
 )
-from connector.sync import activity
+from connector.sync import outcomes
 from connector.sync.drain import confirm_sent, trace_of
 from connector.sync.incoming import take_mail
-from connector.sync.mirror import want
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled, note_lane_problem
-from connector.sync.record import end_task, intent_fact
+from connector.sync.record import intent_fact
 
-#: A draft that was nowhere for so long was discarded.
-_GIVEN_UP = timedelta(hours=24)
+#: A scheduled draft is looked at when something happened to drafts, and at least so often.
+_SCHEDULED_LOOK = timedelta(hours=24)
+
+#: Drafts whose fate is open: those of tasks. A send whose answer was lost is `drain`'s to look up.
+_WITH_REP = frozenset({MailState.PRESENT, MailState.SCHEDULED, MailState.DISCARDED})
 
 
 def pull_mailbox(office: Office, rep: Rep) -> Pulled:
@@ -53,15 +67,8 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
     try:
         pull = mailbox.pull_mail(cursor)
         with office.database.read() as tx:
-            drafts = _OpenDrafts(read_open(tx, lane))
-        for change in pull.changes:
-            if isinstance(change, DraftSaved):
-                drafts.saved(change)
-        for change in pull.changes:
-            if isinstance(change, MailSent):
-                drafts.was_sent(change)
-        gone = [change for change in pull.changes if isinstance(change, DraftGone)]
-        drafts.look_up(gone, mailbox, everything=pull.resynced)
+            drafts = _OpenDrafts(tx, lane, pull.changes)
+        drafts.look_up(mailbox, office.now(), everything=pull.resynced)
     except AdapterError as error:
         note_lane_problem(office, lane, error.sentence)
         return pulled.stop(lane, error)
@@ -80,13 +87,29 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
 class _OpenDrafts:
     """The drafts a rep may still send, followed through one pull's changes."""
 
-    def __init__(self, mails: Iterable[StoredMail]) -> None:
-        self._mails = {mail.key: mail for mail in mails}
+    def __init__(self, tx: Transaction, lane: str, changes: Sequence[MailChange]) -> None:
+        """Follow the drafts of a lane through what changed, in the order in which it can be told: saved, sent, gone."""
+        self._lane = lane
+        self._mails = {mail.key: mail for mail in read_open(tx, lane)}
         self._edited: set[str] = set()
-        self._sent: dict[str, MailSent] = {}
+        #: Drafts that were saved although they had been scheduled or discarded.
+        self._returned: set[str] = set()
+        self._sent: dict[str, SentMail] = {}
+        self._by_hand: list[SentMail] = []
         self._found: dict[str, Found] = {}
+        for change in changes:
+            if isinstance(change, DraftSaved):
+                self._saved(change)
+        sent = [change.mail for change in changes if isinstance(change, MailSent)]
+        # What is sent in a thread in which a mail was sent before need not be the draft.
+        threads = [mail.thread_id for mail in sent if mail.thread_id]
+        earlier = {mail.thread_id for mail in read_sent_about(tx, message_ids=[], thread_ids=threads, persons=[])}
+        for mail in sent:
+            self._was_sent(mail, earlier)
+        self._gone = {change.provider_id for change in changes if isinstance(change, DraftGone)}
+        self._stirred = any(not isinstance(change, MailReceived) for change in changes)
 
-    def saved(self, change: DraftSaved) -> None:
+    def _saved(self, change: DraftSaved) -> None:
         """Follow a draft to its new ids; a save that is not our own is an edit."""
         for key, mail in self._mails.items():
             ids = {mail.draft_id, mail.provider_id} - {None}
@@ -97,21 +120,31 @@ class _OpenDrafts:
                 known = mail.provider_id == change.draft.provider_id
                 if mail.state is MailState.PRESENT and (change.edited or not known):
                     self._edited.add(key)
+                elif mail.state in (MailState.SCHEDULED, MailState.DISCARDED):
+                    self._returned.add(key)
                 self._mails[key] = replace(mail, **mail.with_draft(replace(change.draft, draft_id=mail.draft_id or "")))
 
-    def was_sent(self, change: MailSent) -> None:
+    def _was_sent(self, sent: SentMail, old_threads: Collection[str | None]) -> None:
         """Match a mail in Sent to the draft it was."""
         waiting = [mail for key, mail in self._mails.items() if key not in self._sent]
-        match = match_sent(change.mail, [_open_draft(mail) for mail in waiting])
+        match = match_sent(sent, [_open_draft(mail, old_threads) for mail in waiting])
         if match is not None:
-            self._sent[match.key] = change
+            self._sent[match.key] = sent
+        elif sent.key is None:
+            self._by_hand.append(sent)
 
-    def look_up(self, gone: Sequence[DraftGone], mailbox: Mailbox, *, everything: bool) -> None:
-        """Ask where a draft went that left Drafts without a mail in Sent that told; all of them after a resync."""
-        ids = {change.provider_id for change in gone}
+    def look_up(self, mailbox: Mailbox, now: datetime, *, everything: bool) -> None:
+        """Ask where a draft is that left Drafts without a mail in Sent that told; all of them after a resync."""
         for key, mail in self._mails.items():
-            lost = everything or mail.missing is not None or mail.provider_id in ids
-            if mail.state is MailState.PRESENT and key not in self._sent and lost:
+            match mail.state:
+                case MailState.PRESENT:
+                    ask = everything or mail.missing is not None or mail.provider_id in self._gone
+                case MailState.SCHEDULED:
+                    looked = mail.missing or now - _SCHEDULED_LOOK
+                    ask = everything or self._stirred or now - looked >= _SCHEDULED_LOOK
+                case _:
+                    ask = key in self._returned
+            if ask and key not in self._sent:
                 self._found[key] = mailbox.find(trace_of(mail))
 
     def store(self, tx: Transaction, office: Office, rep: Rep, now: datetime, pulled: Pulled) -> None:
@@ -119,37 +152,95 @@ class _OpenDrafts:
         current = read_mails(tx, sorted(self._mails))
         stored = read_intents(tx, sorted(self._mails))
         for key, mail in self._mails.items():
-            found = self._found.get(key)
             if current[key].state is not mail.state:
                 continue  # A drain was faster.
-            if key in self._sent:
-                _draft_sent(tx, office, rep, mail, stored[key], self._sent[key].mail, now, pulled)
-            elif found is not None and found.where is Whereabouts.SENT and found.sent is not None:
-                _draft_sent(tx, office, rep, mail, stored[key], found.sent, now, pulled)
-            elif found is not None and _is_discarded(found, mail, now):
-                pulled.counts["drafts_discarded"] += 1
-                change_mail(tx, key, state=MailState.DISCARDED, missing=None)
-                append(tx, [intent_fact(stored[key], EventKind.DRAFT_DISCARDED, now)])
-            elif found is not None and found.where is not Whereabouts.DRAFT:
-                # Scheduled in the client, undone, or on its way to Sent: neither sent nor discarded yet.
-                change_mail(tx, key, missing=mail.missing or now)
-            elif found is not None and found.draft is not None:
-                edited = mail.edited or found.draft.provider_id != mail.provider_id
-                change_mail(tx, key, missing=None, edited=int(edited), **mail.with_draft(found.draft))
+            found = self._found.get(key)
+            sent = self._sent.get(key) or (found.sent if found is not None else None)
+            if sent is not None:
+                _sent(tx, office, rep, mail, stored[key], sent, now, pulled)
+            elif found is not None:
+                _looked_up(tx, mail, stored[key], found, now, pulled)
             elif key in self._edited:
                 change_mail(tx, key, edited=1, provider_id=mail.provider_id, thread_id=mail.thread_id)
                 if not current[key].edited:
                     pulled.counts["drafts_edited"] += 1
                     append(tx, [intent_fact(stored[key], EventKind.DRAFT_EDITED, now)])
+        ids = [sent.internet_message_id for sent in self._by_hand if sent.internet_message_id]
+        ours = {mail.internet_message_id for mail in read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])}
+        for sent in self._by_hand:
+            if sent.internet_message_id in ours:
+                continue  # A full look shows again what was a draft of ours.
+            outcomes.written_by_hand(tx, self._lane, sent, self._written_to(sent, stored), now)
+
+    def _written_to(self, sent: SentMail, stored: Mapping[str, StoredIntent]) -> list[tuple[StoredMail, StoredIntent]]:
+        """Return the open tasks that a mail written by hand may have been meant for."""
+        return [
+            (mail, stored[key])
+            for key, mail in self._mails.items()
+            if mail.state in _WITH_REP
+            and stored[key].state is IntentState.OPEN
+            and mail.person.lower() in (*sent.to, *sent.cc)
+            and sent.at >= (mail.claimed or mail.due)
+        ]
 
 
-def _is_discarded(found: Found, mail: StoredMail, now: datetime) -> bool:
-    if found.where is Whereabouts.UNCLEAR:
-        return mail.missing is not None and now - mail.missing > _GIVEN_UP
-    return found.where in (Whereabouts.DISCARDED, Whereabouts.ABSENT)
+def _sent(
+    tx: Transaction,
+    office: Office,
+    rep: Rep,
+    mail: StoredMail,
+    stored: StoredIntent,
+    sent: SentMail,
+    now: datetime,
+    pulled: Pulled,
+) -> None:
+    """The mail is in Sent: a task is completed, a send whose answer was lost is confirmed."""
+    if mail.action is MailAction.SEND and stored.state in (IntentState.DELIVERING, IntentState.UNKNOWN):
+        # The cursor passes it only once: what is not written down now may never be seen again.
+        pulled.counts["sends_confirmed"] += 1
+        confirm_sent(tx, office, rep, mail, sent, now)
+    elif outcomes.may_be_undone(mail, sent, now):
+        outcomes.note_sending(tx, mail, sent, now)
+    else:
+        pulled.counts["drafts_sent"] += 1
+        outcomes.draft_sent(tx, office, mail, stored, sent, now)
 
 
-def _open_draft(mail: StoredMail) -> OpenDraft:
+def _looked_up(
+    tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, now: datetime, pulled: Pulled
+) -> None:
+    """Write down where a draft was found that is not in Sent."""
+    match found.where:
+        case Whereabouts.DRAFT if found.draft is not None:
+            _in_drafts(tx, mail, stored, found, found.draft, now)
+        case Whereabouts.SCHEDULED if mail.state is MailState.SCHEDULED:
+            change_mail(tx, mail.key, missing=now)
+        case Whereabouts.SCHEDULED:
+            pulled.counts["drafts_scheduled"] += 1
+            outcomes.draft_scheduled(tx, mail, stored, now)
+        case _ if mail.state is MailState.SCHEDULED:
+            # No longer scheduled, and not yet anywhere else: on its way to Sent or back to Drafts.
+            change_mail(tx, mail.key, state=MailState.PRESENT, edited=True, missing=now)
+            outcomes.say(tx, stored, None)
+        case _ if mail.state is MailState.PRESENT and outcomes.is_discarded(found, mail.missing, now):
+            pulled.counts["drafts_discarded"] += 1
+            outcomes.draft_discarded(tx, mail, stored, now)
+        case _:
+            # A send that may be undone, or on its way to Sent: neither sent nor discarded yet.
+            change_mail(tx, mail.key, missing=mail.missing or now)
+
+
+def _in_drafts(
+    tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, draft: DraftRef, now: datetime
+) -> None:
+    if mail.state is not MailState.PRESENT or mail.sent is not None:
+        outcomes.draft_back(tx, mail, stored, draft, now)
+        return
+    edited = mail.edited or found.edited or draft.provider_id != mail.provider_id
+    change_mail(tx, mail.key, missing=None, edited=edited, **mail.with_draft(draft))
+
+
+def _open_draft(mail: StoredMail, old_threads: Collection[str | None]) -> OpenDraft:
     return OpenDraft(
         key=mail.key,
         to=mail.recipient,
@@ -159,30 +250,5 @@ def _open_draft(mail: StoredMail) -> OpenDraft:
         provider_id=mail.provider_id,
         thread_id=mail.thread_id,
         internet_message_id=mail.internet_message_id,
+        own_thread=mail.thread_id not in old_threads,
     )
-
-
-def _draft_sent(
-    tx: Transaction,
-    office: Office,
-    rep: Rep,
-    mail: StoredMail,
-    stored: StoredIntent,
-    sent: Any,
-    now: datetime,
-    pulled: Pulled,
-) -> None:
-    """The mail is in Sent: a task is completed, a send whose answer was lost is confirmed."""
-    if mail.action is MailAction.SEND and stored.state in (IntentState.DELIVERING, IntentState.UNKNOWN):
-        # The cursor passes it only once: what is not written down now may never be seen again.
-        pulled.counts["sends_confirmed"] += 1
-        confirm_sent(tx, office, rep, mail, sent, now)
-        return
-    at = max(min(sent.at, now), mail.claimed or sent.at)
-    change_mail(tx, mail.key, **mail.with_sent(sent))
-    pulled.counts["drafts_sent"] += 1
-    if stored.state is IntentState.OPEN:
-        by = "by sending the draft"
-        end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=min(at, now), by=by, sent=True)
-    else:
-        want(tx, mail.key, now, **activity.sent(office))

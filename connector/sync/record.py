@@ -93,12 +93,14 @@ def end_task(
     at: datetime,
     by: str,
     sent: bool = False,
+    reason: str = "",
     call: CallResult | None = None,
 ) -> None:
     """Complete or skip what a person had before them: the campaign moves on, the CRM task closes.
 
-    `at` is when it was done, `by` how ("by sending it", "in the CRM"), `sent` whether its mail was seen in Sent, `call`
-    what came of a call. Raises `ValueError` if it is closed already.
+    `at` is when it was done, `by` how ("by sending it", "in the CRM"), `sent` whether its mail was seen in Sent on
+    its way to the person, `reason` what else there is to say, `call` what came of a call. Raises `ValueError` if it is
+    closed already.
     """
     move_intent(tx, stored.intent.key, event)
     kind = EventKind.COMPLETED if event is IntentEvent.COMPLETE else EventKind.SKIPPED
@@ -108,7 +110,7 @@ def end_task(
         closing.pop("kind", None)
     want(tx, stored.intent.key, now, changed=at, closed=True, **closing)
     told = {"by": by} if call is None else {"by": by, "outcome": call.outcome, "call_reason": call.reason}
-    record(tx, office, [intent_fact(stored, kind, at, reason=str(call or ""), **told)], now)
+    record(tx, office, [intent_fact(stored, kind, at, reason=str(call or reason), **told)], now)
 
 
 def intent_fact(stored: StoredIntent, kind: EventKind, at: datetime, *, reason: str = "", **data: object) -> Event:
@@ -156,7 +158,11 @@ def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, no
         change_mail(tx, key, state=MailState.CANCELLED)
     elif mail is not None and mail.state is MailState.PRESENT and mail.edited:
         change_mail(tx, key, state=MailState.LEFT)
-        facts.append(intent_fact(stored, EventKind.DRAFT_LEFT, now, reason=reason))
+        facts.append(intent_fact(stored, EventKind.DRAFT_LEFT, now, reason=f"{reason}; they have edited it"))
+    elif mail is not None and mail.state is MailState.SCHEDULED:
+        change_mail(tx, key, state=MailState.LEFT)
+        why = "it is scheduled in the mail program and goes out by itself, unless they take it back there"
+        facts.append(intent_fact(stored, EventKind.DRAFT_LEFT, now, reason=f"{reason}; {why}"))
     elif mail is not None and mail.state is MailState.PRESENT:
         change_mail(tx, key, state=MailState.UNWANTED, due=now)
     append(tx, facts)

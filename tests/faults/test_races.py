@@ -216,6 +216,7 @@ def test_a_mail_in_flight_that_cannot_be_composed_stops_no_pass(make_world, monk
         raise BadInput("a field is missing")
 
     monkeypatch.setattr(Letters, "compose", missing)
+    world.after(minutes=3)
     world.sync()
     assert states(world) == [after]
     assert len(world.effects("mail_sent")) == (after is IntentState.SENT)

@@ -59,7 +59,7 @@ def test_what_was_not_sent_is_not_sent_any_more(make_world: WorldMaker, database
     world = make_world(database_url=database_url)
     key = leave_in_flight(world)
     stop(world.office, person=people(1)[0].email, campaign=None, rep=None)
-    world.after(minutes=1)
+    world.after(minutes=3)
     world.sync()
     assert state_of(world, key) is after
     assert sent(world) == 0

@@ -96,8 +96,7 @@ def open_mails(world: World) -> list[MailState]:
 def test_a_discarded_draft_is_looked_for_until_its_task_is_over(world: World) -> None:
     world.sync()
     world.act("rep_deletes_draft", person=people(1)[0].email)
-    world.after(minutes=5)
-    world.sync()
+    go_on(world)
     assert open_mails(world) == [MailState.DISCARDED]
     end(world, IntentEvent.COMPLETE)
     assert open_mails(world) == []
