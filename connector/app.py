@@ -10,7 +10,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ from connector.store.cache import StoredCache
 from connector.store.database import Database
 from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
 from connector.tasks.merge import ConflictPolicy, Policy
+from connector.unsubscribe import Tokens, Unsubscribe
 from connector.vault import StoredVault
 
 if TYPE_CHECKING:
@@ -213,6 +214,25 @@ class Project:
             raise BadInput(f"there is no section accounts.{name} in {self.folder / SETTINGS_FILE}: add it first")
         return adapter, account
 
+    def rep_signing_in(self, name: str, email: str | None) -> Rep | None:
+        """Return the rep who signs in to an account; None when nobody is named and the choice is not plain.
+
+        A mailbox is signed in to rep by rep: the only rep with that kind of mailbox need not be named. Raises
+        `BadInput` for a rep whose mailbox is of another kind.
+        """
+        kinds = {
+            adapter.capabilities.name
+            for adapter in self.adapters.values()
+            if is_mailbox_adapter(adapter) and adapter.account_name == name
+        }
+        reps = [rep for rep in self.settings.reps if rep.mailbox in kinds]
+        if email is None:
+            return reps[0] if len(reps) == 1 else None
+        rep = self.rep(email)
+        if kinds and rep not in reps:
+            raise BadInput(f"{rep.email} has a {rep.mailbox} mailbox: there is no sign-in of theirs to {name}")
+        return rep
+
     def rep(self, email: str) -> Rep:
         """Return a rep by address or alias; raise `BadInput` naming those there are."""
         rep = self.settings.rep(email)
@@ -254,18 +274,24 @@ def _in_folder(url: str, folder: Path) -> str:
 
 @contextmanager
 def open_app(
-    project: Project, *, clock: Clock | None = None, database_url: str | None = None, services: bool = True
+    project: Project,
+    *,
+    clock: Clock | None = None,
+    database_url: str | None = None,
+    services: bool = True,
+    without: Collection[str] = (),
 ) -> Iterator[App]:
     """Open a project's database and services; nothing is called until it is used.
 
-    Without `services` no account is opened, so that looking and deciding need no secrets.
+    Without `services` no account is opened, so that looking and deciding need no secrets; `without` names single
+    accounts that are not opened.
     """
     settings = project.settings
     clock = clock or clock_from_environment()
     database = Database(database_url or os.environ.get("DATABASE_URL") or _in_folder(settings.database, project.folder))
     try:
         database.upgrade()
-        office = open_office(project, database, clock, services=services)
+        office = open_office(project, database, clock, services=services, without=without)
         try:
             yield App(project=project, office=office)
         finally:
@@ -277,18 +303,22 @@ def open_app(
         database.close()
 
 
-def open_office(project: Project, database: Database, clock: Clock, *, services: bool = True) -> Office:
+def open_office(
+    project: Project, database: Database, clock: Clock, *, services: bool = True, without: Collection[str] = ()
+) -> Office:
     """Join settings, adapters, database and clock; without `services` there is no mailbox and no CRM."""
     settings = project.settings
-    if services:
-        _check_secrets(settings)
+    unset = [fault for name, faults in unset_secrets(settings).items() if name not in without for fault in faults]
+    if services and unset:
+        # Before any account is used: nothing is half done.
+        raise BadInput.of(list(dict.fromkeys(unset)))
     vault = StoredVault(database, clock, project.folder)
     return Office(
         database=database,
         clock=clock,
         reps={rep.email: rep for rep in settings.reps},
-        mailboxes=_open_mailboxes(project, clock, vault) if services else {},
-        crm=_open_crm(project, database, clock, vault) if services else None,
+        mailboxes=_open_mailboxes(project, clock, vault, without) if services else {},
+        crm=_open_crm(project, database, clock, vault) if services and settings.crm not in without else None,
         crm_rules=_crm_rules(settings),
         pacing={
             kind: PacingRule(per_second=rule.per_second, per_minute=rule.per_minute, per_day=rule.per_day)
@@ -296,14 +326,15 @@ def open_office(project: Project, database: Database, clock: Clock, *, services:
         },
         blocked_domains=settings.blocked_domains,
         folder=project.folder,
+        unsubscribe=_unsubscribe(settings, vault) if services else None,
         pass_seconds=max(60.0, settings.sync.every.total_seconds()),
     )
 
 
-def _check_secrets(settings: Settings) -> None:
-    """Raise `BadInput` naming every secret that is not set, before any account is used: nothing is half done."""
-    faults: list[Fault] = []
-    for account in settings.accounts.values():
+def unset_secrets(settings: Settings) -> dict[str, list[Fault]]:
+    """Return account -> every secret of it that is not set; accounts that lack none are left out."""
+    unset: dict[str, list[Fault]] = {}
+    for name, account in settings.accounts.items():
         for key, value in account:
             if key in account.spare_secrets:
                 continue
@@ -312,12 +343,11 @@ def _check_secrets(settings: Settings) -> None:
                     if isinstance(secret, Secret):
                         secret.reveal()
                 except BadInput as error:
-                    faults += error.faults
-    if faults:
-        raise BadInput.of(list(dict.fromkeys(faults)))
+                    unset.setdefault(name, []).extend(error.faults)
+    return unset
 
 
-def _open_mailboxes(project: Project, clock: Clock, vault: Vault) -> dict[str, Mailbox]:
+def _open_mailboxes(project: Project, clock: Clock, vault: Vault, without: Collection[str]) -> dict[str, Mailbox]:
     settings = project.settings
     mailboxes: dict[str, Mailbox] = {}
     adapters = {
@@ -325,6 +355,8 @@ def _open_mailboxes(project: Project, clock: Clock, vault: Vault) -> dict[str, M
     }
     for rep in settings.reps:
         adapter = adapters[rep.mailbox]
+        if adapter.account_name in without:
+            continue
         account = settings.accounts.get(adapter.account_name) if adapter.account_name else None
         sole = sum(1 for other in settings.reps if other.mailbox == rep.mailbox) == 1
         identity = MailIdentity(email=rep.email, name=rep.name, aliases=rep.aliases)
@@ -348,6 +380,13 @@ def _open_crm(project: Project, database: Database, clock: Clock, vault: Vault) 
         vault=vault,
         cache=StoredCache(database, clock),
     )
+
+
+def _unsubscribe(settings: Settings, vault: Vault) -> Unsubscribe | None:
+    rules = settings.unsubscribe
+    if rules is None:
+        return None
+    return Unsubscribe(address=rules.address, text=rules.text, tokens=Tokens.kept_in(vault))
 
 
 def _crm_rules(settings: Settings) -> CrmRules:

@@ -32,6 +32,7 @@ from connector.documents import Document, Place, did_you_mean, read_document
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep, is_address, time_zones
 from connector.ports import Adapter, CrmAdapter, MailboxAdapter
+from connector.unsubscribe import EMAIL, TOKEN
 
 DEFAULT_DATABASE = "sqlite:///connector.db"
 
@@ -84,6 +85,26 @@ def _domain(text: str) -> str:
     return domain
 
 
+def _unsubscribe_address(text: str) -> str:
+    sentence = "write an https address with {token} in it, such as https://go.acme.example/u/{token}, or {email}"
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(sentence) from None
+    plain = text.replace(TOKEN, "").replace(EMAIL, "")
+    one = text.count(TOKEN) + text.count(EMAIL) == 1 and not set(plain) & set('{}<>"\\')
+    whole = text.isascii() and text.isprintable() and " " not in text and not parts.fragment
+    if (
+        parts.scheme != "https"
+        or not parts.hostname
+        or "{" in parts.netloc
+        or "@" in parts.netloc
+        or not (one and whole)
+    ):
+        raise ValueError(sentence)
+    return text
+
+
 def _said(text: str) -> str:
     if not text.strip():
         raise ValueError("this is empty: fill it in")
@@ -128,6 +149,17 @@ class SyncRules(_Section):
     ] = Field(default=timedelta(seconds=60), description="Time between two passes of `run`: 60s, 5m, 1h.")
 
 
+class UnsubscribeRules(_Section):
+    """How a recipient says that they want no more mail."""
+
+    address: Annotated[str, AfterValidator(_unsubscribe_address)] = Field(
+        description="https address with {token} in it, or {email} for a page of your own; it must take a POST."
+    )
+    text: Annotated[str, AfterValidator(_said)] = Field(
+        default="Unsubscribe", description="Stands in the mail; the words in [brackets] are the link, or all of it."
+    )
+
+
 #: Pacing of the kinds of mailbox that have limits of their own (spec interfaces 1).
 DEFAULT_PACING: Mapping[str, Pacing] = {
     "gmail": Pacing(per_second=1, per_day=1500),
@@ -156,6 +188,8 @@ class Settings:
     sync: SyncRules
     #: Lower case.
     blocked_domains: frozenset[str]
+    #: None when mails say nothing about unsubscribing.
+    unsubscribe: UnsubscribeRules | None = None
     #: What works and will not for long, or is unwise.
     warnings: tuple[Fault, ...] = ()
 
@@ -241,6 +275,10 @@ def _file_model(adapters: Mapping[str, Adapter]) -> type[BaseModel]:
         accounts=(accounts_model, Field(default_factory=accounts_model)),
         pacing=(pacing_model, Field(default_factory=pacing_model)),
         sync=(SyncRules, Field(default_factory=SyncRules)),
+        unsubscribe=(
+            UnsubscribeRules | None,
+            Field(default=None, description="Where a recipient says that they want no more mail; off when empty."),
+        ),
         blocked_domains=(
             list[Annotated[str, AfterValidator(_domain)]],
             Field(default=[], description="Nothing is ever sent to these domains."),
@@ -328,11 +366,19 @@ def _faults_between_sections(document: Document, adapters: Mapping[str, Adapter]
 
 
 def _warnings(document: Document, settings: Settings) -> Iterable[Fault]:
-    """Yield what accounts say against themselves, at the line that says how one signs in."""
+    """Yield what accounts say against themselves, at the line that says how one signs in, and files that are missing.
+
+    A file may come later, from wherever keys are kept, so that its absence is no error yet.
+    """
     for name, account in settings.accounts.items():
         for sentence in account.warnings:
             fault = document.fault(("accounts", name, "auth"), sentence, where=f"accounts.{name}")
             yield replace(fault, severity=Severity.WARNING)
+        for key, path in account:
+            if isinstance(path, Path) and not path.is_file():
+                sentence = f"the file '{path}' that {key} names is not there: put it there, or correct the name"
+                fault = document.fault(("accounts", name, key), sentence, where=f"accounts.{name}")
+                yield replace(fault, severity=Severity.WARNING)
 
 
 def _addresses(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -363,6 +409,7 @@ def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Setti
         pacing={name: getattr(parsed.pacing, name) for name in _mailboxes(adapters)},
         sync=parsed.sync,
         blocked_domains=frozenset(parsed.blocked_domains),
+        unsubscribe=parsed.unsubscribe,
     )
 
 

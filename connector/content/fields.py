@@ -6,10 +6,11 @@ Does not live here: the template language (`language`), who the person is (`peop
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connector.errors import BadInput
+from connector.errors import BadInput, Fault
 from connector.people import Person, Rep
 
 #: Fields that mark a place in the body rather than hold a text.
@@ -24,6 +25,12 @@ STAND_INS: Mapping[str, str] = {
     "company": "your company",
     UNSUBSCRIBE: "",
 }
+
+#: Most characters of a value in a mail; Gmail hides what is beyond 102 kB of a mail.
+LONGEST_VALUE = 50_000
+
+#: Half of a character that UTF-16 writes as two: JSON can carry one, and no mail can.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Unresolved(BadInput):
@@ -43,7 +50,7 @@ class Unresolved(BadInput):
 
 def fields_of(person: Person, rep: Rep, crm: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     """Return the fields for one person and rep; `crm` holds the lead's or contact's own fields for `sfdc.<Field>`."""
-    return {
+    fields = {
         "email": person.email,
         "first_name": person.first_name,
         "last_name": person.last_name,
@@ -57,3 +64,25 @@ def fields_of(person: Person, rep: Rep, crm: Mapping[str, Any] | None = None) ->
         "sfdc": dict(crm or {}),
         "my": {"name": rep.name, "title": rep.title, "email": rep.email, "signature": rep.signature},
     }
+    return {name: _whole(value) for name, value in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    """Return a value in which each half of a character is shown as one that could not be read."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    return {name: _whole(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
+def check_lengths(fields: Mapping[str, Any], used: Iterable[str], where: str) -> None:
+    """Raise `BadInput` naming each field that is used and too long for a mail; `where` is "person ann@..."."""
+    faults: list[Fault] = []
+    for path in sorted(used):
+        group, _, name = path.partition(".")
+        inside = fields.get(group)
+        value = inside.get(name) if isinstance(inside, Mapping) else inside
+        if isinstance(value, str) and len(value) > LONGEST_VALUE:
+            sentence = f"the field {path} has {len(value):,} characters, and a mail takes {LONGEST_VALUE:,}: shorten it"
+            faults.append(Fault(sentence=sentence, where=where))
+    if faults:
+        raise BadInput.of(faults)

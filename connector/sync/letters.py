@@ -6,7 +6,6 @@ templates and quoting (`content`), the outbox (`prepare`). Source: spec sequenci
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,18 +14,19 @@ from zoneinfo import ZoneInfo
 
 from connector.campaigns.model import Campaign, CampaignSettings, Step
 from connector.content.compose import Rendered, compose_follow_up, quote_header, render
-from connector.content.fields import fields_of
+from connector.content.fields import check_lengths, fields_of
 from connector.content.templates import Template, parse_text
-from connector.errors import BadInput
+from connector.errors import BadInput, Fault
 from connector.intents import Intent, StepType, intent_key
-from connector.people import Rep
-from connector.ports import Address, Attachment, Mail, Thread
+from connector.people import Rep, is_address
+from connector.ports import Address, Mail, Thread
 from connector.sequencing.enrollment import Enrollment
 from connector.store.campaigns import read_versions
 from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.store.people import StoredPerson, read_people
+from connector.sync.attachments import read_attachment, read_image
 from connector.sync.office import Office, PinnedCampaign
 
 
@@ -44,10 +44,20 @@ class Letter:
     prompts: tuple[str, ...] = ()
     thread: Thread | None = None
     attachments: tuple[str, ...] = ()
+    #: Files that the HTML shows as images.
+    images: tuple[str, ...] = ()
+    #: Where the person unsubscribes, when that is on.
+    unsubscribe: str | None = None
 
     def mail(self, key: str, folder: Path) -> Mail:
-        """Return it as a mail of this intent; raise `BadInput` when an attachment is not there."""
+        """Return it as a mail of this intent.
+
+        Raises `BadInput` when a file is not there, or the person's address is none that a mail can go to.
+        """
         person = self.person.person
+        if not is_address(person.email):
+            sentence = "the field email is no address that a mail can go to: put the right one in its place"
+            raise BadInput(Fault(sentence=sentence, where=f"person {person.email!a}"))
         return Mail(
             key=key,
             sender=Address(email=self.rep.email, name=self.rep.name),
@@ -55,8 +65,12 @@ class Letter:
             subject=self.subject,
             html=self.html,
             text=self.text,
-            attachments=tuple(_attachment(folder, name) for name in self.attachments),
+            attachments=(
+                *(read_image(folder, name) for name in self.images),
+                *(read_attachment(folder, name) for name in self.attachments),
+            ),
             thread=self.thread,
+            unsubscribe=self.unsubscribe,
         )
 
 
@@ -101,7 +115,10 @@ class Letters:
             notes = parse_text(step.notes, where=place).render(fields)
             return Letter(step=step, rep=rep, person=person, subject=subject, text=notes)
         template = self._template(intent, step)
-        rendered = render(template, fields, signature=rep.signature)
+        check_lengths(fields, template.fields, f"person {intent.person}")
+        unsubscribe = self._office.unsubscribe
+        no_more = "" if unsubscribe is None else unsubscribe.html_of(intent.person)
+        rendered = render(template, fields, signature=rep.signature, unsubscribe_html=no_more)
         sent: StoredMail | None = None
         if step.follow_up:
             before = self._step_before(intent)
@@ -128,6 +145,8 @@ class Letters:
             prompts=rendered.prompts,
             thread=_thread(sent),
             attachments=template.attachments,
+            images=rendered.images,
+            unsubscribe=None if unsubscribe is None else unsubscribe.address_of(intent.person),
         )
 
     def _rendered_before(self, intent: Intent, before: Step, fields: Mapping[str, object], rep: Rep) -> Rendered:
@@ -207,12 +226,3 @@ def _thread(sent: StoredMail | None) -> Thread | None:
         provider_id=sent.provider_id,
         mailbox=sent.lane.partition(":")[2],
     )
-
-
-def _attachment(folder: Path, name: str) -> Attachment:
-    beside = folder / "templates"
-    path = (beside / name).resolve()
-    if not path.is_relative_to(beside.resolve()) or not path.is_file():
-        raise BadInput(f"the attachment '{name}' is not beside the templates: put it there, or take it out")
-    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes())

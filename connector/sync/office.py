@@ -20,6 +20,7 @@ from connector.ports import Clock, Crm, Mailbox
 from connector.store.campaigns import read_version
 from connector.store.database import Database, Transaction
 from connector.tasks.merge import ConflictPolicy
+from connector.unsubscribe import Unsubscribe
 
 
 class TaskSync(StrEnum):
@@ -123,6 +124,8 @@ class Office:
     blocked_domains: frozenset[str]
     #: Folder of connector.yaml; attachments are read below it.
     folder: Path
+    #: How mails say where to unsubscribe; None when they do not.
+    unsubscribe: Unsubscribe | None = None
     #: Longest time one pass spends on sending from one mailbox, in seconds.
     pass_seconds: float = 60.0
     book: CampaignBook = field(default_factory=CampaignBook)

@@ -1,0 +1,98 @@
+"""Files that go along with a mail: read from beside the templates, and weighed before anything is sent.
+
+Lives here: reading attachments and images, and whether a mailbox takes what a template carries. Does not live here:
+which files a template names (`content`), the limits themselves (each mailbox's capabilities).
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from connector.campaigns.model import Campaign
+from connector.content.images import IMAGE_TYPES, content_id, images_in
+from connector.content.templates import Template
+from connector.errors import BadInput
+from connector.ports import Attachment
+
+#: Folder of the templates, within that of connector.yaml.
+TEMPLATES = "templates"
+
+
+def read_attachment(folder: Path, name: str) -> Attachment:
+    """Return a file to attach; raise `BadInput` when it is not beside the templates. `folder`: of connector.yaml."""
+    path = _beside(folder, name, "attachment")
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes())
+
+
+def read_image(folder: Path, name: str) -> Attachment:
+    """Return a file that the HTML shows; raise `BadInput` when it is not beside the templates."""
+    path = _beside(folder, name, "image")
+    # A table of our own: what the machine's knows of webp differs.
+    media_type = IMAGE_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes(), content_id=content_id(name))
+
+
+def _beside(folder: Path, name: str, what: str) -> Path:
+    beside = (folder / TEMPLATES).resolve()
+    path = (beside / name).resolve()
+    if not path.is_relative_to(beside) or not path.is_file():
+        raise BadInput(f"the {what} '{name}' is not beside the templates: put it there, or take it out")
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a mail of one template carries."""
+
+    template: str
+    #: Name of each file -> its size in bytes, the largest first.
+    sizes: tuple[tuple[str, int], ...]
+
+    @property
+    def bytes(self) -> int:
+        """All of it together."""
+        return sum(size for _, size in self.sizes)
+
+    def too_large_for(self, mailbox: str, limit: int) -> str:
+        """Say that a mailbox does not take it; `mailbox` is "the gmail mailbox of Ana Diaz"."""
+        files = ", ".join(f"{name} ({_shown(size)})" for name, size in self.sizes)
+        return (
+            f"template '{self.template}' carries {files}, {_shown(self.bytes)} in all, and {mailbox} takes "
+            f"{_shown(limit)}: make them smaller, or put a link in their place"
+        )
+
+
+def load_of(folder: Path, templates: Sequence[Template], *, signature: str) -> Load:
+    """Return what a mail carries: the first template, and those whose mails it quotes, with their images.
+
+    Raises `BadInput` when a file is not there.
+    """
+    files = dict.fromkeys(templates[0].attachments, "attachment")
+    images = {name: "image" for template in templates for name in template.images}
+    images |= dict.fromkeys(images_in(signature), "image")
+    # A file that is attached and shown goes along twice.
+    carried = [*files.items(), *images.items()]
+    sizes = [(name, _beside(folder, name, what).stat().st_size) for name, what in carried]
+    return Load(template=templates[0].name, sizes=tuple(sorted(sizes, key=lambda size: -size[1])))
+
+
+def loads_of(
+    folder: Path, campaign: Campaign, templates: Mapping[str, Template], *, signature: str
+) -> tuple[Load, ...]:
+    """Return what each email of a campaign carries, in its order."""
+    loads: list[Load] = []
+    quoted: list[Template] = []
+    for step in campaign.steps:
+        if step.template is None:
+            continue
+        quoted = [templates[step.template], *(quoted if step.follow_up else [])]
+        loads.append(load_of(folder, quoted, signature=signature))
+    return tuple(loads)
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{max(size / 1000, 0.1):.1f} kB"
