@@ -7,15 +7,14 @@ Source: interfaces 2, reference marketo 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Annotated, Any
 
 import typer
 
-from connector.app import Project, open_app
+from connector.app import Project, open_app, unset_secrets
 from connector.cli.output import Terminal, counted, marked, moment, terminal_of
 from connector.cli.project import faults_of
-from connector.errors import BadInput, Reconnect, Severity
+from connector.errors import BadInput, Fault, Reconnect, Severity
 from connector.ports import Check, Verdict
 from connector.sync.diagnostics import Diagnosis, list_diagnostics
 from connector.sync.diagnostics import retry as retry_diagnoses
@@ -24,6 +23,9 @@ from connector.sync.doctor import Finding, look
 commands = typer.Typer()
 diagnostics = typer.Typer(help="What the CRM did not take, why, and trying it again.", invoke_without_command=True)
 commands.add_typer(diagnostics, name="diagnostics")
+
+#: Account under which what is wrong with files is told.
+_CAMPAIGNS = "campaigns"
 
 
 # ---------------------------------------------------------------------------------------------- doctor
@@ -36,7 +38,10 @@ def doctor(context: typer.Context) -> int:
     project = terminal.project()
     project.settings  # noqa: B018 - without it there is no account to look at
     findings = _files(project)
-    with open_app(project) as app:
+    unset = unset_secrets(project.settings)
+    for account, faults in unset.items():
+        findings += [_finding(account, Verdict.FAULT, str(fault), area="sign-in") for fault in dict.fromkeys(faults)]
+    with open_app(project, without=unset) as app:
         findings.append(_finding("database", Verdict.OK, "the database can be opened, and is up to date"))
         findings += look(app.office)
     return tell(terminal, findings)
@@ -45,7 +50,10 @@ def doctor(context: typer.Context) -> int:
 def tell(terminal: Terminal, findings: Sequence[Finding]) -> int:
     """Print findings and what to do about them; return the exit status they come to."""
     terminal.document([finding_json(one) for one in findings])
-    for account, found in groupby(findings, key=lambda one: one.account):
+    by_account: dict[str, list[Finding]] = {}
+    for one in findings:
+        by_account.setdefault(one.account, []).append(one)
+    for account, found in by_account.items():
         terminal.say(account, style="bold")
         for one in found:
             # Lines, because columns would break the names of fields, which are there to be copied.
@@ -74,16 +82,21 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def _files(project: Project) -> list[Finding]:
-    """Return what is wrong with templates, campaigns and people files."""
-    faults = faults_of(project)
-    if not faults:
-        return [_finding("campaigns", Verdict.OK, "every file is in order")]
+    """Return what is wrong with templates, campaigns and people files, and what accounts say against themselves."""
     verdicts = {Severity.ERROR: Verdict.FAULT, Severity.WARNING: Verdict.WARNING}
-    return [_finding("campaigns", verdicts[fault.severity], marked(fault)) for fault in faults]
+    found = [_finding(_account_of(fault), verdicts[fault.severity], marked(fault)) for fault in faults_of(project)]
+    if all(one.account != _CAMPAIGNS for one in found):
+        found.insert(0, _finding(_CAMPAIGNS, Verdict.OK, "every file is in order"))
+    return found
 
 
-def _finding(account: str, verdict: Verdict, sentence: str) -> Finding:
-    return Finding(account=account, check=Check(area="files", verdict=verdict, sentence=sentence))
+def _account_of(fault: Fault) -> str:
+    section, _, account = (fault.where or "").partition(".")
+    return account if section == "accounts" and account else _CAMPAIGNS
+
+
+def _finding(account: str, verdict: Verdict, sentence: str, *, area: str = "files") -> Finding:
+    return Finding(account=account, check=Check(area=area, verdict=verdict, sentence=sentence))
 
 
 # ----------------------------------------------------------------------------------------- diagnostics

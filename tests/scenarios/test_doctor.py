@@ -100,6 +100,37 @@ def test_the_table_says_the_same_and_how_to_mend_it(connector: Command, world: W
     assert "connector salesforce setup" in result.out
 
 
+def test_a_secret_that_is_not_set_is_a_line_and_the_other_accounts_are_looked_at(
+    connector: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SANDBOX_SALESFORCE_SECRET")
+    monkeypatch.delenv("SANDBOX_MICROSOFT_SECRET")
+    result = connector("doctor", "--json")
+    assert result.status == 1
+    faults = {(one["account"], one["area"]): one["sentence"] for one in result.json if one["verdict"] == "fault"}
+    assert faults.keys() == {("salesforce", "sign-in"), ("microsoft", "sign-in")}
+    assert "SANDBOX_SALESFORCE_SECRET is not set" in faults["salesforce", "sign-in"]
+    assert {"database", "gmail:ana@acme.example"} <= {one["account"] for one in result.json}
+
+
+def test_what_an_account_says_against_itself_stands_under_its_name(connector: Command, world: World) -> None:
+    section = {
+        "auth": "jwt", "client_id": "app", "username": ANA["email"], "key_file": "gone.pem",
+        "login_url": world.sandbox.url,
+    }  # fmt: skip
+    world.configure(accounts={**world.settings["accounts"], "salesforce": section})
+    told = connector("validate")
+    assert (told.status, "accounts.salesforce: the file" in told.out, "gone.pem" in told.out) == (0, True, True)
+    result = connector("doctor", "--json")
+    assert result.status == 4
+    found = {(one["account"], one["verdict"]): one["sentence"] for one in result.json}
+    assert "gone.pem" in found["salesforce", "warning"]
+    assert "gone.pem" in found["salesforce", "fault"]
+    assert ("campaigns", "ok") in found
+    headings = [line for line in connector("doctor").out.splitlines() if not line.startswith(" ")]
+    assert headings.count("salesforce") == 1
+
+
 def test_looking_leaves_no_trace(connector: Command, world: World) -> None:
     assert connector("doctor").status == 0
     assert world.sandbox.log.effects == []
