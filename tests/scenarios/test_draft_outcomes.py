@@ -1,0 +1,319 @@
+"""Every way a rep can finish a draft: what becomes of its mail, its task, the CRM's task, the feed and the campaign.
+
+The campaign asks for one email by hand and follows it up by itself a day later, in its thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from adapters.sandbox.mailworld import Place
+from connector.events import Event, EventKind, sentence
+from connector.intents import IntentState
+from connector.people import Person
+from connector.store.intents import find_intents
+from connector.store.mails import StoredMail, read_mails
+from connector.sync.views import explain
+from tests.world import ANA, BOB, TEMPLATES, World, WorldMaker
+
+GMAIL, OUTLOOK = ANA["email"], BOB["email"]
+BOTH = pytest.mark.parametrize("rep", [GMAIL, OUTLOOK])
+
+ANN = Person(email="ann@bolt.example", first_name="Ann", last_name="Bolt", company="Bolt")
+EVE = "eve@bolt.example"
+
+DRAFT = """\
+name: Draft
+days:
+  - day: 1
+    steps:
+      - email: {template: last, send: task}
+  - day: 2
+    steps:
+      - email: {template: again, send: same_time_as_previous, follow_up: true}
+"""
+AGAIN = {"again.md": "---\n---\nStill there, {{first_name}}?\n"}
+
+
+def draft_out(make_world: WorldMaker, rep: str, **options: object) -> World:
+    """Return a world with one draft in the rep's mailbox, placed ten minutes ago."""
+    world = make_world(campaign=DRAFT, templates={**TEMPLATES, **AGAIN}, **options)
+    world.launch([ANN], rep=rep)
+    assert world.sync().exit_status == 0
+    world.after(minutes=10)
+    return world
+
+
+def look(world: World, **span: float) -> None:
+    """Let time pass, and look."""
+    world.after(**span)
+    assert world.sync().exit_status == 0
+
+
+def mail_of(world: World) -> StoredMail:
+    with world.database.read() as tx:
+        key = read_first(world)
+        return read_mails(tx, [key])[key]
+
+
+def read_first(world: World) -> str:
+    with world.database.read() as tx:
+        first = [one for one in find_intents(tx, states=list(IntentState)) if one.intent.day == 1]
+    (stored,) = first
+    return stored.intent.key
+
+
+def told(world: World) -> list[str]:
+    """Return what the feed says of the draft, each line with its reason, since it was placed."""
+    kinds = {
+        EventKind.COMPLETED,
+        EventKind.DRAFT_EDITED,
+        EventKind.DRAFT_SCHEDULED,
+        EventKind.DRAFT_BACK,
+        EventKind.DRAFT_DISCARDED,
+        EventKind.DRAFT_LEFT,
+        EventKind.DRAFT_DELETED,
+        EventKind.WRITTEN_BY_HAND,
+    }
+    return [line(event) for event in world.facts(*kinds, person=ANN.email)]
+
+
+def line(event: Event) -> str:
+    return sentence(event) + (f" ({event.reason})" if event.reason else "")
+
+
+def undo_send(world: World, rep: str) -> None:
+    """Let the rep take back what they sent a moment ago: it was in Sent, and is a draft again."""
+    back_to_drafts(world, rep, Place.SENT)
+
+
+def back_to_drafts(world: World, rep: str, place: Place) -> None:
+    mails = world.sandbox.world
+    with mails.lock:
+        box = mails._box(rep)
+        mail = box.at(place)[-1]
+        box.take_out(mail)
+        draft = mails._new_mail(box, Place.DRAFTS, mail.raw, thread=mail.thread, properties=mail.properties)
+        draft.second_id = mail.second_id or draft.second_id
+        draft.created = mail.created
+        box.put(draft)
+
+
+# ------------------------------------------------------------------------------------------- the table
+
+Acts = Callable[[World, str], None]
+DONE = "the email of day 1, step 1 for ann@bolt.example was completed by sending the draft"
+DISCARDED = "{rep} discarded the draft to ann@bolt.example; the task stays open"
+SCHEDULED = "{rep} scheduled the draft to ann@bolt.example in the mail program: it goes out by itself"
+BACK = "the draft to ann@bolt.example is back in Drafts"
+EDITED = "{rep} edited the draft to ann@bolt.example"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A way to finish a draft, and what it must come to."""
+
+    acts: Acts
+    #: State of the mail, and what the task list says of the task; a task that is done is not listed.
+    mail: str
+    says: str = ""
+    feed: tuple[str, ...]
+    subject: str = "Last try"
+    #: The follow-up: in the thread, as a first mail, or none because the campaign waits.
+    follow_up: str = "in the thread"
+
+    @property
+    def completed(self) -> bool:
+        return self.mail == "sent"
+
+
+def sends(world: World, rep: str, via: str = "web") -> None:
+    world.act("rep_sends_draft", rep=rep, person=ANN.email, via=via)
+
+
+def sends_as_is(world: World, rep: str) -> None:
+    sends(world, rep)
+    look(world, minutes=5)
+
+
+def sends_and_looks_early(world: World, rep: str) -> None:
+    sends(world, rep)
+    look(world, seconds=10)
+    assert [task.stored.state for task in world.tasks] == [IntentState.OPEN], "it may be undone yet"
+    look(world, minutes=5)
+
+
+def edits_subject(world: World, rep: str) -> None:
+    world.act("rep_edits_draft", rep=rep, person=ANN.email, subject="A new idea")
+    sends_as_is(world, rep)
+
+
+def edits_body(world: World, rep: str) -> None:
+    world.act("rep_edits_draft", rep=rep, person=ANN.email, body="<p>My own words</p>")
+    look(world, minutes=5)
+    sends_as_is(world, rep)
+
+
+def changes_recipient(world: World, rep: str) -> None:
+    world.act("rep_edits_draft", rep=rep, person=ANN.email, to=EVE)
+    world.act("rep_sends_draft", rep=rep, person=EVE)
+    look(world, minutes=5)
+
+
+def sends_from_phone(world: World, rep: str) -> None:
+    """Hours later; the phone saves the draft anew and keeps none of our headers."""
+    world.act("mail_settings", gmail_edit_drops_stamp=True)
+    world.after(hours=5)
+    world.act("rep_edits_draft", rep=rep, person=ANN.email, body="<p>From my phone</p>")
+    sends(world, rep, via="phone")
+    look(world, minutes=5)
+
+
+def schedules(world: World, rep: str) -> None:
+    world.act("rep_schedules_draft", rep=rep, person=ANN.email, minutes=60)
+    look(world, minutes=5)
+
+
+def schedules_and_waits(world: World, rep: str) -> None:
+    schedules(world, rep)
+    look(world, minutes=56)
+
+
+def undoes_schedule(world: World, rep: str) -> None:
+    schedules(world, rep)
+    back_to_drafts(world, rep, Place.SCHEDULED)
+    look(world, minutes=5)
+
+
+def undoes_schedule_and_sends(world: World, rep: str) -> None:
+    undoes_schedule(world, rep)
+    sends_as_is(world, rep)
+
+
+def undoes_send(world: World, rep: str) -> None:
+    """The pass in between sees it in Sent."""
+    sends(world, rep)
+    look(world, seconds=10)
+    undo_send(world, rep)
+    look(world, minutes=5)
+
+
+def undoes_send_unseen(world: World, rep: str) -> None:
+    sends(world, rep)
+    undo_send(world, rep)
+    look(world, minutes=5)
+
+
+def undoes_send_and_sends(world: World, rep: str) -> None:
+    undoes_send(world, rep)
+    sends_as_is(world, rep)
+
+
+def discards(world: World, rep: str) -> None:
+    world.act("rep_deletes_draft", rep=rep, person=ANN.email)
+    look(world, minutes=1)
+    look(world, minutes=6)
+
+
+def writes_anew(world: World, rep: str) -> None:
+    world.act("rep_deletes_draft", rep=rep, person=ANN.email)
+    world.act("rep_writes_mail", rep=rep, person=ANN.email, subject="In my own words", text="Hello Ann")
+    look(world, minutes=1)
+    look(world, minutes=6)
+
+
+WAYS = {
+    "send as is": Way(acts=sends_as_is, mail="sent", feed=(DONE,)),
+    "send, and a look within the undo window": Way(acts=sends_and_looks_early, mail="sent", feed=(DONE,)),
+    "edit subject": Way(
+        acts=edits_subject, mail="sent", feed=(f"{DONE} with the subject 'A new idea'",), subject="A new idea"
+    ),
+    "edit body": Way(acts=edits_body, mail="sent", feed=(EDITED, f"{DONE} as the rep edited it")),
+    "change recipient": Way(
+        acts=changes_recipient,
+        mail="sent",
+        feed=(f"{DONE}, not to them but to {EVE} ({ANN.email} did not get it)",),
+        follow_up="as a first mail",
+    ),
+    "send from phone": Way(acts=sends_from_phone, mail="sent", feed=(DONE,)),
+    "schedule": Way(
+        acts=schedules, mail="scheduled", feed=(SCHEDULED,), says="it goes out by itself", follow_up="none"
+    ),
+    "schedule, and its hour comes": Way(
+        acts=schedules_and_waits, mail="sent", feed=(SCHEDULED, f"{DONE} as it was scheduled")
+    ),
+    "undo schedule": Way(
+        acts=undoes_schedule,
+        mail="present",
+        feed=(SCHEDULED, f"{BACK} (its scheduling was undone)"),
+        follow_up="none",
+    ),
+    "undo schedule, then send": Way(
+        acts=undoes_schedule_and_sends,
+        mail="sent",
+        feed=(SCHEDULED, f"{BACK} (its scheduling was undone)", f"{DONE} as the rep edited it"),
+    ),
+    "undo send": Way(acts=undoes_send, mail="present", feed=(f"{BACK} (its sending was undone)",), follow_up="none"),
+    "undo send, then send": Way(
+        acts=undoes_send_and_sends,
+        mail="sent",
+        feed=(f"{BACK} (its sending was undone)", f"{DONE} as the rep edited it"),
+    ),
+    "discard": Way(
+        acts=discards, mail="discarded", feed=(DISCARDED,), says="the draft was discarded", follow_up="none"
+    ),
+    "discard and write anew by hand": Way(
+        acts=writes_anew,
+        mail="discarded",
+        feed=(
+            "{rep} wrote to ann@bolt.example by hand: In my own words (the task stays open: "
+            "'connector tasks complete {id}' if that was it)",
+            DISCARDED,
+        ),
+        says="if it was written by hand",
+        follow_up="none",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_every_way_to_finish_a_draft(make_world: WorldMaker, rep: str, way: Way) -> None:
+    world = draft_out(make_world, rep)
+    way.acts(world, rep)
+    key = read_first(world)
+    mail = mail_of(world)
+    assert (mail.state.value, mail.subject) == (way.mail, way.subject)
+    assert sorted(told(world)) == sorted(said.format(rep=rep, id=key[:8]) for said in way.feed)
+
+    # Its task, here and in the CRM; what `tasks list` and `explain` say of it.
+    standing = " ".join(explain(world.office, ANN.email).standing)
+    (row,) = [row for row in world.records("Task") if "Last try" in row["Subject"] or way.subject in row["Subject"]]
+    if way.completed:
+        assert [task for task in world.tasks if task.stored.intent.day == 1] == []
+        assert (row["Status"], row["Subject"]) == ("Completed", f"Email: {way.subject}")
+    else:
+        (task,) = world.tasks
+        assert (task.stored.state, row["Status"]) == (IntentState.OPEN, "Not Started")
+        assert way.says in (task.stored.problem or "")
+        assert bool(way.says) is bool(task.stored.problem)
+        assert way.says in standing
+
+    # The campaign moves on once the mail is out, and only then.
+    look(world, days=1) if way.mail != "scheduled" else None
+    by_us = [mail for mail in world.effects("mail_sent") if mail["by"] == "api"]
+    if way.follow_up == "none":
+        assert by_us == []
+        return
+    (sent,) = by_us
+    assert sent["to"] == [ANN.email]
+    sent_mails = world.mails(rep, "sent")
+    first = next(mail for mail in sent_mails if mail["key"] != sent["key"])
+    follow_up = next(mail for mail in sent_mails if mail["key"] == sent["key"])
+    threaded = way.follow_up == "in the thread"
+    assert (follow_up["in_reply_to"] == first["message_id"]) is threaded
+    assert (follow_up["thread"] == first["thread"]) is threaded
+    assert follow_up["subject"] == (f"Re: {way.subject}" if threaded else "Last try")
