@@ -40,8 +40,10 @@ from connector.ports import (
 from connector.settings import Settings, load_settings
 from connector.store.cache import StoredCache
 from connector.store.database import Database
+from connector.sync.attachments import attachment_faults
 from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
 from connector.tasks.merge import ConflictPolicy, Policy
+from connector.unsubscribe import Tokens, Unsubscribe
 from connector.vault import StoredVault
 
 if TYPE_CHECKING:
@@ -185,6 +187,13 @@ class Project:
         """Every fault and warning of templates and campaigns."""
         return [*self._templates[1], *self.loaded.faults, *self.loaded.warnings]
 
+    @property
+    def attachment_faults(self) -> list[Fault]:
+        """What templates and signatures carry that the reps' mailboxes do not take."""
+        kinds = [adapter.capabilities for adapter in self.adapters.values() if is_mailbox_adapter(adapter)]
+        limits = {kind.name: kind.attachment_bytes for kind in kinds if kind.drafts}
+        return attachment_faults(self.folder / SETTINGS_FILE, self.templates.values(), self.settings.reps, limits)
+
     def campaign(self, name: str) -> Campaign:
         """Return a campaign by its name or file stem; raise `BadInput` with its faults, or naming those there are."""
         loaded = self.loaded
@@ -212,6 +221,25 @@ class Project:
         if account is None:
             raise BadInput(f"there is no section accounts.{name} in {self.folder / SETTINGS_FILE}: add it first")
         return adapter, account
+
+    def rep_signing_in(self, name: str, email: str | None) -> Rep | None:
+        """Return the rep who signs in to an account; None when nobody is named and the choice is not plain.
+
+        A mailbox is signed in to rep by rep: the only rep with that kind of mailbox need not be named. Raises
+        `BadInput` for a rep whose mailbox is of another kind.
+        """
+        kinds = {
+            adapter.capabilities.name
+            for adapter in self.adapters.values()
+            if is_mailbox_adapter(adapter) and adapter.account_name == name
+        }
+        reps = [rep for rep in self.settings.reps if rep.mailbox in kinds]
+        if email is None:
+            return reps[0] if len(reps) == 1 else None
+        rep = self.rep(email)
+        if kinds and rep not in reps:
+            raise BadInput(f"{rep.email} has a {rep.mailbox} mailbox: there is no sign-in of theirs to {name}")
+        return rep
 
     def rep(self, email: str) -> Rep:
         """Return a rep by address or alias; raise `BadInput` naming those there are."""
@@ -306,6 +334,7 @@ def open_office(
         },
         blocked_domains=settings.blocked_domains,
         folder=project.folder,
+        unsubscribe=_unsubscribe(settings, vault) if services else None,
         pass_seconds=max(60.0, settings.sync.every.total_seconds()),
     )
 
@@ -359,6 +388,13 @@ def _open_crm(project: Project, database: Database, clock: Clock, vault: Vault) 
         vault=vault,
         cache=StoredCache(database, clock),
     )
+
+
+def _unsubscribe(settings: Settings, vault: Vault) -> Unsubscribe | None:
+    rules = settings.unsubscribe
+    if rules is None:
+        return None
+    return Unsubscribe(address=rules.address, text=rules.text, tokens=Tokens.kept_in(vault))
 
 
 def _crm_rules(settings: Settings) -> CrmRules:
