@@ -78,8 +78,10 @@ def editable_body(mail: Mail, *, mailbox: str) -> dict[str, Any]:
 
 
 def attachment_body(attachment: Attachment) -> dict[str, Any]:
-    """Return the JSON of a file to attach."""
+    """Return the JSON of a file to attach, or of an image that the HTML shows."""
+    shown = {} if attachment.content_id is None else {"isInline": True, "contentId": attachment.content_id}
     return {
+        **shown,
         "@odata.type": "#microsoft.graph.fileAttachment",
         "name": attachment.name,
         "contentType": attachment.media_type,

@@ -7,14 +7,16 @@ which files a template names (`content`), the limits themselves (each mailbox's 
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from connector.campaigns.model import Campaign
-from connector.content.images import IMAGE_TYPES, content_id, images_in
-from connector.content.templates import Template
-from connector.errors import BadInput
+from connector.content.images import IMAGE_TYPES, content_id, images_in, sources_in
+from connector.content.templates import Template, image_fault
+from connector.errors import BadInput, Fault, Severity
+from connector.people import Rep
 from connector.ports import Attachment
 
 #: Folder of the templates, within that of connector.yaml.
@@ -57,12 +59,12 @@ class Load:
         """All of it together."""
         return sum(size for _, size in self.sizes)
 
-    def too_large_for(self, mailbox: str, limit: int) -> str:
-        """Say that a mailbox does not take it; `mailbox` is "the gmail mailbox of Ana Diaz"."""
+    def too_large_for(self, rep: Rep, limit: int) -> str:
+        """Say that a rep's mailbox takes no more than `limit` bytes."""
         files = ", ".join(f"{name} ({_shown(size)})" for name, size in self.sizes)
         return (
-            f"template '{self.template}' carries {files}, {_shown(self.bytes)} in all, and {mailbox} takes "
-            f"{_shown(limit)}: make them smaller, or put a link in their place"
+            f"template '{self.template}' carries {files}, {_shown(self.bytes)} in all, and the {rep.mailbox} "
+            f"mailbox of {rep.name} takes {_shown(limit)}: make them smaller, or put a link in their place"
         )
 
 
@@ -92,6 +94,35 @@ def loads_of(
         quoted = [templates[step.template], *(quoted if step.follow_up else [])]
         loads.append(load_of(folder, quoted, signature=signature))
     return tuple(loads)
+
+
+def attachment_faults(
+    settings_file: Path, templates: Iterable[Template], reps: Sequence[Rep], limits: Mapping[str, int]
+) -> list[Fault]:
+    """Return what templates carry and mailboxes do not take, and images of signatures that cannot be shown.
+
+    `limits`: kind of mailbox that holds drafts -> bytes it takes. What some reps can send is a warning, for nobody
+    knows yet who launches it; what nobody can send is an error.
+    """
+    folder = settings_file.parent
+    faults = [
+        Fault(sentence=f"in the signature {sentence}", file=str(settings_file), where=f"rep {rep.email}")
+        for rep in reps
+        for source in sources_in(rep.signature)
+        if (sentence := image_fault(source, folder / TEMPLATES)) is not None
+    ]
+    able = [rep for rep in reps if rep.mailbox in limits]
+    for template in templates:
+        heavy: dict[str, str] = {}
+        for rep in able:
+            with suppress(BadInput):  # a file that is not there was told with the template
+                load = load_of(folder, [template], signature=rep.signature)
+                if load.bytes > limits[rep.mailbox]:
+                    heavy[rep.email] = load.too_large_for(rep, limits[rep.mailbox])
+        severity = Severity.ERROR if len(heavy) == len(able) else Severity.WARNING
+        file = str(folder / TEMPLATES / f"{template.name}.{template.format}")
+        faults += [Fault(sentence=sentence, file=file, severity=severity) for sentence in heavy.values()]
+    return faults
 
 
 def _shown(size: int) -> str:

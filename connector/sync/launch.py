@@ -28,6 +28,7 @@ from connector.store.database import Transaction
 from connector.store.enrollments import insert_enrollments, read_inside
 from connector.store.ledger import append
 from connector.store.people import read_people, save_people
+from connector.sync.attachments import loads_of
 from connector.sync.office import Office, Progress, no_progress
 from connector.sync.rollup import roll_up
 
@@ -106,6 +107,7 @@ def launch(
     start = check_launch(campaign, start=start, overrides=overrides, now=now)
     document = to_document(campaign, templates)
     launched = Launched(campaign=campaign.name, version=version_of(document), rep=rep.email, start=start)
+    launched.warnings += _check_attachments(office, campaign, templates, rep)
     launched.warnings += [*_warnings(office, campaign, rep), *_check_crm(office)]
     remaining = iter(people)
     seen: set[str] = set()
@@ -194,6 +196,21 @@ def _warnings(office: Office, campaign: Campaign, rep: Rep) -> list[str]:
     if automatic and (mailbox is None or not mailbox.capabilities.sends):
         sentence = f"the mailbox of {rep.name} ('{rep.mailbox}') cannot send by itself: {automatic} automatic email"
         return [sentence + ("s become tasks" if automatic > 1 else " becomes a task")]
+    return []
+
+
+def _check_attachments(office: Office, campaign: Campaign, templates: Mapping[str, Template], rep: Rep) -> list[str]:
+    """Raise `BadInput` when the rep's mailbox does not take what an email carries; return a note if it takes none."""
+    loads = loads_of(office.folder, campaign, templates, signature=rep.signature)
+    mailbox = office.mailboxes.get(rep.email)
+    if mailbox is None or not mailbox.capabilities.drafts:
+        names = ", ".join(dict.fromkeys(name for load in loads for name, _ in load.sizes))
+        return [f"the mailbox of {rep.name} ('{rep.mailbox}') takes no files: {rep.name} adds {names}"] if names else []
+    limit = mailbox.capabilities.attachment_bytes
+    where = f"campaign '{campaign.name}'"
+    faults = [Fault(sentence=load.too_large_for(rep, limit), where=where) for load in loads if load.bytes > limit]
+    if faults:
+        raise BadInput(*faults)
     return []
 
 
