@@ -45,8 +45,12 @@ class Answer:
 class Loopback:
     """A listener for one answer; use it as a context manager."""
 
-    def __init__(self, service: str, *, port: int, setting: str) -> None:
-        """Take the service's name for people, the port, and the name of the setting that changes the port."""
+    def __init__(self, service: str, *, port: int = 0, setting: str = "") -> None:
+        """Take the service's name for people.
+
+        `port` and the name of the setting that changes it are for services that compare the callback URL letter by
+        letter; 0 takes a free one.
+        """
         self._service = service
         self._port = port
         self._setting = setting
@@ -58,7 +62,7 @@ class Loopback:
 
     @property
     def redirect_uri(self) -> str:
-        """Address the browser comes back to; services compare it letter by letter."""
+        """Address the browser comes back to; known once it listens."""
         return f"http://localhost:{self._port}{CALLBACK}"
 
     def __enter__(self) -> Self:
@@ -72,6 +76,7 @@ class Loopback:
                 code="port",
             ) from error
         self._server.daemon_threads = True
+        self._port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="loopback", daemon=True).start()
         return self
 

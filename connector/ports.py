@@ -97,11 +97,21 @@ class AccountSignIn(Protocol):
 
     account_name: ClassVar[str]
 
-    def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
+    def sign_in(
+        self,
+        account: AccountModel,
+        talk: Conversation,
+        *,
+        rep: str | None,
+        aliases: Sequence[str] = (),
+        clock: Clock,
+        vault: Vault,
+    ) -> str:
         """Sign in and keep what that gave in the vault; return a sentence that says who is signed in where.
 
-        `rep` is a rep's address when the account is signed in to rep by rep. Raises `Refused` with the next move
-        when this `auth` needs no person, or nobody came back from the browser.
+        `rep` is a rep's address when the account is signed in to rep by rep, `aliases` their other addresses. Raises
+        `Refused` with the next move when this `auth` needs no person, when nobody came back from the browser, or when
+        somebody else did; nothing is kept then.
         """
         ...
 
@@ -322,8 +332,10 @@ class MailPull:
 
     changes: tuple[MailChange, ...]
     cursor: str
-    #: True when the old cursor had expired and a bounded full look was made instead.
+    #: True when the old cursor had expired and a bounded full look was made instead: ask where each draft is.
     resynced: bool = False
+    #: There is more to read at once: a look too large for one pull goes on from `cursor`.
+    more: bool = False
 
 
 class Drafts(Protocol):
@@ -450,8 +462,8 @@ class ActivityKind(StrEnum):
 class TaskWrite:
     """A write of one task: only the fields named in `fields` are written.
 
-    Field names are ours: `subject, closed, priority, due_date, reminder_at, description, who, what, owner,
-    subtype, kind`, and those of `ActivityFact`. Values: str, bool (`closed`, `replied`), int (`day`, `step`), `date`
+    Field names are ours: `subject, closed, priority, due_date, reminder_at, description, who, owner, subtype, kind`,
+    and those of `ActivityFact`. Values: str, bool (`closed`, `replied`), int (`day`, `step`), `date`
     (`due_date`), `datetime` (`reminder_at`), `Priority`, `StepType` (`subtype`, given on creation only),
     `ActivityKind` (`kind`), or None to clear.
     """

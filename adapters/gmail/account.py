@@ -1,48 +1,68 @@
-"""The `accounts.google` section, and how it becomes credentials for one rep.
+"""The `accounts.google` section: its keys, the files it names, and the scopes that are asked for.
 
-Lives here: the keys, what each `auth` needs, the scopes asked for, and `Grant`: a bearer token that can be renewed.
-Does not live here: when a token is renewed (`transport`), what a refused call means (`errors`).
+Lives here: what each `auth` needs, reading the key file and the client file, what a missing scope costs, and `Grant`,
+what a mailbox is opened with. Does not live here: fetching tokens (`signin`), signing in by a person (`authorize`).
 Source: spec interfaces 1, reference apis 2.6 and 2.8.
 """
 
 from __future__ import annotations
 
-import functools
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from google.auth.exceptions import RefreshError, TransportError
-from google.auth.transport.requests import Request
-from google.oauth2 import service_account
 from pydantic import Field, field_validator, model_validator
 
-from adapters.http import TIMEOUT, ServiceSession
-from connector.accounts import AccountModel, Secret, ServiceAddress
-from connector.errors import AdapterError, BadInput, Reconnect, Retry
+from adapters.gmail.quota import FEWEST_UNITS, UNITS_PER_MINUTE
+from connector.accounts import AccountModel, Secret, ServiceAddress, is_loopback
+from connector.errors import BadInput
+
+#: Name of the section under `accounts:`.
+ACCOUNT = "google"
 
 READ_SCOPE = "https://www.googleapis.com/auth/gmail.readonly"
 COMPOSE_SCOPE = "https://www.googleapis.com/auth/gmail.compose"
 #: Reading is needed to tell "sent" from "deleted"; composing covers drafts and sending. Nothing may be destroyed.
 SCOPES = (READ_SCOPE, COMPOSE_SCOPE)
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
+#: Scopes that hold every right of both.
+_WIDER = frozenset({"https://mail.google.com/", "https://www.googleapis.com/auth/gmail.modify"})
+
+#: Scope -> what is lost without it.
+COSTS: Mapping[str, str] = {
+    READ_SCOPE: "no reply and no bounce is seen, and a draft that was sent cannot be told from one that was deleted",
+    COMPOSE_SCOPE: "no draft can be placed and nothing can be sent",
+}
+
+_TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+_AUTH_URL = "https://accounts.google.com/o/oauth2/v2/auth"
 
 
 class GoogleAccount(AccountModel):
     """Google Workspace: how the mailboxes of the reps are opened."""
 
     auth: Literal["service_account", "access_token", "oauth"] = Field(
-        description="service_account: one key with domain-wide delegation for all reps; access_token: ready tokens."
+        description="service_account: one key with domain-wide delegation for all reps; oauth: each rep signs in in "
+        "the browser; access_token: ready tokens."
     )
-    key_file: Path | None = Field(default=None, description="JSON key of the service account.")
-    client_file: Path | None = Field(default=None, description="JSON of the OAuth client (a later release).")
-    token: Secret | None = Field(default=None, description="A ready token, as ${env:NAME}.")
+    key_file: Path | None = Field(default=None, description="For service_account: its JSON key.")
+    client_file: Path | None = Field(default=None, description="For oauth: the JSON of a Desktop client.")
+    read_mail: bool = Field(
+        default=True,
+        description="Whether to ask for gmail.readonly: without it no reply or bounce is seen, and a draft that was "
+        "sent cannot be told from one that was deleted.",
+    )
+    token: Secret | None = Field(default=None, description="For access_token: a ready token, as ${env:NAME}.")
     tokens: Mapping[str, Secret] = Field(default_factory=dict, description="Rep address: a ready token of that rep.")
     endpoint: ServiceAddress | None = Field(default=None, description="Another address than Google's Gmail API.")
     token_url: ServiceAddress | None = Field(default=None, description="Another address than Google's token service.")
+    units_per_minute: int = Field(
+        default=UNITS_PER_MINUTE,
+        ge=FEWEST_UNITS,
+        description="Quota units a minute that Google allows one user of your project: 6000; 15000 in older projects.",
+    )
 
     @field_validator("tokens")
     @classmethod
@@ -51,19 +71,54 @@ class GoogleAccount(AccountModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.auth == "oauth":
-            raise ValueError(
-                "auth: oauth (each rep signs in) comes with a later release; use service_account or access_token"
-            )
+        if self.auth == "oauth" and self.client_file is None:
+            raise ValueError("auth: oauth needs client_file, the JSON that Google gives for a Desktop client")
         if self.auth == "service_account" and self.key_file is None:
             raise ValueError("auth: service_account needs key_file, the JSON key of the service account")
         if self.auth == "access_token" and self.token is None and not self.tokens:
             raise ValueError("auth: access_token needs token, or tokens with one for each rep, as ${env:NAME}")
         return self
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the file that `auth` needs: looking at a project needs no secret, using it does."""
+        try:
+            if self.auth == "service_account":
+                read_service_key(self.key_file or Path())
+            elif self.auth == "oauth":
+                read_client(self.client_file or Path())
+        except BadInput as error:
+            return (str(error),)
+        return ()
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes asked for: no more than what is switched on needs."""
+        return SCOPES if self.read_mail else (COMPOSE_SCOPE,)
+
+    def token_address(self, name: str = "") -> str:
+        """Return the address of the token service, or of its neighbour `revoke` or `tokeninfo`."""
+        address = self.token_url or _TOKEN_URL
+        return f"{address.rpartition('/')[0]}/{name}" if name else address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """An OAuth client for programs on a person's machine; its secret is none in the strict sense (RFC 8252)."""
+
+    client_id: str
+    secret: str = field(repr=False)
+    #: The consent page.
+    auth_url: str
+
 
 class Grant(Protocol):
-    """A bearer token for one mailbox."""
+    """A bearer token for one mailbox; may be used by several threads."""
+
+    @property
+    def widening(self) -> str:
+        """How a person gives it more scopes, as the end of a sentence."""
+        ...
 
     def token(self) -> str:
         """Return the token; fetch it first when there is none."""
@@ -73,108 +128,66 @@ class Grant(Protocol):
         """Fetch a new token after a 401; tell whether there is any use in trying again."""
         ...
 
+    def scopes(self) -> frozenset[str] | None:
+        """Return what the token may do, asking for it when that is needed; None when nobody can say."""
+        ...
+
     def close(self) -> None:
         """Close its connections."""
         ...
 
 
-class GivenToken:
-    """A ready token, which nobody here can renew."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def token(self) -> str:
-        """Return the token."""
-        return self._token
-
-    def renew(self) -> bool:
-        """Tell that it cannot be renewed."""
-        return False
-
-    def close(self) -> None:
-        """Do nothing: it has no connection."""
+def missing_scopes(wanted: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
+    """Return the wanted scopes whose rights were not granted, under this name or a wider one."""
+    held = frozenset(granted)
+    return tuple(scope for scope in wanted if scope not in held and not held & _WIDER)
 
 
-class DelegatedToken:
-    """A token that the service account fetches in the name of one rep."""
-
-    def __init__(self, credentials: service_account.Credentials, mailbox: str) -> None:
-        self._credentials = credentials
-        self._mailbox = mailbox
-        # A session of its own: token calls are not calls to Gmail, and google-auth would wait 120 s by default.
-        self._session = ServiceSession()
-        self._request = functools.partial(Request(self._session), timeout=TIMEOUT)
-
-    def token(self) -> str:
-        """Return the token; raise `Reconnect` or `Retry` when Google gives none."""
-        if not self._credentials.valid:
-            self.renew()
-        return str(self._credentials.token)
-
-    def renew(self) -> bool:
-        """Fetch a new token."""
-        try:
-            self._credentials.refresh(self._request)  # type: ignore[no-untyped-call]  # google-auth's gap
-        except (RefreshError, TransportError) as error:
-            raise token_refused(error, self._mailbox) from error
-        return True
-
-    def close(self) -> None:
-        """Close the session of the token service."""
-        self._session.close()
+def short_name(scope: str) -> str:
+    """Return a scope as people say it: `gmail.readonly`."""
+    return scope.rpartition("/auth/")[2] or scope
 
 
-def token_refused(error: RefreshError | TransportError, mailbox: str) -> AdapterError:
-    """Return what a failed token fetch means: `Retry` for the line, `Reconnect` for a refusal."""
-    if isinstance(error, TransportError) or error.retryable:
-        return Retry(f"Google's token service did not answer for {mailbox}; it is tried again", code="token_service")
-    code = next((str(part["error"]) for part in error.args if isinstance(part, dict) and "error" in part), "refused")
-    advice = {
-        "unauthorized_client": f"allow the service account these scopes for the domain: {', '.join(SCOPES)}",
-        "invalid_grant": "check that the address exists and that the service account may act for it",
-    }
-    return Reconnect(
-        f"Google gave no token for {mailbox} ({code}): {advice.get(code, 'check key_file and its service account')}",
-        account=f"gmail:{mailbox}",
-        code=code,
-    )
+def sign_in_command(rep: str) -> str:
+    """Return the command by which a rep signs in."""
+    return f"connector auth {ACCOUNT} --rep {rep}"
 
 
-def open_grant(account: GoogleAccount, mailbox: str) -> Grant:
-    """Return the grant of a rep's mailbox without calling anyone.
-
-    Raises `BadInput` when the key file, the variable or the rep's token is missing.
-    """
-    if account.auth == "access_token":
-        secret = account.tokens.get(mailbox.lower(), account.token)
-        if secret is None:
-            raise BadInput(f"accounts.google has no token for {mailbox}: add it under tokens")
-        token = secret.reveal().strip()
-        if not _TOKEN.fullmatch(token):
-            # Found out here: the HTTP library would quote the token when it refuses the header.
-            raise BadInput(f"accounts.google: {secret} holds characters that no token has")
-        return GivenToken(token)
-    info = _key(account.key_file or Path())
-    if account.token_url is not None:
-        info["token_uri"] = account.token_url
-    try:
-        credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-            info, scopes=SCOPES, subject=mailbox
+def read_service_key(path: Path) -> Mapping[str, Any]:
+    """Read the key of a service account; raise `BadInput` naming the file when it is none."""
+    info = _read_json("key_file", path)
+    needed = (info.get("client_email"), info.get("private_key"), info.setdefault("token_uri", _TOKEN_URL))
+    if info.get("type") != "service_account" or not all(isinstance(one, str) and one for one in needed):
+        raise BadInput(
+            f"accounts.google: key_file '{path}' is not the JSON key of a service account: make one in the Google "
+            "Cloud console, under IAM & Admin, Service accounts, Keys"
         )
-    except ValueError:
-        # The cause may quote the key; it is left out on purpose.
-        raise BadInput(f"accounts.google: '{account.key_file}' is not the JSON key of a service account") from None
-    return DelegatedToken(credentials, mailbox)
+    return info
 
 
-def _key(path: Path) -> dict[str, Any]:
+def read_client(path: Path) -> Client:
+    """Read an OAuth client; raise `BadInput` naming the file when it is none, or one of another kind."""
+    info = _read_json("client_file", path)
+    known = info.get("installed")
+    if not isinstance(known, dict) or not (known.get("client_id") and known.get("client_secret")):
+        kind = "of a web application" if "web" in info else "of no OAuth client"
+        raise BadInput(
+            f"accounts.google: client_file '{path}' is the JSON {kind}: make a client of the type 'Desktop app' in the "
+            "Google Cloud console, under Google Auth Platform, Clients, and download its JSON"
+        )
+    address = str(known.get("auth_uri") or _AUTH_URL)
+    if not (address.startswith("https://") or is_loopback(address)):
+        raise BadInput(f"accounts.google: auth_uri in client_file '{path}' is not an https address")
+    return Client(client_id=str(known["client_id"]), secret=str(known["client_secret"]), auth_url=address)
+
+
+def _read_json(key: str, path: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"accounts.google: key_file '{path}' cannot be read: {error.strerror}") from error
+        reason = (error.strerror or "no reason given").lower()
+        raise BadInput(f"accounts.google: {key} '{path}' cannot be read: {reason}") from error
     except ValueError:
-        info = None
-    if not isinstance(info, dict):
-        raise BadInput(f"accounts.google: key_file '{path}' is not the JSON key of a service account")
-    return info
+        # The cause may quote the file; it is left out on purpose.
+        raise BadInput(f"accounts.google: {key} '{path}' is not JSON") from None
+    return info if isinstance(info, dict) else {}

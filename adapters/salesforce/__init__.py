@@ -162,7 +162,16 @@ class SalesforceAdapter:
             raise TypeError("the Salesforce adapter takes SalesforceOptions")
         return setup_files(options, crm.task_types() if isinstance(crm, SalesforceCrm) else ())
 
-    def sign_in(self, account: AccountModel, talk: Conversation, *, rep: str | None, clock: Clock, vault: Vault) -> str:
+    def sign_in(
+        self,
+        account: AccountModel,
+        talk: Conversation,
+        *,
+        rep: str | None,
+        aliases: Sequence[str] = (),  # noqa: ARG002 - a mailbox's; a user of the org has one name
+        clock: Clock,
+        vault: Vault,
+    ) -> str:
         """Sign in by the browser and keep the refresh token."""
         return authorize.sign_in(_own(account), talk, rep=rep, clock=clock, vault=vault)
 

@@ -48,7 +48,12 @@ def auth(
         list[str], typer.Argument(metavar="[revoke] ACCOUNT", help="salesforce, google or microsoft; revoke ends it.")
     ],
     rep: Annotated[
-        str | None, typer.Option("--rep", metavar="EMAIL", help="Sign in as this rep, where reps sign in one by one.")
+        str | None,
+        typer.Option(
+            "--rep",
+            metavar="EMAIL",
+            help="Sign in as this rep, where reps sign in one by one; one alone need not be named.",
+        ),
     ] = None,
     *,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address; open no browser.")] = False,
@@ -61,12 +66,14 @@ def auth(
     name = words[-1]
     project = terminal.project()
     adapter, account = project.sign_in_of(name)
-    whose = project.rep(rep).email if rep is not None else None
+    who = project.rep_signing_in(name, rep)
+    whose = who.email if who is not None else None
     with open_app(project, services=False) as app:
         if revoking:
             told = adapter.sign_out(account, rep=whose, vault=app.vault)
         else:
             talk = _Talk(terminal, browser=not no_browser)
-            told = adapter.sign_in(account, talk, rep=whose, clock=app.office.clock, vault=app.vault)
+            aliases = who.aliases if who is not None else ()
+            told = adapter.sign_in(account, talk, rep=whose, aliases=aliases, clock=app.office.clock, vault=app.vault)
     terminal.say(told)
     terminal.document({"account": name, "rep": whose, "signed_in": not revoking, "text": told})
