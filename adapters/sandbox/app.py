@@ -29,9 +29,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.sandbox.arrivals import Arrivals
 from adapters.sandbox.gmail import GmailService
 from adapters.sandbox.graph import GraphService
-from adapters.sandbox.mailworld import Kind, MailWorld
+from adapters.sandbox.mailbox import Kind
+from adapters.sandbox.mailworld import MailWorld
+from adapters.sandbox.rep_acts import RepActs
 from adapters.sandbox.salesforce import SalesforceService
 from adapters.sandbox.service import SandboxClock, SandboxLog, Service, Tokens
 from connector.errors import BadInput
@@ -174,7 +177,8 @@ class Sandbox:
         found: dict[str, Callable[..., dict[str, Any]]] = {}
         for service in self.services().values():
             found.update(service.actions())
-        found.update(self.world.actions())
+        for people in (RepActs(self.world), Arrivals(self.world)):
+            found.update(people.actions())
         return found
 
     def act(self, action: str, **arguments: Any) -> dict[str, Any]:

@@ -1,39 +1,23 @@
 """A mail as the Gmail API's JSON.
 
-Lives here: labels, the formats minimal, metadata, full and raw. Does not live here: paths and scopes (`gmail`).
+Lives here: the formats minimal, metadata, full and raw, and attachments. Does not live here: labels (`mailbox`), paths
+and scopes (`gmail_methods`).
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from typing import Any
 
 from adapters.sandbox.letter import parse, plain_text
-from adapters.sandbox.mailworld import Place, StoredMail
-
-#: Labels that come with a place.
-PLACE_LABELS: Mapping[Place, tuple[str, ...]] = {
-    Place.DRAFTS: ("DRAFT",),
-    Place.SENT: ("SENT",),
-    Place.INBOX: ("INBOX",),
-    Place.SCHEDULED: ("SCHEDULED",),
-    Place.TRASH: (),
-}
-
-
-def labels_of(mail: StoredMail) -> list[str]:
-    """Return the labels of a mail."""
-    unread = ["UNREAD"] if mail.unread else []
-    if mail.place is Place.TRASH:
-        return [*unread, "TRASH", *(["SENT"] if mail.was is Place.SENT else [])]
-    return [*unread, *PLACE_LABELS[mail.place]]
+from adapters.sandbox.mailbox import StoredMail
 
 
 def message_ref(mail: StoredMail) -> dict[str, Any]:
     """Return a mail as lists and answers name it."""
-    return {"id": mail.id, "threadId": mail.thread, "labelIds": labels_of(mail)}
+    return {"id": mail.id, "threadId": mail.thread, "labelIds": list(mail.labels)}
 
 
 def draft_ref(mail: StoredMail) -> dict[str, Any]:
@@ -73,20 +57,43 @@ def _part(part: EmailMessage, number: str) -> dict[str, Any]:
         "headers": _headers(part),
     }
     if part.is_multipart():
-        inner = part.get_payload()
         prefix = f"{number}." if number else ""
-        parts = [one for one in inner if isinstance(one, EmailMessage)] if isinstance(inner, list) else []
         shown["body"] = {"size": 0}
-        shown["parts"] = [_part(one, f"{prefix}{count}") for count, one in enumerate(parts)]
+        shown["parts"] = [_part(one, f"{prefix}{count}") for count, one in enumerate(_inside(part))]
         return shown
     content = part.get_payload(decode=True)
     data = content if isinstance(content, bytes) else b""
     if shown["filename"]:
-        name = base64.urlsafe_b64encode(f"{number}/{shown['filename']}".encode()).decode()
-        shown["body"] = {"attachmentId": name, "size": len(data)}
+        shown["body"] = {"attachmentId": _attachment_id(number, shown["filename"]), "size": len(data)}
     else:
         shown["body"] = {"size": len(data)} | ({"data": base64.urlsafe_b64encode(data).decode()} if data else {})
     return shown
+
+
+def _attachment_id(number: str, name: str) -> str:
+    return base64.urlsafe_b64encode(f"{number}/{name}".encode()).decode().rstrip("=")
+
+
+def attachment(mail: StoredMail, attachment_id: str) -> dict[str, Any] | None:
+    """Return an attached file by the id that the full format names; None when there is none."""
+    for number, part in _numbered(parse(mail.raw), ""):
+        name = part.get_filename() or ""
+        content = part.get_payload(decode=True)
+        if name and isinstance(content, bytes) and _attachment_id(number, name) == attachment_id:
+            return {"size": len(content), "data": base64.urlsafe_b64encode(content).decode()}
+    return None
+
+
+def _numbered(part: EmailMessage, number: str) -> Iterator[tuple[str, EmailMessage]]:
+    yield number, part
+    prefix = f"{number}." if number else ""
+    for count, one in enumerate(_inside(part)):
+        yield from _numbered(one, f"{prefix}{count}")
+
+
+def _inside(part: EmailMessage) -> list[EmailMessage]:
+    inner = part.get_payload() if part.is_multipart() else []
+    return [one for one in inner if isinstance(one, EmailMessage)] if isinstance(inner, list) else []
 
 
 def snippet(message: EmailMessage) -> str:

@@ -24,7 +24,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from adapters.sandbox.mailworld import Kind, MailWorld
+from adapters.sandbox.mailbox import Kind
+from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.service import SandboxClock, SandboxLog, Tokens
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

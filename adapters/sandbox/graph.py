@@ -37,7 +37,8 @@ from adapters.sandbox.graph_message import (
     show,
 )
 from adapters.sandbox.letter import Letter, is_deliverable, open_letter
-from adapters.sandbox.mailworld import FIRST_SERIAL, Kind, Mailbox, MailWorld, Place, StoredMail, What
+from adapters.sandbox.mailbox import FIRST_SERIAL, Kind, Mailbox, Place, StoredMail, What
+from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.microsoft_login import MicrosoftLogin
 from adapters.sandbox.odata import BadFilter, Filter, property_key
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.sandbox.letter import Enclosure, Letter, Who, open_letter, parse, plain_text, quoted
-from adapters.sandbox.mailworld import Place, StoredMail
+from adapters.sandbox.mailbox import Place, StoredMail
 
 
 class ShapeError(ValueError):

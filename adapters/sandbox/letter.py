@@ -7,7 +7,6 @@ header of raw bytes. Does not live here: where a mail lies and who may see it (`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email import message_from_bytes, policy
@@ -159,10 +158,10 @@ class Letter:
     def raw(self, at: datetime) -> bytes:
         """Return it as RFC 5322 bytes, dated `at`."""
         message = EmailMessage(policy=POLICY)
-        message["From"] = _header(self.sender)
+        message["From"] = header_of(self.sender)
         for name, people in (("To", self.to), ("Cc", self.cc), ("Bcc", self.bcc), ("Reply-To", self.reply_to)):
             if people:
-                message[name] = ", ".join(_header(who) for who in people)
+                message[name] = ", ".join(header_of(who) for who in people)
         message["Subject"] = " ".join(self.subject.splitlines())
         message["Date"] = format_datetime(at)
         if self.message_id:
@@ -184,7 +183,8 @@ class Letter:
         return message.as_bytes()
 
 
-def _header(who: Who) -> str:
+def header_of(who: Who) -> str:
+    """Return a person as address headers write them."""
     name, address = who
     if not is_deliverable(address):
         return f'"{name}" <{address}>' if name else address
@@ -241,67 +241,6 @@ def without_stamp(letter: Letter) -> Letter:
     """Return the letter as a client that keeps no foreign headers would save it."""
     kept = tuple((name, value) for name, value in letter.headers if name.lower() != STAMP_HEADER.lower())
     return replace(letter, headers=kept)
-
-
-def delivery_report(
-    *,
-    original: bytes,
-    failed: str,
-    sender: Who,
-    to: Who,
-    subject: str,
-    message_id: str,
-    reporter: str,
-    action: str,
-    status: str,
-    diagnostic: str,
-    at: datetime,
-) -> bytes:
-    """Return an RFC 3464 delivery report: a text, message/delivery-status, and the headers of the original."""
-    top = head(original)
-    boundary = "=_report_" + message_id.strip("<>").partition("@")[0]
-    words = "was not delivered to" if action == "failed" else "has not been delivered yet to"
-    kept = ("from", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", STAMP_HEADER.lower())
-    of_original = "".join(f"{name}: {value}\r\n" for name, value in parse(original).items() if name.lower() in kept)
-    lines: Iterable[str] = (
-        f"From: {_header(sender)}",
-        f"To: {_header(to)}",
-        f"Subject: {subject}",
-        f"Date: {format_datetime(at)}",
-        f"Message-ID: {message_id}",
-        f"In-Reply-To: {top.message_id}",
-        f"References: {' '.join((*top.references, top.message_id))}",
-        "Auto-Submitted: auto-replied",
-        f"X-Failed-Recipients: {failed}",
-        "Return-Path: <>",
-        "MIME-Version: 1.0",
-        f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"',
-        "",
-        f"--{boundary}",
-        'Content-Type: text/plain; charset="utf-8"',
-        "",
-        f"Your message {words} {failed}.",
-        f"The response was: {diagnostic}",
-        "",
-        f"--{boundary}",
-        "Content-Type: message/delivery-status",
-        "",
-        f"Reporting-MTA: dns; {reporter}",
-        f"Arrival-Date: {format_datetime(at)}",
-        "",
-        f"Final-Recipient: rfc822; {failed}",
-        f"Action: {action}",
-        f"Status: {status}",
-        f"Diagnostic-Code: smtp; {diagnostic}",
-        "",
-        f"--{boundary}",
-        "Content-Type: text/rfc822-headers",
-        "",
-        of_original,
-        f"--{boundary}--",
-        "",
-    )
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def quoted(text: str) -> str:

@@ -1,11 +1,8 @@
-"""The mail of the simulated world: mailboxes, what lies in them, how mail travels, and what people do.
+"""The mail of the simulated world: mailboxes, what lies in them, and how mail travels.
 
-Lives here: `MailWorld`, `Mailbox`, `StoredMail`, the change log both services answer from, and the people outside
-(reps at their mail client, prospects, mail servers that bounce). Does not live here: how a service speaks
-(`gmail`, `graph`), how a mail is written (`letter`).
-
-A mail is one value: its raw bytes and where it lies. Every change is one line in its mailbox's log, numbered from
-`FIRST_SERIAL`; Gmail's history and Graph's delta are two readings of that log.
+Lives here: `MailWorld`, and `settle`, which does what has been waiting for its time. Does not live here: one mailbox
+and its change log (`mailbox`), what people do (`rep_acts`, `arrivals`), how a service speaks (`gmail`, `graph`), how a
+mail is written (`letter`).
 """
 
 from __future__ import annotations
@@ -13,62 +10,19 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
-from enum import StrEnum
-from functools import wraps
+from functools import partial
 from typing import Any
 
-from adapters.sandbox.letter import (
-    Head,
-    Letter,
-    Who,
-    bare_subject,
-    delivery_report,
-    head,
-    is_deliverable,
-    open_letter,
-    quoted,
-    with_headers,
-    without_stamp,
-)
+from adapters.sandbox.letter import head, with_headers
+from adapters.sandbox.mailbox import PLACE_LABELS, Kind, Mailbox, Place, StoredMail, What
 from adapters.sandbox.service import SandboxClock, SandboxLog
-from connector.ports import STAMP_PROPERTY
-
-#: Number of the first line of every mailbox's change log.
-FIRST_SERIAL = 1000
 
 #: Extended property that Exchange sends as List-Unsubscribe (apis 3.6).
 UNSUBSCRIBE = "string 0x1045"
-
-
-class Kind(StrEnum):
-    """Which service holds a mailbox."""
-
-    GMAIL = "gmail"
-    OUTLOOK = "outlook"
-
-
-class Place(StrEnum):
-    """Where a mail lies."""
-
-    DRAFTS = "drafts"
-    SENT = "sent"
-    INBOX = "inbox"
-    TRASH = "trash"
-    #: Scheduled by the rep in the client: neither draft nor sent.
-    SCHEDULED = "scheduled"
-
-
-class What(StrEnum):
-    """What happened to a mail, as the change log tells it."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    CHANGED = "changed"
-    TRASHED = "trashed"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,129 +33,32 @@ class MailSettings:
     gmail_edit_drops_stamp: bool = False
     #: Gmail gives an edited draft another draft id (apis 2.3, reports conflict).
     gmail_edit_changes_draft_id: bool = False
+    #: Gmail moves a draft with an edited subject into another thread (apis 2.3, reports conflict).
+    gmail_edit_changes_thread: bool = True
+    #: Gmail's editor gives the draft a Message-ID of its own (apis 2.3: one live test says it does not).
+    gmail_edit_changes_message_id: bool = False
+    #: A draft discarded in Gmail lies in the bin; otherwise it is gone at once.
+    gmail_discard_bins: bool = False
+    #: Seconds between the rep's click and the SENT message, as Undo Send delays it by up to 30 (apis 2.5).
+    gmail_send_delay: float = 0
+    #: Seconds until Gmail's search finds a new or changed mail; lists by label show it at once.
+    gmail_search_lag: float = 0
     #: Quota units a minute for a mailbox (apis 2.7); None is without limit.
     gmail_units_per_minute: int | None = None
+    #: How a spent quota is refused: 429 or 403, both are seen.
+    gmail_quota_status: int = 429
+    #: Requests of one user answered at the same time, parts of a batch included; None is without limit.
+    gmail_concurrent_requests: int | None = None
+    #: Mails one user may send in 24 hours, by API or by hand (apis 2.7); None is without limit.
+    gmail_sends_per_day: int | None = None
+    #: Seconds each HTTP call to Gmail really takes, by the machine's clock.
+    gmail_delay: float = 0
     #: "Immutable" ids change on send all the same (apis 3.2).
     outlook_immutable_ids_change: bool = False
     #: Seconds until a sent mail appears in Sent Items.
     outlook_sent_delay: float = 0
     #: Requests in ten minutes for a mailbox (apis 3.5); None is without limit.
     outlook_requests_per_10_minutes: int | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class StoredMail:
-    """A mail in a mailbox."""
-
-    id: str
-    #: Outlook: the id that stays when the mail moves. Gmail: the draft id, "" for what is not a draft.
-    second_id: str
-    thread: str
-    place: Place
-    raw: bytes = field(repr=False)
-    head: Head = field(repr=False)
-    created: datetime
-    modified: datetime
-    sent: datetime | None = None
-    received: datetime | None = None
-    #: Extended properties: id as given -> value. They stay with the mail and are not delivered.
-    properties: dict[str, str] = field(default_factory=dict)
-    unread: bool = False
-    #: What Outlook alone keeps with a mail: importance, categories, flag.
-    marks: dict[str, Any] = field(default_factory=dict)
-    #: Where it lay before it was thrown away.
-    was: Place | None = None
-    #: Number of the last change.
-    serial: int = 0
-
-    @property
-    def at(self) -> datetime:
-        """When it was sent or received, else made."""
-        return self.sent or self.received or self.created
-
-    @property
-    def stamp(self) -> str:
-        """Intent key on it, or ""."""
-        for name, value in self.properties.items():
-            if name.endswith(f" Name {STAMP_PROPERTY}"):
-                return value
-        return self.head.stamp
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One line of a mailbox's change log."""
-
-    serial: int
-    what: What
-    id: str
-    second_id: str
-    thread: str
-    place: Place
-    was: Place | None = None
-
-
-class Mailbox:
-    """One person's mailbox: its mails, in the order they were made, and its change log."""
-
-    def __init__(self, kind: Kind, email: str, name: str) -> None:
-        self.kind = kind
-        self.email = email.lower()
-        self.name = name
-        self.guid = str(uuid.uuid5(uuid.NAMESPACE_DNS, self.email))
-        self.licensed = True
-        self.mails: dict[str, StoredMail] = {}
-        self.changes: list[Change] = []
-        #: Changes up to this number can no longer be asked for.
-        self.forgotten = 0
-
-    @property
-    def serial(self) -> int:
-        """Number of the last change."""
-        return FIRST_SERIAL + len(self.changes)
-
-    def note(self, what: What, mail: StoredMail, *, place: Place | None = None, was: Place | None = None) -> None:
-        """Write one line into the change log."""
-        mail.serial = self.serial + 1
-        self.changes.append(
-            Change(
-                serial=mail.serial,
-                what=what,
-                id=mail.id,
-                second_id=mail.second_id,
-                thread=mail.thread,
-                place=place or mail.place,
-                was=was,
-            )
-        )
-
-    def since(self, serial: int) -> list[Change]:
-        """Return the changes after a number."""
-        return self.changes[max(0, serial - FIRST_SERIAL) :]
-
-    def put(self, mail: StoredMail) -> StoredMail:
-        """Take a mail in."""
-        self.mails[mail.id] = mail
-        self.note(What.ADDED, mail)
-        return mail
-
-    def take_out(self, mail: StoredMail) -> None:
-        """Let a mail go for good."""
-        del self.mails[mail.id]
-        self.note(What.REMOVED, mail)
-
-    def at(self, place: Place) -> list[StoredMail]:
-        """Return what lies in a place, oldest first."""
-        return [mail for mail in self.mails.values() if mail.place is place]
-
-    def thread_of(self, message_ids: Sequence[str]) -> str | None:
-        """Return the thread of the first of these Message-IDs that is known here."""
-        known = {mail.head.message_id: mail.thread for mail in self.mails.values()} if message_ids else {}
-        return next((known[one] for one in message_ids if one in known), None)
-
-    def owns(self, address: str) -> bool:
-        """Tell whether the address is this mailbox's."""
-        return address.lower() == self.email
 
 
 class MailWorld:
@@ -229,6 +86,17 @@ class MailWorld:
         """Return the mailbox of an address at a service."""
         box = self.boxes.get(email.lower())
         return box if box is not None and box.kind is kind else None
+
+    def box_of(self, address: str) -> Mailbox:
+        """Return the mailbox of an address; raise `LookupError` when nobody has it."""
+        box = self.boxes.get(address.lower())
+        if box is None:
+            raise LookupError(f"{address} has no mailbox in the sandbox")
+        return box
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something when the sandbox's clock has moved on that far."""
+        self._waiting.append((self.clock.now() + timedelta(seconds=seconds), act))
 
     def settle(self) -> None:
         """Do what has been waiting for its time."""
@@ -268,8 +136,8 @@ class MailWorld:
         self, box: Mailbox, raw: bytes, *, thread: str | None = None, properties: Mapping[str, str] | None = None
     ) -> StoredMail:
         """Place a draft."""
-        draft = box.put(self._new_mail(box, Place.DRAFTS, raw, thread=thread, properties=properties))
-        self._effect(box, "draft_created", draft)
+        draft = box.put(self.new_mail(box, Place.DRAFTS, raw, thread=thread, properties=properties))
+        self.note_effect(box, "draft_created", draft)
         return draft
 
     def send(self, box: Mailbox, draft: StoredMail, *, by: str = "api", new_message_id: bool = False) -> StoredMail:
@@ -280,8 +148,8 @@ class MailWorld:
         properties = dict(draft.properties)
         if box.kind is Kind.GMAIL:
             box.take_out(draft)
-            raw = self._as_sent(box, draft.raw)
-            sent = self._new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
+            raw = self.as_sent(box, draft.raw)
+            sent = self.new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
             box.put(sent)
         else:
             raw = with_headers(draft.raw, date=format_datetime(self.clock.now()))
@@ -291,13 +159,12 @@ class MailWorld:
             if new_message_id:
                 raw = with_headers(raw, message_id=self.new_message_id(box))
             box.take_out(draft)
-            sent = self._new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
+            sent = self.new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
             sent.created, sent.marks = draft.created, draft.marks
             if not self.settings.outlook_immutable_ids_change:
                 sent.second_id = draft.second_id
             self._appear(box, sent)
-        self._effect(box, "mail_sent", sent, by=by)
-        self._deliver(sent)
+        self._go_out(box, sent, by)
         return sent
 
     def post(
@@ -308,39 +175,50 @@ class MailWorld:
         thread: str | None = None,
         properties: Mapping[str, str] | None = None,
         keep: bool = True,
+        keep_message_id: bool = False,
         by: str = "api",
     ) -> StoredMail:
-        """Send a mail that was no draft; `keep` puts it into Sent."""
-        raw = self._as_sent(box, raw) if box.kind is Kind.GMAIL else raw
-        sent = self._new_mail(box, Place.SENT, raw, thread=thread, properties=properties)
+        """Send a mail that was no draft; `keep` puts it into Sent.
+
+        Gmail overwrites the Message-ID but that of a mail program over SMTP, `keep_message_id` (apis 2.3).
+        """
+        raw = self.as_sent(box, raw) if box.kind is Kind.GMAIL and not keep_message_id else raw
+        sent = self.new_mail(box, Place.SENT, raw, thread=thread, properties=properties)
         if keep:
             self._appear(box, sent)
-        self._effect(box, "mail_sent", sent, by=by)
-        self._deliver(sent)
+        self._go_out(box, sent, by)
         return sent
 
-    def receive(self, box: Mailbox, raw: bytes) -> StoredMail:
-        """Put a mail into the inbox, in the thread of the mail it answers."""
-        received = self._new_mail(box, Place.INBOX, raw, thread=box.thread_of(head(raw).answers))
+    def _go_out(self, box: Mailbox, sent: StoredMail, by: str) -> None:
+        box.sendings.append(self.clock.now())
+        self.note_effect(box, "mail_sent", sent, by=by)
+        self._deliver(sent)
+
+    def receive(self, box: Mailbox, raw: bytes, *, place: Place = Place.INBOX) -> StoredMail:
+        """Put a mail into the inbox (or where else it lands), in the thread of the mail it answers."""
+        received = self.new_mail(box, place, raw, thread=box.thread_of(head(raw).answers))
+        received.received = self.clock.now()
         received.unread = True
-        self._effect(box, "mail_received", received)
+        self.note_effect(box, "mail_received", received)
         return box.put(received)
 
-    def rewrite(self, box: Mailbox, draft: StoredMail, raw: bytes, *, thread: str | None = None) -> StoredMail:
-        """Save a draft anew: another message id in Gmail, the same id in Outlook."""
+    def rewrite(
+        self, box: Mailbox, draft: StoredMail, raw: bytes, *, thread: str | None = None, draft_id: str = ""
+    ) -> StoredMail:
+        """Save a draft anew: another message id in Gmail (the draft id stays, unless one is given), none in Outlook."""
         if box.kind is Kind.OUTLOOK:
             draft.raw, draft.head, draft.modified = raw, head(raw), self.clock.now()
             draft.thread = thread or draft.thread
             box.note(What.CHANGED, draft)
             return draft
         box.take_out(draft)
-        saved = self._new_mail(box, Place.DRAFTS, raw, thread=thread, properties=draft.properties)
-        saved.second_id = draft.second_id
+        saved = self.new_mail(box, Place.DRAFTS, raw, thread=thread, properties=draft.properties)
+        saved.second_id = draft_id or draft.second_id
         return box.put(saved)
 
     def discard(self, box: Mailbox, mail: StoredMail) -> StoredMail | None:
         """Throw a mail away: gone from Gmail's drafts for good, into Deleted Items in Outlook (once)."""
-        self._effect(box, "draft_deleted" if mail.place is Place.DRAFTS else "mail_deleted", mail)
+        self.note_effect(box, "draft_deleted" if mail.place is Place.DRAFTS else "mail_deleted", mail)
         if box.kind is Kind.GMAIL or mail.place is Place.TRASH:
             box.take_out(mail)
             return None
@@ -352,14 +230,29 @@ class MailWorld:
         moved = replace(mail, id=self.new_id(box.kind), place=place, was=mail.place, modified=self.clock.now())
         return box.put(moved)
 
-    def trash(self, box: Mailbox, mail: StoredMail) -> StoredMail:
-        """Put a mail into Gmail's bin; it keeps its id."""
-        if mail.place is not Place.TRASH:
-            mail.was, mail.place = mail.place, Place.TRASH
-            box.note(What.TRASHED, mail, was=mail.was)
+    def label(self, box: Mailbox, mail: StoredMail, labels: frozenset[str]) -> StoredMail:
+        """Give a Gmail mail exactly these labels; it keeps its id, and moves where they say."""
+        before, sent = mail.labels, "SENT" in mail.labels
+        mail.unread = "UNREAD" in labels
+        if "TRASH" in labels:
+            if mail.place is not Place.TRASH:
+                mail.was, mail.place = mail.place, Place.TRASH
+        elif "SPAM" in labels:
+            mail.place = Place.SPAM
+        elif sent:
+            mail.place = Place.SENT
+        else:
+            mail.place = Place.INBOX if "INBOX" in labels else Place.ARCHIVE
+        mail.tags = labels - {"UNREAD", "SENT", "DRAFT", "SCHEDULED", *PLACE_LABELS[mail.place]}
+        if set(before) != set(mail.labels):
+            box.note(What.LABELS, mail, before=before)
         return mail
 
-    def _new_mail(
+    def trash(self, box: Mailbox, mail: StoredMail) -> StoredMail:
+        """Put a mail into Gmail's bin; it keeps its id and leaves the inbox."""
+        return self.label(box, mail, frozenset(mail.labels) - {"INBOX"} | {"TRASH"})
+
+    def new_mail(
         self,
         box: Mailbox,
         place: Place,
@@ -368,6 +261,7 @@ class MailWorld:
         thread: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> StoredMail:
+        """Make a mail that lies nowhere yet: `Mailbox.put` takes it in."""
         now = self.clock.now()
         new = self.new_id(box.kind)
         is_draft = place is Place.DRAFTS
@@ -385,24 +279,26 @@ class MailWorld:
             properties=dict(properties or {}),
         )
 
-    def _as_sent(self, box: Mailbox, raw: bytes) -> bytes:
+    def as_sent(self, box: Mailbox, raw: bytes) -> bytes:
+        """Return a mail as Gmail sends it: dated now, with a Message-ID of its own."""
         return with_headers(raw, message_id=self.new_message_id(box), date=format_datetime(self.clock.now()))
 
     def _appear(self, box: Mailbox, sent: StoredMail) -> None:
         delay = self.settings.outlook_sent_delay if box.kind is Kind.OUTLOOK else 0
         if delay:
-            self._waiting.append((self.clock.now() + timedelta(seconds=delay), lambda: _put(box, sent)))
+            self.later(delay, partial(_put, box, sent))
         else:
             box.put(sent)
 
     def _deliver(self, sent: StoredMail) -> None:
         raw = with_headers(sent.raw, bcc=None)
-        for address in dict.fromkeys(sent.head.recipients):
-            box = self.boxes.get(address)
-            if box is not None:
+        named = set(sent.head.recipients)
+        for box in self.boxes.values():
+            if named & set(box.addresses):
                 self.receive(box, raw)
 
-    def _effect(self, box: Mailbox, effect: str, mail: StoredMail, **details: Any) -> None:
+    def note_effect(self, box: Mailbox, effect: str, mail: StoredMail, **details: Any) -> None:
+        """Note a lasting effect on a mail."""
         self.log.effect(
             "gmail" if box.kind is Kind.GMAIL else "graph",
             effect,
@@ -415,241 +311,12 @@ class MailWorld:
             **details,
         )
 
-    # ------------------------------------------------------------------------------ the people outside
-
-    def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
-        """Return what people outside can do with mail: name -> function of keyword arguments.
-
-        A mail is named by its intent `key`, or by `rep` and `person`. Nothing found raises `LookupError`.
-        """
-        acts: tuple[Callable[..., dict[str, Any]], ...] = (
-            self.add_mail_account,
-            self.mail_settings,
-            self.rep_sends_draft,
-            self.rep_schedules_draft,
-            self.rep_edits_draft,
-            self.rep_deletes_draft,
-            self.rep_writes_mail,
-            self.rep_loses_mailbox,
-            self.prospect_replies,
-            self.prospect_writes,
-            self.prospect_out_of_office,
-            self.prospect_bounces,
-        )
-        return {act.__name__: self._alone(act) for act in acts}
-
-    def _alone(self, act: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-        @wraps(act)
-        def alone(**arguments: Any) -> dict[str, Any]:
-            with self.lock:
-                self.settle()
-                return act(**arguments)
-
-        return alone
-
-    def add_mail_account(self, *, kind: str, email: str, name: str = "") -> dict[str, Any]:
-        """Give a person a mailbox: kind is gmail or outlook."""
-        box = self.add_mailbox(kind, email, name)
-        return {"mailbox": box.email, "kind": box.kind.value}
-
-    def mail_settings(self, **settings: Any) -> dict[str, Any]:
-        """Change how the services behave where the real ones are said to differ; returns all settings."""
-        for name, value in settings.items():
-            if name not in MailSettings.__slots__:
-                raise ValueError(f"there is no mail setting '{name}': {', '.join(MailSettings.__slots__)}")
-            setattr(self.settings, name, value)
-        return {name: getattr(self.settings, name) for name in MailSettings.__slots__}
-
-    def rep_sends_draft(self, *, key: str = "", rep: str = "", person: str = "", via: str = "web") -> dict[str, Any]:
-        """Send a draft by the rep's hand; via is web, phone or desktop (classic Outlook: another Message-ID)."""
-        if via not in ("web", "phone", "desktop"):
-            raise ValueError(f"via is web, phone or desktop, not '{via}'")
-        box, draft = self._one(Place.DRAFTS, key, rep, person)
-        if not draft.head.recipients:
-            raise ValueError(f"the draft '{draft.head.subject}' has no recipient: nobody can send it")
-        sent = self.send(box, draft, by=f"rep:{via}", new_message_id=via == "desktop")
-        return _told(box, sent)
-
-    def rep_schedules_draft(
-        self, *, key: str = "", rep: str = "", person: str = "", minutes: float = 60
-    ) -> dict[str, Any]:
-        """Let the client send a draft later: meanwhile it is neither in Drafts nor in Sent."""
-        box, draft = self._one(Place.DRAFTS, key, rep, person)
-        box.take_out(draft)
-        waiting = self._new_mail(box, Place.SCHEDULED, draft.raw, thread=draft.thread, properties=draft.properties)
-        box.put(waiting)
-
-        def go() -> None:
-            if waiting.id in box.mails:
-                self.send(box, waiting, by="rep:scheduled")
-
-        self._waiting.append((self.clock.now() + timedelta(minutes=minutes), go))
-        return _told(box, waiting)
-
-    def rep_edits_draft(
-        self,
-        *,
-        key: str = "",
-        rep: str = "",
-        person: str = "",
-        subject: str | None = None,
-        body: str | None = None,
-        to: str | None = None,
-    ) -> dict[str, Any]:
-        """Change a draft in the client; `body` is HTML, None leaves a part as it is."""
-        box, draft = self._one(Place.DRAFTS, key, rep, person)
-        letter = open_letter(draft.raw)
-        thread: str | None = draft.thread
-        if subject is not None:
-            if bare_subject(subject) != bare_subject(letter.subject):
-                # Both services start another thread when the subject is edited (apis 2.3, 3.2).
-                thread = None if box.kind is Kind.GMAIL else self.new_thread(box, "")
-            letter = replace(letter, subject=subject)
-        if to is not None:
-            letter = replace(letter, to=(("", to),))
-        html = letter.html if body is None else body
-        if box.kind is Kind.GMAIL:
-            html = f'<div dir="ltr">{html or quoted(letter.text)}</div>'
-            if self.settings.gmail_edit_drops_stamp:
-                letter = without_stamp(letter)
-        letter = replace(letter, html=html, text="")
-        edited = self.rewrite(box, draft, letter.raw(self.clock.now()), thread=thread)
-        if box.kind is Kind.GMAIL and self.settings.gmail_edit_changes_draft_id:
-            edited.second_id = self.new_second_id(box.kind)
-        return _told(box, edited)
-
-    def rep_deletes_draft(self, *, key: str = "", rep: str = "", person: str = "") -> dict[str, Any]:
-        """Discard a draft in the client."""
-        box, draft = self._one(Place.DRAFTS, key, rep, person)
-        self.discard(box, draft)
-        return _told(box, draft)
-
-    def rep_writes_mail(self, *, rep: str, person: str, subject: str, text: str = "") -> dict[str, Any]:
-        """Write and send a mail by hand, without any draft of ours."""
-        box = self._box(rep)
-        letter = Letter(sender=(box.name, box.email), to=(("", person),), subject=subject, text=text, html=quoted(text))
-        letter = replace(letter, message_id=self.new_message_id(box))
-        return _told(box, self.post(box, letter.raw(self.clock.now()), by="rep:hand"))
-
-    def rep_loses_mailbox(self, *, rep: str) -> dict[str, Any]:
-        """Take the mailbox's licence away."""
-        box = self._box(rep)
-        box.licensed = False
-        return {"mailbox": box.email}
-
-    def prospect_replies(
-        self,
-        *,
-        person: str = "",
-        text: str = "Thanks, let us talk.",
-        key: str = "",
-        rep: str = "",
-        from_: str | None = None,
-        cc: str | None = None,
-    ) -> dict[str, Any]:
-        """Answer the last mail the person got; `from_` answers from another address."""
-        box, sent = self._one(Place.SENT, key, rep, person)
-        sender = from_ or person or sent.head.recipients[0]
-        reply = self._answer(sent, sender, text=text, subject=_reply_subject(sent.head.subject))
-        if cc:
-            reply = replace(reply, cc=(("", cc),))
-            copy = self.boxes.get(cc.lower())
-            if copy is not None and copy is not box:
-                self.receive(copy, reply.raw(self.clock.now()))
-        return _told(box, self.receive(box, reply.raw(self.clock.now())))
-
-    def prospect_writes(self, *, person: str, rep: str, subject: str, text: str = "") -> dict[str, Any]:
-        """Write to the rep out of the blue: no reference to any mail."""
-        box = self._box(rep)
-        letter = Letter(
-            sender=("", person),
-            to=((box.name, box.email),),
-            subject=subject,
-            text=text or "Hello",
-            message_id=_outside_id(person),
-        )
-        return _told(box, self.receive(box, letter.raw(self.clock.now())))
-
-    def prospect_out_of_office(
-        self, *, person: str = "", key: str = "", rep: str = "", text: str = "I am out of office.", marked: bool = True
-    ) -> dict[str, Any]:
-        """Answer automatically; `marked=False` leaves out every sign of it, as some servers do."""
-        box, sent = self._one(Place.SENT, key, rep, person)
-        sender = person or sent.head.recipients[0]
-        subject = f"Automatic reply: {sent.head.subject}" if marked else _reply_subject(sent.head.subject)
-        letter = self._answer(sent, sender, text=text, subject=subject)
-        if marked:
-            letter = replace(letter, headers=(("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All")))
-        return _told(box, self.receive(box, letter.raw(self.clock.now())))
-
-    def prospect_bounces(
-        self, *, person: str = "", key: str = "", rep: str = "", outcome: str = "failed", status: str = ""
-    ) -> dict[str, Any]:
-        """Let the mail server report on the last mail to the person: outcome is failed or delayed (RFC 3464)."""
-        if outcome not in ("failed", "delayed"):
-            raise ValueError(f"outcome is failed or delayed, not '{outcome}'")
-        status = status or {"failed": "5.1.1", "delayed": "4.4.1"}[outcome]
-        box, sent = self._one(Place.SENT, key, rep, person)
-        failed = person or sent.head.recipients[0]
-        words = {"failed": "550 5.1.1 the address does not exist", "delayed": "the server does not answer; retrying"}
-        gmail = box.kind is Kind.GMAIL
-        domain = box.email.partition("@")[2]
-        kind = "Failure" if outcome == "failed" else "Delay"
-        undelivered = "Undeliverable" if outcome == "failed" else "Delivery delayed"
-        report = delivery_report(
-            original=sent.raw,
-            failed=failed,
-            sender=("Mail Delivery Subsystem", "mailer-daemon@googlemail.com")
-            if gmail
-            else ("Microsoft Outlook", f"postmaster@{domain}"),
-            # Graph names the failed recipient as the report's recipient (apis 3.10, 11).
-            to=(box.name, box.email) if gmail else ("", failed),
-            subject=f"Delivery Status Notification ({kind})" if gmail else f"{undelivered}: {sent.head.subject}",
-            message_id=_outside_id("mailer-daemon@googlemail.com" if gmail else f"postmaster@{domain}"),
-            reporter="googlemail.com" if gmail else "AM0PR01MB0001.eurprd01.prod.outlook.com",
-            action=outcome,
-            status=status,
-            diagnostic=words[outcome].replace("5.1.1", status),
-            at=self.clock.now(),
-        )
-        return _told(box, self.receive(box, report))
-
-    def _answer(self, sent: StoredMail, sender: str, *, text: str, subject: str) -> Letter:
-        quote = "".join(f"> {line}\n" for line in (open_letter(sent.raw).text or "").splitlines())
-        references = (*sent.head.references, sent.head.message_id)
-        return Letter(
-            sender=(_name_in(sent.head.to, sender), sender),
-            to=(sent.head.reply_to or (sent.head.sender,)),
-            subject=subject,
-            text=f"{text}\n\nOn {format_datetime(sent.at)}, {sent.head.sender[1]} wrote:\n{quote}",
-            message_id=_outside_id(sender),
-            in_reply_to=sent.head.message_id,
-            references=references,
-        )
-
-    def _box(self, rep: str) -> Mailbox:
-        box = self.boxes.get(rep.lower())
-        if box is None:
-            raise LookupError(f"{rep} has no mailbox in the sandbox")
-        return box
-
-    def _one(self, place: Place, key: str, rep: str, person: str) -> tuple[Mailbox, StoredMail]:
-        if not (key or person):
-            raise ValueError("name the mail: key, or person (and rep)")
-        boxes = [self._box(rep)] if rep else list(self.boxes.values())
-        found = [(box, mail) for box in boxes for mail in _named(box.at(place), key, person)]
-        if not found:
-            raise LookupError(
-                f"no mail {f'with key {key}' if key else f'to {person}'} lies in the {place} of {rep or 'any mailbox'}"
-            )
-        return max(found, key=lambda one: (one[1].at, one[1].serial))
-
     def state(self, kind: Kind) -> dict[str, Any]:
         """Return every mailbox of a service as JSON."""
         with self.lock:
             self.settle()
             return {
-                box.email: {"name": box.name, "mails": [_told(box, mail) for mail in box.mails.values()]}
+                box.email: {"name": box.name, "mails": [told(box, mail) for mail in box.mails.values()]}
                 for box in self.boxes.values()
                 if box.kind is kind
             }
@@ -659,13 +326,8 @@ def _put(box: Mailbox, mail: StoredMail) -> None:
     box.put(mail)
 
 
-def _named(mails: Sequence[StoredMail], key: str, person: str) -> Iterator[StoredMail]:
-    for mail in mails:
-        if (not key or mail.stamp == key) and (not person or person.lower() in mail.head.recipients):
-            yield mail
-
-
-def _told(box: Mailbox, mail: StoredMail) -> dict[str, Any]:
+def told(box: Mailbox, mail: StoredMail) -> dict[str, Any]:
+    """Return a mail as actions and the state tell it."""
     return {
         "mailbox": box.email,
         "id": mail.id,
@@ -680,16 +342,3 @@ def _told(box: Mailbox, mail: StoredMail) -> dict[str, Any]:
         "in_reply_to": mail.head.in_reply_to,
         "at": mail.at.isoformat(),
     }
-
-
-def _name_in(people: Sequence[Who], address: str) -> str:
-    return next((name for name, one in people if one.lower() == address.lower()), "")
-
-
-def _reply_subject(subject: str) -> str:
-    return subject if subject.lower().startswith("re:") else f"Re: {subject}"
-
-
-def _outside_id(address: str) -> str:
-    domain = address.partition("@")[2]
-    return f"<{uuid.uuid4().hex}@{domain if is_deliverable(address) else 'outside.example'}>"

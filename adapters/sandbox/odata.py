@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.sandbox.mailworld import StoredMail
+from adapters.sandbox.mailbox import StoredMail
 
 Test = Callable[[StoredMail], bool]
 Getter = Callable[[StoredMail], Any]
