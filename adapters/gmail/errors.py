@@ -1,8 +1,8 @@
 """What a failed Gmail call means, by what the caller must do about it.
 
-Lives here: the table of status and reason, and what a broken line means for a call with an effect and for one
-without. Does not live here: repeating anything (`mailbox`), failed token calls (`account`).
-Source: reference apis 2.7.
+Lives here: reading Google's answer, and what a failing server or a broken line means for a call with an effect and for
+one without. Does not live here: the table of refusals (`codes`), repeating anything (`session`), failed token calls
+(`account`).
 """
 
 from __future__ import annotations
@@ -10,57 +10,65 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 from googleapiclient.errors import HttpError
 from urllib3.exceptions import NewConnectionError
 
 from adapters.gmail.account import COMPOSE_SCOPE, READ_SCOPE
+from adapters.gmail.codes import Rule, Treatment, rule_for
+from adapters.gmail.transport import TooSlow
 from adapters.http import retry_after
-from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry
+from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 
-#: Reasons of a 403 that are about speed, not about rights.
-_RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
-#: "User-rate limit exceeded.  Retry after 2026-11-23T10:00:00.000Z"
+#: "User-rate limit exceeded.  Retry after 2026-11-23T10:00:00.000Z (Mail sending)"
 _RETRY_AT = re.compile(r"Retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+#: Longest quotation of Google's words.
+_QUOTED = 200
+#: The server gave up while it may have been acting.
+_TIMED_OUT = 408
+#: How long a line that was too slow for a large mail is left alone.
+_SLOW_LINE = timedelta(minutes=10)
 
-#: `Refused.code` of anything Gmail says is not there.
-NOT_FOUND = "notFound"
 
-
-def answered(error: HttpError, *, method: str, mailbox: str, key: str | None) -> AdapterError:
+def answered(error: HttpError, *, method: str, mailbox: str, key: str | None, now: datetime) -> AdapterError:
     """Return what an answer of 300 or more means.
 
     `key` is the intent whose effect was asked for; None for a call that may be repeated.
     """
     status = error.status_code
-    reason, said = _reason(error)
-    account = f"gmail:{mailbox}"
-    if status == 401:
-        return Reconnect(
-            f"Gmail no longer accepts the sign-in of {mailbox}: sign in again", account=account, code=reason
-        )
-    if status == 403 and reason == "insufficientPermissions":
-        scope = READ_SCOPE if method == "GET" else COMPOSE_SCOPE
-        return Reconnect(f"the token of {mailbox} lacks the scope {scope}: grant it", account=account, code=reason)
-    if status == 403 and reason == "domainPolicy":
-        return Reconnect(
-            f"an administrator has switched the Gmail API off for {mailbox}: have it allowed",
-            account=account,
-            code=reason,
-        )
-    if status == 429 or (status == 403 and reason in _RATE_REASONS):
-        return Retry(f"Gmail asks {mailbox} to slow down: {said}", code=reason, after=_wait(error))
-    if status == 404:
-        return Refused(f"Gmail has no such item in the mailbox of {mailbox}", code=NOT_FOUND)
-    if status >= 500 and key is not None:
-        return OutcomeUnknown(
-            f"Gmail failed for {mailbox} and may have acted all the same ({status})", key=key, code=reason
-        )
-    if status >= 500:
-        return Retry(f"Gmail failed for {mailbox} ({status}); it is tried again", code=reason, after=_wait(error))
-    return Refused(f"Gmail refused for {mailbox}: {said}", code=reason)
+    reasons, said = _said(error)
+    code = reasons[0]
+    if status >= 500 or status == _TIMED_OUT:
+        if key is not None:
+            return OutcomeUnknown(
+                f"Gmail failed for {mailbox} and may have acted all the same ({status})", key=key, code=code
+            )
+        after = _wait(error, now)
+        return Retry(f"Gmail failed for {mailbox} ({status}); it is tried again", code=code, after=after)
+    rule = rule_for(status, reasons, said)
+    scope = READ_SCOPE if method == "GET" else COMPOSE_SCOPE
+    quoted = said[:_QUOTED].rstrip(".") or f"HTTP {status}"
+    sentence = rule.sentence.format(mailbox=mailbox, scope=scope, said=quoted)
+    return _from_rule(rule, sentence, rule.code or code, mailbox, _wait(error, now) or rule.after, now)
+
+
+def _from_rule(
+    rule: Rule, sentence: str, code: str, mailbox: str, after: timedelta | None, now: datetime
+) -> AdapterError:
+    told: dict[str, Any] = {"code": code, "advice": rule.advice, "category": rule.category}
+    match rule.treatment:
+        case Treatment.RECONNECT:
+            return Reconnect(sentence, account=f"gmail:{mailbox}", **told)
+        case Treatment.LATER:
+            if after is not None:
+                sentence = f"{sentence}; it goes on after {now + after:%Y-%m-%d %H:%M:%S} UTC"
+            return Retry(sentence, after=after, **told)
+        case Treatment.UNSUPPORTED:
+            return Unsupported(sentence, **told)
+        case _:
+            return Refused(sentence, **told)
 
 
 def unanswered(error: requests.RequestException, *, mailbox: str, key: str | None) -> AdapterError:
@@ -68,6 +76,13 @@ def unanswered(error: requests.RequestException, *, mailbox: str, key: str | Non
     if isinstance(error, ValueError):
         # `requests` derives its errors about the address itself (scheme, host) from ValueError as well.
         return Refused(f"Gmail cannot be called for {mailbox}: check accounts.google.endpoint", code="address")
+    if isinstance(error, TooSlow):
+        return Retry(
+            f"the line to Gmail is too slow for a mail of this size from {mailbox}",
+            code="slow_line",
+            after=_SLOW_LINE,
+            advice="make the attachments smaller, or run the connector where the line is faster",
+        )
     if key is None or _never_connected(error):
         return Retry(f"Gmail could not be reached for {mailbox}; it is tried again", code="connection")
     return OutcomeUnknown(f"the line to Gmail broke for {mailbox} before the answer came", key=key, code="connection")
@@ -87,28 +102,27 @@ def _never_connected(error: requests.RequestException) -> bool:
     return isinstance(getattr(cause, "reason", cause), NewConnectionError)
 
 
-def _wait(error: HttpError) -> timedelta | None:
-    """Return how long Google asks to wait: in the header, or for the sending limit as an instant in its sentence."""
+def _wait(error: HttpError, now: datetime) -> timedelta | None:
+    """Return how long Google asks to wait: in the header, or as an instant in its sentence."""
     response = requests.Response()
     response.headers.update(error.resp)
     at = _RETRY_AT.search(error.content.decode("utf-8", "replace"))
     if "Retry-After" in response.headers or at is None:
         return retry_after(response)
     try:
-        wait = datetime.fromisoformat(at[1]) - parsedate_to_datetime(response.headers.get("Date", ""))
-    except (ValueError, TypeError):
+        return max(datetime.fromisoformat(at[1]) - now, timedelta())
+    except ValueError:
         return None
-    return max(wait, timedelta())
 
 
-def _reason(error: HttpError) -> tuple[str, str]:
-    """Return the reason as a code, and Google's own sentence on one line."""
+def _said(error: HttpError) -> tuple[tuple[str, ...], str]:
+    """Return every reason an answer gives, the most telling first, and Google's own sentence on one line."""
     try:
         body = json.loads(error.content)["error"]
         message = str(body.get("message", ""))
-        causes = body.get("errors") or [{}]
-        reason = str(causes[0].get("reason") or body.get("status") or error.status_code)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        message, reason = "", str(error.status_code)
-    said = " ".join(message.split())[:200].rstrip(".") or f"HTTP {error.status_code}"
-    return reason, said
+        parts = [*(body.get("errors") or ()), *(body.get("details") or ())]
+        reasons = [str(part["reason"]) for part in parts if part.get("reason")] + [str(body.get("status") or "")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, reasons = "", []
+    found = tuple(reason for reason in reasons if reason) or (str(error.status_code),)
+    return found, " ".join(message.split())

@@ -16,7 +16,7 @@ from email.header import decode_header, make_header
 from email.utils import getaddresses
 from typing import Any
 
-from connector.ports import STAMP_HEADER, Address, MailReceived, SentMail, Trace
+from connector.ports import STAMP_HEADER, Address, DraftRef, MailReceived, SentMail, Trace
 
 #: Answer and forward marks in front of a subject, in the languages the clients write them in.
 _MARKS = re.compile(r"^\s*(?:(?:re|aw|sv|antw|rv|res|fwd?|wg|tr)\s*(?:\[\d+\])?\s*:\s*)+", re.IGNORECASE)
@@ -25,6 +25,20 @@ _STAMP = STAMP_HEADER.lower()
 
 #: Message as decoded JSON.
 Message = Mapping[str, Any]
+
+#: Headers that tell which mail it is.
+SEEN_HEADERS = ["To", "Cc", "Bcc", "Subject", "Date", "Message-ID", "In-Reply-To", "References", STAMP_HEADER]
+#: What is asked for of a mail that is looked for: never its body.
+MESSAGE_FIELDS = "id,threadId,labelIds,internalDate,payload(headers)"
+DRAFT_FIELDS = f"id,message({MESSAGE_FIELDS})"
+#: What is asked for of a mail that is news: its headers, its first words and which kinds of parts it has, of
+#: `format=full`; the parts themselves stay with Google, whatever their size.
+NEWS_FIELDS = (
+    "id,threadId,labelIds,internalDate,snippet,sizeEstimate,"
+    "payload(mimeType,headers,parts(mimeType,parts(mimeType,parts(mimeType))))"
+)
+#: Parts whose content the core reads.
+_TOLD_IN_PARTS = frozenset({"message/delivery-status", "message/disposition-notification", "text/calendar"})
 
 
 def headers_of(message: Message) -> dict[str, tuple[str, ...]]:
@@ -120,14 +134,33 @@ def received_mail(message: Message, raw: bytes | None, otherwise: datetime) -> M
     )
 
 
-def looks_like_report(headers: Mapping[str, tuple[str, ...]]) -> bool:
-    """Tell whether a mail may be a delivery report, whose whole text the core needs."""
+def looks_like_report(message: Message) -> bool:
+    """Tell whether a mail may be a delivery report or an answer to an invitation, which the core reads whole."""
+    headers = headers_of(message)
     kind = first(headers, "content-type").strip().lower()
     sender = next(iter(addresses(headers, "from")), Address(email="")).email.partition("@")[0]
     return (
-        kind.startswith("multipart/report")
+        kind.startswith(("multipart/report", "text/calendar"))
         or first(headers, "return-path").strip() == "<>"
+        or "x-failed-recipients" in headers
         or sender in ("mailer-daemon", "postmaster")
+        or bool(_kinds(message.get("payload", {})) & _TOLD_IN_PARTS)
+    )
+
+
+def _kinds(part: Mapping[str, Any]) -> frozenset[str]:
+    """Return the media types of a part and all parts in it."""
+    inner = (_kinds(one) for one in part.get("parts", ()))
+    return frozenset({str(part.get("mimeType", "")).lower()}).union(*inner)
+
+
+def draft_ref(draft_id: str, message: Message) -> DraftRef:
+    """Return everything a draft's message tells about it."""
+    return DraftRef(
+        draft_id=draft_id,
+        provider_id=str(message["id"]),
+        thread_id=message.get("threadId"),
+        internet_message_id=message_id_of(headers_of(message)),
     )
 
 

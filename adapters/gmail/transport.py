@@ -1,7 +1,7 @@
 """HTTP for google-api-python-client, on our own `requests` session.
 
-Lives here: `Transport`, shaped like `httplib2.Http` as far as that library asks, and the bearer token on each call.
-Does not live here: what an answer means (`errors`).
+Lives here: `Transport`, shaped like `httplib2.Http` as far as that library asks, the bearer token on each call, and
+how long a large body may take. Does not live here: what an answer means (`errors`).
 
 Why: httplib2 sends a POST again by itself when the connection closes without an answer, whatever `num_retries`
 says, so that one lost answer becomes two mails (reference apis 2.8). Here each request leaves once.
@@ -9,7 +9,9 @@ says, so that one lost answer becomes two mails (reference apis 2.8). Here each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httplib2
@@ -17,6 +19,30 @@ import requests
 
 from adapters.gmail.account import Grant
 from adapters.http import ServiceSession
+
+#: A larger body goes out piece by piece: sent at once, all of it would have to leave within the time to connect.
+_AT_ONCE = 256 * 1024
+#: Seconds a body may take to leave. With the answer's 15 s this stays within the lease of a lane (60 s): a holder
+#: that took longer could find that another had placed the same draft meanwhile.
+_LONGEST_UPLOAD = 40.0
+
+
+class TooSlow(requests.RequestException):
+    """The body did not leave in time; the server cannot have acted on a part of it."""
+
+
+class _Body(io.BytesIO):
+    """A body that stops being sent when it takes too long."""
+
+    def __init__(self, content: bytes, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(content)
+        self._now = now
+        self._until = now() + _LONGEST_UPLOAD
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._now() > self._until:
+            raise TooSlow("the line is too slow for a body of this size")
+        return super().read(size)
 
 
 class Transport:
@@ -60,7 +86,9 @@ class Transport:
     ) -> requests.Response:
         # Always last: a caller's own Authorization header never wins over the mailbox's.
         sent = {**(headers or {}), "authorization": f"Bearer {self._grant.token()}"}
-        return self._session.request(method, uri, data=body, headers=sent)
+        content = body.encode() if isinstance(body, str) else body
+        data = _Body(content) if content is not None and len(content) > _AT_ONCE else content
+        return self._session.request(method, uri, data=data, headers=sent)
 
     def close(self) -> None:
         """Close the connections."""
