@@ -101,7 +101,8 @@ def judge_request(http: str, url: str, body: Any = None) -> Called:
     documented = {**DISCOVERY["parameters"], **called.method["parameters"]}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         about = documented.get(name)
-        assert about and about["location"] == "query", f"{called.id} takes no query parameter '{name}'"
+        assert about is not None, f"{called.id} takes no query parameter '{name}'"
+        assert about["location"] == "query", f"{called.id} takes '{name}' in its path, not in the query"
         assert "enum" not in about or value in about["enum"], f"{called.id}: {name} is one of {about['enum']}"
         text = _TEXTS.get(about["type"])
         assert text is None or text.fullmatch(value), f"{called.id}: {name} is {about['type']}, not '{value}'"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from adapters.sandbox.mailworld import Place
+from adapters.sandbox.mailbox import Place
 from connector.events import Event, EventKind, sentence
 from connector.intents import IntentState
 from connector.people import Person
@@ -93,10 +93,10 @@ def undo_send(world: World, rep: str) -> None:
 def back_to_drafts(world: World, rep: str, place: Place) -> None:
     mails = world.sandbox.world
     with mails.lock:
-        box = mails._box(rep)
+        box = mails.box_of(rep)
         mail = box.at(place)[-1]
         box.take_out(mail)
-        draft = mails._new_mail(box, Place.DRAFTS, mail.raw, thread=mail.thread, properties=mail.properties)
+        draft = mails.new_mail(box, Place.DRAFTS, mail.raw, thread=mail.thread, properties=mail.properties)
         draft.second_id = mail.second_id or draft.second_id
         draft.created = mail.created
         box.put(draft)
