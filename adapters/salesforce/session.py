@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError, SalesforceExpiredSession
 
-from adapters.http import ServiceSession, retrying
+from adapters.http import ServiceSession, retry_after, retrying
 from adapters.salesforce.account import SalesforceAccount
 from adapters.salesforce.codes import rule_for
 from adapters.salesforce.errors import from_requests, from_vendor
@@ -57,6 +57,8 @@ class Org:
         self.budget: tuple[int, int] | None = None
         #: The org's clock at its last answer, to the second; None before the first.
         self.answered_at: datetime | None = None
+        #: How long the last answer asked to wait; simple-salesforce keeps no headers of a refusal.
+        self._asked_to_wait: timedelta | None = None
 
     @property
     def calls(self) -> int:
@@ -180,9 +182,11 @@ class Org:
         return Reconnect(sentence, account=sign_in_name(self._rep), code=told.code, advice=told.advice)
 
     def _named(self, error: AdapterError) -> AdapterError:
-        """Return an error that names whose sign-in it is about."""
+        """Return an error that names whose sign-in it is about, or how long the answer asked to wait."""
         if isinstance(error, Reconnect):
             error.account = sign_in_name(self._rep)
+        if isinstance(error, Retry) and self._asked_to_wait is not None:
+            error.after = self._asked_to_wait
         return error
 
     # ----------------------------------------------------------------------------------------- sign-in
@@ -203,6 +207,7 @@ class Org:
 
     def _read_headers(self, response: requests.Response, *_: Any, **__: Any) -> None:
         # simple-salesforce keeps this only for some of its calls (reference apis 1.2).
+        self._asked_to_wait = retry_after(response)
         usage = _LIMIT.search(response.headers.get("Sforce-Limit-Info", ""))
         if usage:
             self.budget = (int(usage[1]), int(usage[2]))

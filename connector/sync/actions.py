@@ -120,10 +120,11 @@ def snooze(office: Office, id: str, until: date) -> StoredIntent:  # noqa: A002
     now = office.now()
     with office.database.write() as tx:
         stored = find_task(tx, id)
-        rep = office.reps[stored.intent.rep]
         if stored.state is not IntentState.OPEN:
             raise BadInput(f"the task '{id}' is {stored.state}, so it cannot be snoozed")
-        if until < now.astimezone(rep.zone).date():
+        # Who is not in connector.yaml any more has no zone there.
+        rep = office.reps.get(stored.intent.rep)
+        if until < now.astimezone(rep.zone if rep is not None else UTC).date():
             raise BadInput(f"{until} has passed: give today or a later date")
         move_task(tx, stored, until)
         want(tx, stored.intent.key, now, changed=now, due_date=until.isoformat(), reminder_at=None)

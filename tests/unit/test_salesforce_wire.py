@@ -217,6 +217,15 @@ def test_a_refused_sign_in_says_what_to_mend_and_not_the_secret(wire, signing_cr
     assert signing_crm.calls == 0
 
 
+def test_a_refused_call_waits_as_long_as_the_answer_asks(wire, crm):
+    busy = [{"errorCode": "SERVER_UNAVAILABLE", "message": "later"}]
+    wire.patch(UPSERT, status=503, json=busy, headers={"Retry-After": "120"})
+    with pytest.raises(Retry) as told:
+        crm.push_tasks([write()])
+    assert told.value.after == timedelta(seconds=120)
+    assert len(upserts(wire)) == 1, "what asks for minutes is not called again meanwhile"
+
+
 # --------------------------------------------------------------------------------------------------- push
 
 
