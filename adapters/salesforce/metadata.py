@@ -43,7 +43,7 @@ _TASK_TYPE = "task-type/main/default"
 _FIELD_NAME = re.compile(r"^(?=.{1,40}__c$)[A-Za-z](?:_?[A-Za-z0-9])*__c$")
 
 #: Standard field -> whether it is written, of those whose access is a matter of permissions.
-_TASK_FIELDS = {"Description": True, "WhatId": True, "WhoId": True}
+_TASK_FIELDS = {"Description": True, "WhoId": True}
 _PERSON_FIELDS = {"Email": False, "HasOptedOutOfEmail": True, "Phone": False, "Title": False}
 _STANDARD = {"Lead": _PERSON_FIELDS, "Contact": {**_PERSON_FIELDS, "AccountId": False}}
 

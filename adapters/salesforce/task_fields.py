@@ -6,7 +6,7 @@ has (`describe`).
 - A field that a task can do without is left out where the org lacks it, hides it, or has no such value: the field is
   lost, not the record. What a task is of no use without is always sent, so that the org says what is wrong with it.
 - Texts are cut at the length the org's field has.
-- A task of a lead cannot also belong to an account: FIELD_INTEGRITY_EXCEPTION.
+- What a task belongs to beside the person (WhatId) is left to the org: decision 0014.
 Source: spec delivery 3 and 6, reference apis 1.3, marketo 4.
 """
 
@@ -32,8 +32,6 @@ CUT = "\n[...] (cut: too long for Salesforce)"
 #: Part of a long text's field that stays free, for line ends, which some clients count twice.
 _MARGIN = 32
 
-_LEAD = "00Q"
-
 _SUBTYPES = {StepType.EMAIL: "Email", StepType.CALL: "Call", StepType.INMAIL: "LinkedIn", StepType.CUSTOM: "Task"}
 #: Any other is the org's own word, as it was pulled.
 _PRIORITIES = {Priority.HIGH: "High", Priority.NORMAL: "Normal"}
@@ -53,7 +51,7 @@ _REMINDER = frozenset({"ReminderDateTime", "IsReminderSet"})
 _LISTED = frozenset({"Priority", "TaskSubtype", "Type"})
 
 #: Fields whose values are no texts, in the form Salesforce takes already.
-_AS_IT_IS = frozenset({"ActivityDate", "ReminderDateTime", "WhoId", "WhatId", "OwnerId"})
+_AS_IT_IS = frozenset({"ActivityDate", "ReminderDateTime", "WhoId", "OwnerId"})
 
 #: Kinds of field, as `describe` says them, that can hold a text, and a number.
 _TEXTS = frozenset({"string", "textarea", "picklist", "multipicklist", "combobox", "url", "email", "phone"})
@@ -104,8 +102,6 @@ def to_record(write: TaskWrite, fields: TaskFields) -> TaskRecord:
             raise Refused(f"a task in Salesforce has no field for '{name}'", code="unknown_field")
     if not write.create:
         given = {name: value for name, value in given.items() if name not in CREATE_ONLY}
-    if str(given.get("WhoId") or "").startswith(_LEAD):
-        given.pop("WhatId", None)
     return _fitted(given, fields, create=write.create, key=write.key)
 
 
@@ -176,7 +172,7 @@ def _samples() -> list[TaskWrite]:
     facts |= {ActivityFact.DAY: 1, ActivityFact.STEP: 1, ActivityFact.REPLIED: True}
     statuses = ("In progress", "Sent", "Bounced")
     day = datetime(2000, 1, 1, tzinfo=UTC)
-    whole = {**facts, "due_date": day.date(), "reminder_at": day, "description": "-", "what": "001000000000000AAA"}
+    whole = {**facts, "due_date": day.date(), "reminder_at": day, "description": "-"}
     values: list[dict[str, Any]] = [
         whole,
         *({"subtype": step} for step in StepType),
@@ -218,7 +214,6 @@ _FIELDS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "reminder_at": lambda at: {"ReminderDateTime": stamp(at) if at else None, "IsReminderSet": at is not None},
     "description": lambda text: {"Description": text or None},
     "who": lambda one: {"WhoId": _checked_id(one, "person")},
-    "what": lambda one: {"WhatId": _checked_id(one, "account")},
     "owner": lambda one: _given("OwnerId", _checked_id(one, "owner")),
     "subtype": lambda step: _given("TaskSubtype", _named(_SUBTYPES, step, "kind")),
     "kind": lambda kind: {"Type": _named(_TYPES, kind, "type")},

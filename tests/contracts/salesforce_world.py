@@ -88,7 +88,6 @@ def creation(world: World, number: int = 1, **change) -> TaskWrite:
         "reminder_at": datetime(2026, 11, 24, 14, 30, tzinfo=UTC),
         "description": "Ask about the plan.\nBe kind.",
         "who": world.contact,
-        "what": world.account,
         "owner": world.ana,
         "subtype": StepType.CALL,
     }

@@ -37,7 +37,7 @@ def test_a_task_arrives_with_every_field(world):
     expected = {
         "Subject": "Call: Ann", "Status": "Not Started", "Priority": "High", "ActivityDate": "2026-11-24",
         "IsReminderSet": True, "Description": "Ask about the plan.\nBe kind.", "WhoId": world.contact,
-        "WhatId": world.account, "OwnerId": world.ana, "TaskSubtype": "Call", "Connector_Intent_Id__c": key(1),
+        "OwnerId": world.ana, "TaskSubtype": "Call", "Connector_Intent_Id__c": key(1),
     }  # fmt: skip
     assert {name: task[name] for name in expected} == expected
     assert task["ReminderDateTime"].startswith("2026-11-24T14:30:00")
@@ -112,8 +112,9 @@ def test_the_org_decides_what_closed_is(world):
     assert world.tasks()[0]["Status"] == "Erledigt"
 
 
-def test_the_task_of_a_lead_has_no_account(world):
-    (written,) = world.open().push_tasks([creation(world, who=world.lead)])
+@pytest.mark.parametrize("who", ["lead", "contact"])
+def test_what_a_task_is_related_to_is_left_to_the_org(world, who):
+    (written,) = world.open().push_tasks([creation(world, who=getattr(world, who))])
     assert written.error is None
     assert "WhatId" not in world.tasks()[0]
 

@@ -51,7 +51,6 @@ class Place:
             "reminder_at": datetime(2026, 11, 24, 14, 30, tzinfo=UTC),
             "description": "Ask about the plan.",
             "who": self.contact,
-            "what": self.account,
             "owner": self.ana,
             "subtype": StepType.CALL,
         }
@@ -163,7 +162,7 @@ def test_a_user_who_does_not_see_tasks_is_told_so(place):
 
 @pytest.mark.parametrize("hide", ["hide_field", "readonly_field"])
 @pytest.mark.parametrize(
-    "name", ["ReminderDateTime", "IsReminderSet", "TaskSubtype", "Priority", "WhatId", "ActivityDate", "Description"]
+    "name", ["ReminderDateTime", "IsReminderSet", "TaskSubtype", "Priority", "ActivityDate", "Description"]
 )
 def test_an_optional_field_is_lost_and_the_task_is_made(place, name, hide):
     getattr(place.org, hide)("Task", name)

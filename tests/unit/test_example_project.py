@@ -1,6 +1,7 @@
 """The example project in `config/`: it must be right, whole, and fit the sandbox it points at."""
 
 import re
+import tomllib
 from collections import Counter
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -138,3 +139,11 @@ def test_every_mail_can_be_rendered_for_everyone(templates: dict[str, Template],
             assert bool(mail.subject) == bool(template.subject)
             assert mail.html.count("Account executive, Acme") == 1
             assert "{{" not in mail.subject
+
+
+def test_an_installed_package_holds_the_example_and_nothing_that_a_run_left_beside_it() -> None:
+    settings = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())
+    taken = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    wanted = {"connector.yaml", "people.csv", "campaigns", "templates"}
+    assert taken == {f"config/{name}": f"connector/example/{name}" for name in wanted}
+    assert all((FOLDER / name).exists() for name in wanted)
