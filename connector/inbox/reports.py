@@ -79,12 +79,11 @@ def read_report(mail: MailReceived) -> Report:
         said, guessed, shown, copied = Report(), Report(), _STATUS.search(mail.text), None
     named = tuple(address.lower() for value in values(mail, "x-failed-recipients") for address in _addresses(value))
     status = said.status or (shown[1] if shown else "")
-    action = said.action or guessed.action
-    if not action and named:
-        # Gmail names the recipients of a late mail in the same header.
-        action = "delayed" if status.startswith("4.") or "delay" in mail.subject.lower() else "failed"
+    # Gmail names the recipients of a late mail in the same header, and flufl takes all it names for failed.
+    late = named and (status.startswith("4.") or "delay" in mail.subject.lower())
+    otherwise = "delayed" if late else guessed.action or ("failed" if named else "")
     return Report(
-        action=action,
+        action=said.action or otherwise,
         status=status,
         recipients=said.recipients or named or guessed.recipients,
         original=said.original or _named_id(mail) or copied,
@@ -108,8 +107,8 @@ def _structured(message: Message) -> Report:
             dict.fromkeys(
                 address.lower()
                 for _, block in about
-                for field in ("Original-Recipient", "Final-Recipient")
-                for address in _addresses(str(block[field] or ""))
+                for name in ("original-recipient", "final-recipient")
+                for address in _addresses(_field(block, name))
             )
         ),
         original=_original(message),
@@ -122,27 +121,33 @@ def _blocks(part: Message) -> Iterator[Message]:
     if part.get_content_type() == "message/delivery-status" and isinstance(payload, list):
         yield from (block for block in payload if isinstance(block, Message))
         return
-    inner = payload[0] if isinstance(payload, list) and payload else None
-    text = inner.get_payload() if isinstance(inner, Message) else payload
-    if isinstance(text, str):
-        yield from (email.message_from_string(block) for block in re.split(r"\r?\n\r?\n", text.strip()))
+    inner = payload[0] if isinstance(payload, list) and payload else part
+    content = inner.get_payload(decode=True) if isinstance(inner, Message) else None
+    if isinstance(content, bytes):
+        yield from (email.message_from_bytes(block) for block in re.split(rb"\r?\n\r?\n", content.strip()))
 
 
 def _action(block: Message) -> str:
     """Return the action of a block; of a word that the standard does not know (OpenSMTPD: error) by the status."""
-    words = str(block["Action"] or "").lower().split()
+    words = _field(block, "action").lower().split()
     if not words or words[0] in _ACTIONS:
         return words[0] if words else ""
-    return {"5": "failed", "4": "delayed"}.get(str(block["Status"] or "").strip()[:1], "")
+    return {"5": "failed", "4": "delayed"}.get(_field(block, "status")[:1], "")
 
 
 def _status(block: Message) -> str:
-    found = _STATUS.search(str(block["Status"] or ""))
+    found = _STATUS.search(_field(block, "status"))
     status = found[1] if found else ""
     if not status or _UNDEFINED.fullmatch(status):
-        said = _STATUS.search(str(block["Diagnostic-Code"] or ""))
+        said = _STATUS.search(_field(block, "diagnostic-code"))
         return said[1] if said else status
     return status
+
+
+def _field(block: Message, name: str) -> str:
+    """Return a field of a block; `name` in lower case. Raw bytes are UTF-8 (RFC 6533)."""
+    value = next((str(value) for key, value in block.raw_items() if key.lower() == name), "")
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
 
 
 def _original(message: Message) -> str | None:
