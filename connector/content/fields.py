@@ -31,6 +31,9 @@ LONGEST_VALUE = 50_000
 
 #: Half of a character that UTF-16 writes as two: JSON can carry one, and no mail can.
 _HALF = re.compile("[\ud800-\udfff]")
+_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+#: HTML reads some of these as other characters: 0x80 as the euro sign.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
 class Unresolved(BadInput):
@@ -64,14 +67,14 @@ def fields_of(person: Person, rep: Rep, crm: Mapping[str, Any] | None = None) ->
         "sfdc": dict(crm or {}),
         "my": {"name": rep.name, "title": rep.title, "email": rep.email, "signature": rep.signature},
     }
-    return {name: _whole(value) for name, value in fields.items()}
+    return {name: _readable(value) for name, value in fields.items()}
 
 
-def _whole(value: Any) -> Any:
-    """Return a value in which each half of a character is shown as one that could not be read."""
+def _readable(value: Any) -> Any:
+    """Return a value with one kind of line break, spaces for control characters, and whole characters."""
     if isinstance(value, str):
-        return _HALF.sub("\ufffd", value)
-    return {name: _whole(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+        return _HALF.sub("\ufffd", _CONTROL.sub(" ", _BREAK.sub("\n", value)))
+    return {name: _readable(inner) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
 def check_lengths(fields: Mapping[str, Any], used: Iterable[str], where: str) -> None:
