@@ -6,6 +6,8 @@ Source: interfaces 2.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -37,8 +39,15 @@ def setup(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")] = Path("salesforce"),
     *,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; say what the org lacks.")] = False,
+    deploy: Annotated[
+        str | None,
+        typer.Option(metavar="ORG", help="Also deploy it with the Salesforce CLI, to the org of this alias."),
+    ] = None,
 ) -> int:
     """Write field and permission set as a folder for the Salesforce CLI; with --check say what the org lacks."""
+    if check and deploy is not None:
+        raise BadInput("--check looks and --deploy changes: give one of them")
+    command = None if deploy is None else _deployment(deploy)
     terminal = terminal_of(context)
     project = terminal.project()
     adapter = project.adapters.get(ADAPTER)
@@ -54,7 +63,27 @@ def setup(
     terminal.say(f"{counted(len(files), 'file')}; {folder / 'README.md'} says how to deploy them")
     if note:
         terminal.say(f"note: {note}")
-    return 0
+    return 0 if command is None else _deploy(folder, command)
+
+
+def _deployment(org: str) -> list[str]:
+    """Return the Salesforce CLI's command; raise `BadInput` when it is not installed."""
+    program = shutil.which("sf")
+    if program is None:
+        raise BadInput(
+            "--deploy needs the Salesforce CLI, signed in as an administrator of the org: install the command 'sf', "
+            f"then 'sf org login web --alias {org}'; nothing was written"
+        )
+    return [program, "project", "deploy", "start", "--source-dir", "force-app", f"--target-org={org}"]
+
+
+def _deploy(folder: Path, command: list[str]) -> int:
+    """Deploy a written folder; what the Salesforce CLI says goes to stderr."""
+    done = subprocess.run(  # noqa: S603 - no shell, one word each
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    typer.echo(done.stdout, err=True)
+    return 1 if done.returncode else 0
 
 
 def _check(context: typer.Context, project: Project) -> int:

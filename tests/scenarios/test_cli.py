@@ -173,6 +173,24 @@ def test_tasks_are_skipped_and_snoozed(connector: Command, world: World, launche
     assert "names no task" in unknown.err
 
 
+def test_a_task_is_edited_and_a_call_says_what_came_of_it(
+    connector: Command, world: World, launched: Callable[..., Result]
+) -> None:
+    launched()
+    ann = a_task(connector, "call", "ann")
+    assert connector("tasks", "edit", ann["id"][:8], "--priority", "high", "--comments", "Ask for Bo").status == 0
+    assert connector("tasks", "edit", ann["id"]).status == 2
+    done = connector("tasks", "complete", ann["id"], "--outcome", "Connected", "--reason", "Budget")
+    assert done.status == 0
+    assert connector("tasks", "edit", ann["id"], "--comments", "Too late").status == 2
+    world.after(minutes=1)
+    assert connector("sync").status == 0
+    (row,) = [one for one in world.records("Task") if one["Connector_Intent_Id__c"] == ann["id"]]
+    assert (row["Priority"], row["Description"], row["Status"]) == ("High", "Ask for Bo", "Completed")
+    told = connector("explain", "ann@one.example", "--json").json
+    assert any("Connected" in line["reason"] and "Budget" in line["reason"] for line in told)
+
+
 # ------------------------------------------------------------------------------------------ opening a draft
 
 

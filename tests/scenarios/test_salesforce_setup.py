@@ -41,6 +41,40 @@ def test_a_folder_is_written_where_one_stands(connector: Command, folder: Path) 
     assert {FIELD, TASK_TYPE, "README.md", "sfdx-project.json"} <= {*result.json["files"]}
 
 
+@pytest.fixture
+def sf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Salesforce CLI that writes down how it is called, and fails for the org 'broken'; returns what it wrote."""
+    programs, calls = tmp_path / "bin", tmp_path / "calls"
+    programs.mkdir()
+    (programs / "sf").write_text(
+        f'#!/bin/sh\necho "$PWD|$*" >> {calls}\necho deploying\n[ "$6" != "--target-org=broken" ]\n'
+    )
+    (programs / "sf").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    return calls
+
+
+@pytest.mark.parametrize(("org", "status"), [("prod", 0), ("broken", 1), ("x; touch gone", 0)])
+def test_it_is_deployed_by_the_salesforce_cli(
+    connector: Command, folder: Path, sf: Path, org: str, status: int
+) -> None:
+    result = connector("salesforce", "setup", "--deploy", org, "--json")
+    assert (result.status, result.json["folder"]) == (status, "salesforce")
+    called = f"{folder}|project deploy start --source-dir force-app --target-org={org}"
+    assert sf.read_text().splitlines() == [called]
+    assert FIELD in written(folder)
+    assert "deploying" in result.err
+
+
+def test_without_the_salesforce_cli_nothing_is_deployed_or_written(
+    connector: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    result = connector("salesforce", "setup", "--deploy", "prod")
+    assert (result.status, "install the command 'sf'" in result.err, folder.exists()) == (2, True, False)
+    assert connector("salesforce", "setup", "--deploy", "prod", "--check").status == 2
+
+
 def test_it_can_be_written_anew_after_a_change_and_leaves_nothing_behind(
     connector: Command, world: World, folder: Path
 ) -> None:
