@@ -112,6 +112,13 @@ CODES: tuple[Rule, ...] = (
         advice="2,000 a day for a paid Workspace user; lower pacing.gmail.per_day",
     ),
     Rule(
+        # Google does not always say which: the limit on mails, or that on bytes read and written.
+        status=(403, 429), when=r"user-rate limit exceeded", treatment=_LATER, category=_OTHER,
+        code="userLimit",
+        sentence="{mailbox} has reached a limit that Gmail sets for one user, on mails sent in a day or on bytes",
+        advice="all programs of the user count together; 2,000 mails a day for a paid Workspace user",
+    ),
+    Rule(
         status=(403, 429), reasons=("dailyLimitExceeded",), treatment=_LATER, category=_OTHER,
         after=timedelta(hours=1),
         sentence="the Google Cloud project that {mailbox} is opened with has used up its day's quota",

@@ -18,7 +18,6 @@ from urllib3.exceptions import NewConnectionError
 
 from adapters.gmail.account import COMPOSE_SCOPE, READ_SCOPE
 from adapters.gmail.codes import Rule, Treatment, rule_for
-from adapters.gmail.transport import TooSlow
 from adapters.http import retry_after
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 
@@ -51,7 +50,8 @@ def answered(error: HttpError, *, method: str, mailbox: str, key: str | None, no
     scope = READ_SCOPE if method == "GET" else COMPOSE_SCOPE
     quoted = said[:_QUOTED].rstrip(".") or f"HTTP {status}"
     sentence = rule.sentence.format(mailbox=mailbox, scope=scope, said=quoted)
-    return _from_rule(rule, sentence, rule.code or code, mailbox, _wait(error, now) or rule.after, now)
+    asked = _wait(error, now)
+    return _from_rule(rule, sentence, rule.code or code, mailbox, rule.after if asked is None else asked, now)
 
 
 def _from_rule(
@@ -76,16 +76,19 @@ def unanswered(error: requests.RequestException, *, mailbox: str, key: str | Non
     if isinstance(error, ValueError):
         # `requests` derives its errors about the address itself (scheme, host) from ValueError as well.
         return Refused(f"Gmail cannot be called for {mailbox}: check accounts.google.endpoint", code="address")
-    if isinstance(error, TooSlow):
-        return Retry(
-            f"the line to Gmail is too slow for a mail of this size from {mailbox}",
-            code="slow_line",
-            after=_SLOW_LINE,
-            advice="make the attachments smaller, or run the connector where the line is faster",
-        )
     if key is None or _never_connected(error):
         return Retry(f"Gmail could not be reached for {mailbox}; it is tried again", code="connection")
     return OutcomeUnknown(f"the line to Gmail broke for {mailbox} before the answer came", key=key, code="connection")
+
+
+def too_slow(*, mailbox: str) -> Retry:
+    """Return what it means that a large mail did not leave in time: nothing happened."""
+    return Retry(
+        f"the line to Gmail is too slow for a mail of this size from {mailbox}",
+        code="slow_line",
+        after=_SLOW_LINE,
+        advice="make the attachments smaller, or run the connector where the line is faster",
+    )
 
 
 def garbled(*, mailbox: str, key: str | None) -> AdapterError:

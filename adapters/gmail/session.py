@@ -18,10 +18,10 @@ from adapters.gmail.account import Grant
 from adapters.gmail.api import api_at
 from adapters.gmail.batch import LARGEST_BATCH, GarbledBatch, send_batch
 from adapters.gmail.codes import NOT_FOUND
-from adapters.gmail.errors import answered, garbled, unanswered
+from adapters.gmail.errors import answered, garbled, too_slow, unanswered
 from adapters.gmail.messages import encode_raw
 from adapters.gmail.quota import UNITS_PER_MINUTE, Quota, units_of
-from adapters.gmail.transport import Transport
+from adapters.gmail.transport import TooSlow, Transport
 from adapters.gmail.upload import LARGEST_IN_JSON, draft_upload
 from adapters.http import retrying
 from connector.errors import AdapterError, Refused, Retry
@@ -168,6 +168,8 @@ class GmailSession:
             raise self._meaning(error, request, key=key) from error
         except requests.RequestException as error:
             raise unanswered(error, mailbox=self.mailbox, key=key) from error
+        except TooSlow as error:
+            raise too_slow(mailbox=self.mailbox) from error
         if request.method == "DELETE":
             return {}
         if not isinstance(answer, dict):

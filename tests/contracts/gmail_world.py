@@ -1,0 +1,147 @@
+"""What the tests of the Gmail adapter begin with: a clock that stands still, servers that misbehave, a rep's mailbox."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread as SystemThread
+from typing import Any
+
+import pytest
+
+from adapters.gmail import adapter
+from adapters.gmail.account import GoogleAccount
+from adapters.sandbox import Sandbox
+from connector.ports import Address, DraftRef, Mail, MailIdentity, Trace
+from tests.doubles import MemoryVault
+
+START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
+KEY = "0f" * 16
+ME = "https://gmail.googleapis.com/gmail/v1/users/me"
+
+
+class FrozenClock:
+    """Stands still; remembers how long it was asked to wait."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return START
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def a_mail(**fields: Any) -> Mail:
+    return Mail(
+        **{
+            "key": KEY,
+            "sender": Address(email=REP.email, name=REP.name),
+            "to": Address(email="ann@bolt.example"),
+            "subject": "Hello",
+            "html": "<p>Hi</p>",
+            "text": "Hi",
+            **fields,
+        }
+    )
+
+
+@contextmanager
+def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Give a way to open the rep's mailbox with a given token; all that was opened is closed at the end."""
+    monkeypatch.setenv("GMAIL_TOKEN", "the-token")
+    made = []
+
+    def open_one(*, rep: MailIdentity = REP, sole: bool = True, clock: Any = None, **section: Any) -> Any:
+        account = GoogleAccount.model_validate({"auth": "access_token", "token": "${env:GMAIL_TOKEN}", **section})
+        made.append(adapter.open_mailbox(account, rep, sole=sole, clock=clock or FrozenClock(), vault=MemoryVault()))
+        return made[-1]
+
+    yield open_one
+    for mailbox in made:
+        mailbox.close()
+
+
+@contextmanager
+def gmail_sandbox() -> Iterator[Sandbox]:
+    """Start a sandbox with the rep's mailbox in it."""
+    with Sandbox(start=START) as running:
+        running.act("add_mail_account", kind="gmail", email=REP.email, name=REP.name)
+        yield running
+
+
+@contextmanager
+def delegating(sandbox: Sandbox, folder: Path, **change: Any) -> Iterator[Any]:
+    """Open a mailbox by a service account in the name of the rep."""
+    section = sandbox.accounts(folder)["accounts"]["google"] | change
+    mailbox = adapter.open_mailbox(
+        GoogleAccount.model_validate(section), REP, sole=False, clock=sandbox.clock, vault=MemoryVault()
+    )
+    yield mailbox
+    mailbox.close()
+
+
+def trace(mail: Mail, draft: DraftRef | None) -> Trace:
+    return Trace(key=mail.key, draft=draft, to=mail.to.email, subject=mail.subject, since=START - timedelta(minutes=1))
+
+
+def google_error(status: int, reason: str, message: str = "In Google's words.") -> dict[str, Any]:
+    item = {"domain": "global", "reason": reason, "message": message}
+    return {"error": {"code": status, "message": message, "errors": [item], "status": "X"}}
+
+
+class RawServer:
+    """Takes connections, reads one whole request of each, and answers with `reply` (None: a reset)."""
+
+    def __init__(self, reply: bytes | None) -> None:
+        self.requests: list[bytes] = []
+        self._reply = reply
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = SystemThread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._socket.accept()
+            except OSError:
+                return
+            with line:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += line.recv(65536)
+                head, _, body = request.partition(b"\r\n\r\n")
+                length = next(
+                    (int(row[15:]) for row in head.split(b"\r\n") if row.lower().startswith(b"content-length:")), 0
+                )
+                while len(body) < length:
+                    body += line.recv(65536)
+                self.requests.append(head)
+                if self._reply is None:
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    line.sendall(self._reply)
+
+    def close(self) -> None:
+        # A blocked accept() ends only when somebody calls.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+LOST_ANSWERS = {
+    "closed without a word": b"",
+    "reset": None,
+    "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "cut off in the body": b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"',
+    "not JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell",
+    "not what was asked for": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]",
+    "failed after acting": b"HTTP/1.1 503 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+}
