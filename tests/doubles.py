@@ -79,7 +79,7 @@ class MemoryCrm:
 
     def __init__(self, *people: CrmPerson, users: Mapping[str, str] | None = None) -> None:
         self.people = list(people)
-        self.users = dict(users or {})
+        self.users = dict({"ana@acme.example": "005000000000001AAA"} if users is None else users)
         self.calls = 0
         self.budget: tuple[int, int] | None = None
         #: What each look-up asked for; what was written, call by call.

@@ -18,6 +18,7 @@ from typing import Any
 from connector.errors import AdapterError, Reconnect, Refused, Retry, Stale
 from connector.events import Event, EventKind
 from connector.intents import Priority, StepType
+from connector.people import Rep
 from connector.ports import ActivityKind, Crm, TaskWrite, Written
 from connector.store.database import Transaction
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
@@ -131,7 +132,7 @@ def _write_batch(office: Office, crm: Crm, lease: Lease, batch: Sequence[StoredT
     deleted = [task for task in batch if task.dirty is Dirty.DELETE]
     if deleted:
         _delete(office, crm, lease, deleted, pushed)
-    batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now, pushed.users)
+    batch = _addressed(office, crm, [task for task in batch if task.dirty is Dirty.WRITE], now, pushed)
     if office.crm_rules.tasks is TaskSync.BOTH and any(task.synced is not None for task in batch):
         take_changes(office, crm, pushed.pulled, tasks=True)
         batch = _still_to_write(office, batch)
@@ -177,9 +178,14 @@ def _as_written(task: StoredTask, said: Written | None) -> tuple[str, Mapping[st
 
 
 def _addressed(
-    office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime, users: dict[str, str | None]
+    office: Office, crm: Crm, batch: Sequence[StoredTask], now: datetime, pushed: Pushed
 ) -> list[StoredTask]:
-    """Return tasks with the CRM ids of their person and owner filled in, saved as wanted."""
+    """Return tasks with the CRM ids of their person and owner filled in, saved as wanted.
+
+    Left out and noted: those whose rep names a user that the CRM does not know. Owned by nobody else, they would be
+    seen by nobody.
+    """
+    users = pushed.users
     with office.database.read() as tx:
         people = read_people(tx, sorted({task.person for task in batch}))
     unasked = [
@@ -196,12 +202,15 @@ def _addressed(
         found = crm.find_users(names)
         users |= {name: found.get(name) for name in names}
     filled: dict[str, dict[str, Any]] = {}
+    unowned: dict[str, Refused] = {}
     for task in batch:
         wanted = dict(task.wanted)
         rep = office.reps.get(task.rep)
         owner = users.get(rep.salesforce_user) if rep is not None else None
         if "owner" not in wanted and owner is not None:
             wanted["owner"] = owner
+        elif "owner" not in wanted and rep is not None and rep.salesforce_user:
+            unowned[task.key] = _no_user(rep)
         person = people.get(task.person)
         if "who" not in wanted and person is not None and person.person.salesforce_id:
             wanted["who"] = person.person.salesforce_id
@@ -213,7 +222,18 @@ def _addressed(
             replace(task, wanted={**filled[key], **_fitting(crm, task.wanted)}) for key, task in present.items()
         ]
         save_tasks(tx, [task for task in addressed if task.wanted != present[task.key].wanted])
-    return [task for task in addressed if task.dirty is Dirty.WRITE]
+        for task in addressed:
+            if task.key in unowned:
+                _note_refusal(tx, task, unowned[task.key], now, pushed)
+    return [task for task in addressed if task.dirty is Dirty.WRITE and task.key not in unowned]
+
+
+def _no_user(rep: Rep) -> Refused:
+    return Refused(
+        f"the CRM knows no active user '{rep.salesforce_user}' for rep {rep.email}: check salesforce_user of the rep",
+        code="unknown_owner",
+        advice="Put the right user into connector.yaml or activate them, then 'connector diagnostics retry --all'.",
+    )
 
 
 def _write(task: StoredTask, person: StoredPerson | None) -> TaskWrite:

@@ -16,6 +16,7 @@ from connector.store.people import read_people
 from connector.store.tasks import Dirty, StoredTask, read_tasks
 from connector.sync import actions
 from connector.sync.actions import end_by_hand, snooze
+from connector.sync.diagnostics import retry
 from tests.faults.line import Asked, Line, Lost
 from tests.world import ANA, BOB, TEMPLATES, World, WorldMaker, people
 
@@ -575,3 +576,26 @@ def test_a_refused_task_says_why_for_the_rep_and_for_the_administrator(make_worl
     world.sync()
     task = stored(world, only(world))
     assert (task.problem, task.code, task.category, task.advice, task.failed) == (None,) * 5
+
+
+def test_a_task_whose_owner_the_crm_does_not_know_is_listed_and_given_to_nobody_else(make_world: WorldMaker) -> None:
+    world = make_world(campaign=CALLS)
+    world.seed([])
+    world.act("user_is_deactivated", user=ANA["salesforce_user"])
+    world.launch([ANN])
+    (said,) = world.sync().needs_attention
+    assert f"no active user '{ANA['salesforce_user']}' for rep {ANA['email']}" in said
+    assert world.records("Task") == []
+    world.configure(reps=[{**ANA, "salesforce_user": BOB["salesforce_user"]}])
+    retry(world.office)
+    assert world.sync().exit_status == 0
+    assert len(world.records("Task")) == 1
+
+
+def test_the_task_of_a_rep_who_left_connector_yaml_can_still_be_snoozed(make_world: WorldMaker) -> None:
+    world = called(make_world)
+    world.configure(reps=[BOB])
+    (task,) = world.tasks
+    snooze(world.office, task.stored.intent.key, date(2026, 12, 1))
+    world.sync()
+    assert [one["ActivityDate"] for one in world.records("Task")] == ["2026-12-01"]
