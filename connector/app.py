@@ -238,7 +238,9 @@ class Project:
             return reps[0] if len(reps) == 1 else None
         rep = self.rep(email)
         if kinds and rep not in reps:
-            raise BadInput(f"{rep.email} has a {rep.mailbox} mailbox: there is no sign-in of theirs to {name}")
+            raise BadInput(
+                f"{rep.email} does not use {name}, but 'mailbox: {rep.mailbox}': there is nothing to sign in to"
+            )
         return rep
 
     def rep(self, email: str) -> Rep:

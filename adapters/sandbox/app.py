@@ -51,6 +51,7 @@ DEFAULT_SCOPES: Mapping[str, Sequence[str]] = {
 CLIENT = "sandbox-connector"
 _SALESFORCE_SECRET = "sandbox-salesforce-secret"  # noqa: S105 - of the simulated org
 _MICROSOFT_SECRET = "sandbox-microsoft-secret"  # noqa: S105 - of the simulated tenant
+_GOOGLE_SECRET = "sandbox-google-secret"  # noqa: S105 - of the simulated client
 _GOOGLE_ACCOUNT = "connector@sandbox.iam.gserviceaccount.com"
 
 #: Tenant of the simulated Microsoft organisation.
@@ -268,6 +269,21 @@ class Sandbox:
         path = folder / "google-service-account.json"
         path.write_text(json.dumps(account, indent=2), encoding="utf-8")
         path.chmod(0o600)
+        return path
+
+    def write_google_client(self, folder: Path, *, rotate: bool = False) -> Path:
+        """Write the JSON of a Desktop client, for `auth: oauth`; with `rotate` a refresh token is good for one use."""
+        self.gmail.login.register_client(CLIENT, _GOOGLE_SECRET, rotate=rotate)
+        installed = {
+            "client_id": CLIENT,
+            "client_secret": _GOOGLE_SECRET,
+            "project_id": "sandbox",
+            "auth_uri": f"{self.url}/google/auth",
+            "token_uri": f"{self.url}/google/token",
+            "redirect_uris": ["http://localhost"],
+        }
+        path = folder / "google-client.json"
+        path.write_text(json.dumps({"installed": installed}, indent=2), encoding="utf-8")
         return path
 
     def _make_google_key(self) -> str:

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -138,9 +138,7 @@ class GoogleLogin:
 
     def revoke_access(self, *, rep: str = "") -> dict[str, Any]:
         """Make the access tokens and refresh tokens of one rep, or of all, invalid."""
-        ended = [token for token, one in self._refresh.items() if rep.lower() in ("", one.subject)]
-        for token in ended:
-            del self._refresh[token]
+        ended = self._end(lambda one: rep.lower() in ("", one.subject))
         self._tokens.revoke_all("gmail", subject=rep.lower())
         return {"refresh_tokens": len(ended)}
 
@@ -324,17 +322,23 @@ class GoogleLogin:
         return JSONResponse(body | ({"refresh_token": told} if told else {}), headers={"Cache-Control": "no-store"})
 
     def _revoke(self, form: Mapping[str, str], _: str) -> Response:
-        """End a sign-in, by its refresh token or by an access token that came of it."""
+        """End what a person granted to a client, by any token of it: all its other tokens end too."""
         token = form.get("token", "")
-        source = self._access.get(token, token)
-        known = self._refresh.pop(source, None)
-        ended = {access for access, its in self._access.items() if access == token or (source and its == source)}
-        if known is None and not ended:
+        source = self._access.get(token) or token
+        known = self._refresh.get(source)
+        if known is None and token not in self._access:
             raise _DeniedError("invalid_token", "Token expired or revoked")
-        for access in ended:
+        ended = {token} if known is None else self._end(lambda one: one == replace(known, scopes=one.scopes))
+        for access in [access for access, its in self._access.items() if access in ended or its in ended]:
             self._tokens.revoke("gmail", access)
             del self._access[access]
         return JSONResponse({})
+
+    def _end(self, ends: Callable[[_RefreshToken], bool]) -> set[str]:
+        ended = {token for token, one in self._refresh.items() if ends(one)}
+        for token in ended:
+            del self._refresh[token]
+        return ended
 
     def _tokeninfo(self, form: Mapping[str, str], _: str) -> Response:
         grant = self._tokens.check("gmail", f"Bearer {form.get('access_token', '')}")

@@ -7,16 +7,12 @@ import re
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
-import google.auth.exceptions
 import google_auth_httplib2
 import httplib2
 import pytest
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from flufl.bounce import all_failures
-from google.auth.transport.requests import Request
-from google.oauth2 import credentials, service_account
+from google.oauth2 import credentials
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from jsonschema import Draft202012Validator
@@ -456,68 +452,6 @@ def test_unknown_paths_and_expired_tokens_and_the_quota(call, sandbox):
     assert answers[2].json()["error"]["errors"][0]["reason"] == "rateLimitExceeded"
     sandbox.clock.advance(timedelta(minutes=1))
     assert call("GET", "me/profile").status_code == 200
-
-
-# ---------------------------------------------------------------------------------------------------- tokens
-
-
-@pytest.fixture(scope="module")
-def keys():
-    def pem(key):
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return private.decode(), public.decode()
-
-    return [pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)) for _ in range(2)]
-
-
-@pytest.mark.parametrize(
-    ("account", "signer", "subject", "wrong"),
-    [
-        ("robot@project.iam.gserviceaccount.com", 0, ANA, None),
-        ("robot@project.iam.gserviceaccount.com", 1, ANA, "Invalid JWT Signature"),
-        ("robot@project.iam.gserviceaccount.com", 0, "nobody@acme.example", "Invalid email or User ID"),
-        ("other@project.iam.gserviceaccount.com", 0, ANA, "account not found"),
-    ],
-)
-def test_a_service_account_signs_for_a_mailbox(sandbox, call, keys, account, signer, subject, wrong):
-    sandbox.gmail.login.register_service_account("robot@project.iam.gserviceaccount.com", keys[0][1])
-    info = {"client_email": account, "private_key": keys[signer][0], "token_uri": f"{sandbox.url}/google/token"}
-    signed = service_account.Credentials.from_service_account_info(
-        info, scopes=[SCOPE + "readonly", SCOPE + "compose"], subject=subject
-    )
-    with requests.Session() as session:
-        if wrong:
-            with pytest.raises(google.auth.exceptions.RefreshError, match=wrong) as refused:
-                signed.refresh(Request(session))
-            assert refused.value.args[1]["error"] == "invalid_grant"
-            return
-        signed.refresh(Request(session))
-    assert call("GET", "me/profile", token=signed.token).json()["emailAddress"] == ANA
-    assert call("POST", "me/messages/19a9000000999999/trash", token=signed.token).status_code == 403
-
-
-def test_a_refresh_token_lives_until_it_is_revoked(sandbox, call):
-    sandbox.gmail.login.register_client("client", "secret")
-    sandbox.gmail.login.register_refresh_token("1//refresh", client_id="client", subject=ANA, scopes=[SCOPE + "modify"])
-    owner = credentials.Credentials(
-        None,
-        refresh_token="1//refresh",
-        token_uri=f"{sandbox.url}/google/token",
-        client_id="client",
-        client_secret="secret",
-    )
-    with requests.Session() as session:
-        owner.refresh(Request(session))
-        assert call("GET", "me/profile", token=owner.token).status_code == 200
-        sandbox.act("gmail_revokes_access")
-        assert call("GET", "me/profile", token=owner.token).status_code == 401
-        with pytest.raises(google.auth.exceptions.RefreshError, match="invalid_grant"):
-            owner.refresh(Request(session))
 
 
 # ---------------------------------------------------------------------------------------- the people outside

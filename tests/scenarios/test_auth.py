@@ -173,9 +173,9 @@ def authors(world):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["google"], "the adapter of google has no sign-in by a person yet"),
         (["microsoft"], "the adapter of microsoft has no sign-in by a person yet"),
-        (["revoke", "google"], "the adapter of google has no sign-in by a person yet"),
+        (["revoke", "microsoft"], "the adapter of microsoft has no sign-in by a person yet"),
+        (["google", "--rep", BOB["email"]], "bob@acme.example does not use google, but 'mailbox: outlook'"),
         (["hubspot"], "there is no account 'hubspot' to sign in to (there are: google, microsoft, salesforce)"),
         (["revoke"], "name one account"),
         (["salesforce", "google"], "name one account"),
