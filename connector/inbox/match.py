@@ -71,6 +71,16 @@ def match_received(mail: MailReceived, classified: Classified, candidates: Seque
     return None
 
 
+def match_writer(mail: MailReceived, match: Match, candidates: Sequence[KnownMail]) -> Match | None:
+    """Return what the writer of somebody else's mail was sent themselves: it is their answer, too."""
+    sender = mail.sender.email.lower()
+    theirs = [known for known in candidates if known.person == sender and known.sent_at <= mail.at + _CLOCK_DIFFERENCE]
+    if match.from_person or not theirs:
+        return None
+    last = max(theirs, key=lambda known: known.sent_at)
+    return Match(intent=last.intent, person=sender, matched_by="address", from_person=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDraft:
     """A draft of ours that the rep may send, with every id a service has told about it."""

@@ -6,7 +6,7 @@ Lives here: `take_mail`. Does not live here: what kind of mail it is and whom it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from connector.campaigns.model import SameAccount
 from connector.events import Event, EventKind
 from connector.inbox.classify import Classified, MailKind, classify
-from connector.inbox.match import KnownMail, Match, match_received
+from connector.inbox.match import KnownMail, Match, match_received, match_writer
+from connector.intents import IntentState, StepType, intent_key
 from connector.people import Rep
 from connector.ports import MailReceived
 from connector.sequencing.enrollment import Enrollment
@@ -46,7 +47,8 @@ def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now
     kind = classify(mail, own=frozenset({rep.email, *rep.aliases}))
     if kind.kind in (MailKind.OWN, MailKind.CALENDAR_OR_RECEIPT):
         return
-    match = match_received(mail, kind, _candidates(tx, mail, kind))
+    candidates = _candidates(tx, office, rep, mail, kind)
+    match = match_received(mail, kind, candidates)
     if match is None or (kind.kind is MailKind.AUTOMATIC and not kind.out_of_office):
         return
     if not note_received(tx, office.lane_of(rep), mail.internet_message_id or mail.provider_id, now):
@@ -55,24 +57,30 @@ def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now
     told = {"subject": mail.subject, "matched_by": match.matched_by}
     at = min(mail.at, now)
     match kind.kind:
-        case MailKind.BOUNCE:
+        case MailKind.BOUNCE if not kind.failed_recipients or match.person in kind.failed_recipients:
             pulled.counts["bounces"] += 1
             _bounce(tx, office, match, kind, at, now)
         case MailKind.DELAYED:
             _tell(tx, enrollments, EventKind.DELAYED, at, kind.reason, told)
         case MailKind.AUTOMATIC:
             pulled.counts["out_of_office"] += 1
-            facts = [
-                enrollment_fact(one, EventKind.OUT_OF_OFFICE, at, reason=kind.reason, **told) for one in enrollments
-            ]
+            reason = kind.reason if match.from_person else f"{kind.reason}; {mail.sender.email} sent it"
+            facts = [enrollment_fact(one, EventKind.OUT_OF_OFFICE, at, reason=reason, **told) for one in enrollments]
             record(tx, office, facts, now)
         case MailKind.PERSONAL if match.from_person or not _is_colleague(mail, rep):
             pulled.counts["replies"] += 1
+            writer = match_writer(mail, match, candidates)
+            if writer is not None:
+                _reply(tx, office, rep, mail, writer, _about(tx, writer, rep), at, now)
             _reply(tx, office, rep, mail, match, enrollments, at, now)
         case _:
             pulled.counts["unclassified"] += 1
             mark_person(tx, match.person, held=now)
-            _tell(tx, enrollments, EventKind.UNCLASSIFIED, at, kind.reason, told)
+            reason = kind.reason
+            if kind.kind is MailKind.BOUNCE:
+                # Of a copy, a rep's change of recipient, or where the person's own server passed it on to.
+                reason = f"it came back from {', '.join(kind.failed_recipients)}, which is not their address"
+            _tell(tx, enrollments, EventKind.UNCLASSIFIED, at, reason, told)
 
 
 def _whole(text: str) -> str:
@@ -80,15 +88,16 @@ def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
-def _candidates(tx: Transaction, mail: MailReceived, kind: Classified) -> list[KnownMail]:
+def _candidates(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, kind: Classified) -> list[KnownMail]:
     answered = [kind.original_message_id, mail.in_reply_to, *mail.references]
+    persons = kind.failed_recipients or (mail.sender.email.lower(),)
     sent = read_sent_about(
         tx,
         message_ids=[message_id for message_id in answered if message_id],
         thread_ids=[mail.thread_id] if mail.thread_id else [],
-        persons=kind.failed_recipients or [mail.sender.email.lower()],
+        persons=persons,
     )
-    return [
+    seen = [
         KnownMail(
             intent=one.key,
             person=one.person,
@@ -97,6 +106,26 @@ def _candidates(tx: Transaction, mail: MailReceived, kind: Classified) -> list[K
             thread_id=one.thread_id,
         )
         for one in sent
+    ]
+    return seen + _written_by_hand(tx, office, rep, persons, known={one.intent for one in seen})
+
+
+def _written_by_hand(
+    tx: Transaction, office: Office, rep: Rep, persons: Sequence[str], *, known: Collection[str]
+) -> list[KnownMail]:
+    """Return the emails of live campaigns that the rep says are done and that nobody saw in Sent: they wrote anew."""
+    keys: list[str] = []
+    for enrollment in find_enrollments(tx, persons=persons, rep=rep.email):
+        try:
+            campaign = office.book.pinned(tx, enrollment.campaign, enrollment.version).campaign
+        except LookupError:
+            continue
+        done = [step for step in campaign.steps[: enrollment.position] if step.type is StepType.EMAIL]
+        keys += [intent_key(enrollment.id, enrollment.version, step.day, step.step) for step in done]
+    return [
+        KnownMail(intent=key, person=stored.intent.person, sent_at=stored.intent.due)
+        for key, stored in read_intents(tx, keys).items()
+        if stored.state is IntentState.COMPLETED and key not in known
     ]
 
 

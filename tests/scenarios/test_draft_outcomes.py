@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from adapters.sandbox.mailbox import Place
 from connector.events import Event, EventKind, sentence
 from connector.intents import IntentState
 from connector.people import Person
@@ -85,23 +84,6 @@ def line(event: Event) -> str:
     return sentence(event) + (f" ({event.reason})" if event.reason else "")
 
 
-def undo_send(world: World, rep: str) -> None:
-    """Let the rep take back what they sent a moment ago: it was in Sent, and is a draft again."""
-    back_to_drafts(world, rep, Place.SENT)
-
-
-def back_to_drafts(world: World, rep: str, place: Place) -> None:
-    mails = world.sandbox.world
-    with mails.lock:
-        box = mails.box_of(rep)
-        mail = box.at(place)[-1]
-        box.take_out(mail)
-        draft = mails.new_mail(box, Place.DRAFTS, mail.raw, thread=mail.thread, properties=mail.properties)
-        draft.second_id = mail.second_id or draft.second_id
-        draft.created = mail.created
-        box.put(draft)
-
-
 # ------------------------------------------------------------------------------------------- the table
 
 Acts = Callable[[World, str], None]
@@ -164,12 +146,28 @@ def changes_recipient(world: World, rep: str) -> None:
 
 
 def sends_from_phone(world: World, rep: str) -> None:
-    """Hours later; the phone saves the draft anew and keeps none of our headers."""
-    world.act("mail_settings", gmail_edit_drops_stamp=True)
+    """Hours later, by a program that makes a mail of its own: no stamp, no id, no thread of ours."""
     world.after(hours=5)
-    world.act("rep_edits_draft", rep=rep, person=ANN.email, body="<p>From my phone</p>")
-    sends(world, rep, via="phone")
+    world.act("rep_sends_from_phone", rep=rep, person=ANN.email)
     look(world, minutes=5)
+
+
+def sends_and_waits(world: World, rep: str) -> None:
+    """The mail program holds it back until its sending can no longer be undone."""
+    world.act("mail_settings", gmail_send_delay=30, outlook_sent_delay=30)
+    sends(world, rep)
+    look(world, seconds=10)
+    assert told(world) == [], "neither sent nor discarded"
+    look(world, seconds=40)
+    assert told(world) == [], "sent this instant"
+    world.act("mail_settings", gmail_send_delay=0, outlook_sent_delay=0)
+    look(world, minutes=5)
+
+
+def edits_on_the_go(world: World, rep: str) -> None:
+    """The editor drops our stamp, and another person gets it."""
+    world.act("mail_settings", gmail_edit_drops_stamp=True, gmail_edit_changes_draft_id=True)
+    changes_recipient(world, rep)
 
 
 def schedules(world: World, rep: str) -> None:
@@ -184,7 +182,7 @@ def schedules_and_waits(world: World, rep: str) -> None:
 
 def undoes_schedule(world: World, rep: str) -> None:
     schedules(world, rep)
-    back_to_drafts(world, rep, Place.SCHEDULED)
+    world.act("rep_unschedules_draft", rep=rep, person=ANN.email)
     look(world, minutes=5)
 
 
@@ -195,15 +193,9 @@ def undoes_schedule_and_sends(world: World, rep: str) -> None:
 
 def undoes_send(world: World, rep: str) -> None:
     """The pass in between sees it in Sent."""
-    sends(world, rep)
+    world.act("rep_undoes_send", rep=rep, person=ANN.email, seconds=20)
     look(world, seconds=10)
-    undo_send(world, rep)
-    look(world, minutes=5)
-
-
-def undoes_send_unseen(world: World, rep: str) -> None:
-    sends(world, rep)
-    undo_send(world, rep)
+    assert mail_of(world).sent is not None
     look(world, minutes=5)
 
 
@@ -219,10 +211,15 @@ def discards(world: World, rep: str) -> None:
 
 
 def writes_anew(world: World, rep: str) -> None:
-    world.act("rep_deletes_draft", rep=rep, person=ANN.email)
-    world.act("rep_writes_mail", rep=rep, person=ANN.email, subject="In my own words", text="Hello Ann")
+    world.act("rep_rewrites_by_hand", rep=rep, person=ANN.email, subject="In my own words")
     look(world, minutes=1)
     look(world, minutes=6)
+
+
+def writes_anew_under_its_subject(world: World, rep: str) -> None:
+    """Nothing but recipient, subject and time tells what it is; they are believed, because one draft alone fits."""
+    world.act("rep_rewrites_by_hand", rep=rep, person=ANN.email)
+    look(world, minutes=5)
 
 
 WAYS = {
@@ -238,7 +235,14 @@ WAYS = {
         feed=(f"{DONE}, not to them but to {EVE} ({ANN.email} did not get it)",),
         follow_up="as a first mail",
     ),
+    "change recipient, and every key of ours is lost but the thread": Way(
+        acts=edits_on_the_go,
+        mail="sent",
+        feed=(f"{DONE}, not to them but to {EVE} ({ANN.email} did not get it)",),
+        follow_up="as a first mail",
+    ),
     "send from phone": Way(acts=sends_from_phone, mail="sent", feed=(DONE,)),
+    "send, and it is held back for a while": Way(acts=sends_and_waits, mail="sent", feed=(DONE,)),
     "schedule": Way(
         acts=schedules, mail="scheduled", feed=(SCHEDULED,), says="it goes out by itself", follow_up="none"
     ),
@@ -276,6 +280,7 @@ WAYS = {
         says="if it was written by hand",
         follow_up="none",
     ),
+    "discard and write anew under the same subject": Way(acts=writes_anew_under_its_subject, mail="sent", feed=(DONE,)),
 }
 
 
