@@ -45,9 +45,7 @@ def _schema(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _DEFINITIONS = {name: _schema(node) for name, node in DISCOVERY["schemas"].items()}
-_VALIDATORS = {
-    name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _DEFINITIONS}) for name in _DEFINITIONS
-}
+_VALIDATORS = {name: Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _DEFINITIONS}) for name in _DEFINITIONS}
 
 
 def _methods(resource: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
