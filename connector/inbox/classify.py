@@ -165,7 +165,7 @@ def _calendar(mail: MailReceived) -> Classified | None:
         return Classified(kind=MailKind.PERSONAL, reason="it is an invitation")
     if by_calendar and not methods:
         return Classified(kind=MailKind.UNKNOWN, reason="a calendar sent it, and it does not say whether in answer")
-    if subject_answers and not methods and media_type(mail)[0].startswith("multipart/"):
+    if subject_answers and mail.raw is None and media_type(mail)[0].startswith("multipart/"):
         return Classified(kind=MailKind.UNKNOWN, reason="its subject may be that of an answer to an invitation")
     return None
 

@@ -21,6 +21,18 @@ from connector.ports import MailReceived
 #: Local parts of the addresses that reports come from; the last is Exchange's own, with the number of the system.
 _REPORTER = re.compile(r"mail(?:er)?[-_.]?daemon|postmaster|microsoftexchange[0-9a-f]{32}", re.IGNORECASE)
 
+#: How reports begin their subjects, lower case; a colon, a dash, a bracket or the end follows. Some come from an
+#: ordinary address and carry no other mark.
+_SUBJECTS: tuple[str, ...] = (
+    *("undeliverable", "undelivered", "undeliverable mail", "undelivered mail returned to sender", "non-delivery"),
+    *("delivery failure", "delivery failed", "delivery failure notification", "permanent delivery failure"),
+    *("mail delivery failed", "mail delivery failure", "mail delivery warning", "message delivery failure"),
+    *("mail could not be delivered", "delivery status notification", "returned mail", "failure notice"),
+    *("unzustellbar", "non remis", "no se puede entregar", "não é possível entregar", "recapito non riuscito"),
+    *("onbestelbaar", "nie można dostarczyć", "недоставленное сообщение", "配信不能", "无法送达", "無法傳遞"),
+)
+_SUBJECT = re.compile(rf"(?:{'|'.join(re.escape(words) for words in _SUBJECTS)})\s?(?:[:\uff1a(]|-\s|$)", re.IGNORECASE)
+
 #: Parts that hold the report itself; the second is that of internationalised mail (RFC 6533).
 _STATUS_PARTS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 #: Parts that hold the whole mail a report is about, and its headers alone.
@@ -57,13 +69,14 @@ class Report:
 
 
 def is_report(mail: MailReceived) -> bool:
-    """Tell whether a mail says itself that it is a delivery report: by type, sender or Gmail's and Exim's header."""
+    """Tell whether a mail says that it is a delivery report: by type, sender, subject, or Gmail's and Exim's header."""
     kind, parameters = media_type(mail)
     structured = kind == "multipart/report" and parameters.get("report-type", "delivery-status") == "delivery-status"
     return (
         structured
         or "x-failed-recipients" in mail.headers
         or _REPORTER.fullmatch(mail.sender.email.partition("@")[0]) is not None
+        or _SUBJECT.match(" ".join(mail.subject.split())) is not None
     )
 
 

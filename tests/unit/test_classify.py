@@ -80,6 +80,10 @@ def test_what_the_rep_wrote_is_own_before_anything_else(sender):
         ("failed", "5.2.2", MailKind.BOUNCE, False),
         ("Failed (bad address)", "5.1.1 (unknown user)", MailKind.BOUNCE, False),
         ("failed", "5.7.1", MailKind.BOUNCE, True),
+        ("failed", "5.6.1", MailKind.BOUNCE, True),
+        ("failed", "5.1.8", MailKind.BOUNCE, True),
+        ("failed", "5.2.3", MailKind.BOUNCE, True),
+        ("failed", "5.4.1", MailKind.BOUNCE, False),
         ("delayed", "4.4.1", MailKind.DELAYED, False),
         ("delivered", "2.0.0", MailKind.DELAYED, False),
         ("relayed", "2.0.0", MailKind.DELAYED, False),
@@ -179,6 +183,37 @@ def test_a_report_that_says_nothing_is_unknown():
 )
 def test_marks_of_automatic_mail(values, expected):
     found = classify(mail(**values), own=OWN)
+    assert (found.kind, found.out_of_office) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"sender": "no-reply@globex.example"}, MailKind.AUTOMATIC),
+        ({"sender": "orders.donotreply@globex.example"}, MailKind.AUTOMATIC),
+        ({"sender": "noreply+17@globex.example"}, MailKind.AUTOMATIC),
+        ({"sender": "noreplyhansen@globex.example"}, MailKind.PERSONAL),
+        ({"list_unsubscribe": "<mailto:u@globex.example>"}, MailKind.AUTOMATIC),
+    ],
+)
+def test_a_mailing_that_answers_a_mail_may_be_a_persons(values, expected):
+    assert kind(**values) is expected
+    answering = kind(in_reply_to="<sent-1@mail.example>", **values)
+    assert answering is (MailKind.UNKNOWN if expected is MailKind.AUTOMATIC else expected)
+
+
+@pytest.mark.parametrize(
+    ("rule_of", "marked", "expected"),
+    [
+        ("bob@globex.example", False, (MailKind.AUTOMATIC, True)),
+        ("Bob@Globex.example", True, (MailKind.AUTOMATIC, True)),
+        ("old@acme.example", False, (MailKind.PERSONAL, False)),
+        ("old@acme.example", True, (MailKind.UNKNOWN, False)),
+    ],
+)
+def test_a_rule_writes_for_the_sender_or_passes_on_what_a_person_wrote(rule_of, marked, expected):
+    marks = {"auto_submitted": "auto-generated"} if marked else {}
+    found = classify(mail(x_ms_exchange_inbox_rules_loop=rule_of, **marks), own=OWN)
     assert (found.kind, found.out_of_office) == expected
 
 
