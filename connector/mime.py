@@ -42,6 +42,8 @@ _MEDIA_TYPE = re.compile(r"(application|audio|font|image|model|text|video)/([A-Z
 _PLAIN_NAME = re.compile(r"[\w!#$&'()+,.@^`{}~-]+( [\w!#$&'()+,.@^`{}~-]+)*", re.ASCII)
 #: Most characters of a file name in one piece, so that a piece and its name fit a line.
 _PIECE = 50
+#: Most characters of a display name in quotes: a longer one would be folded there, which not every reader joins again.
+_QUOTED = 60
 
 _CONTAINERS = {
     "mixed": "multipart/mixed",
@@ -194,9 +196,10 @@ def _address(address: Address) -> str:
     name = " ".join(_CONTROL.sub(" ", address.name).split())
     if not name:
         return email
-    words = _words(name)
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f"{words} <{email}>" if words != name else f'"{quoted}" <{email}>'
+    if len(quoted) <= _QUOTED and _words(name) == name:
+        return f'"{quoted}" <{email}>'
+    return f"{_encoded(name)} <{email}>"
 
 
 def _whole(text: str) -> str:
@@ -210,4 +213,9 @@ def _words(text: str) -> str:
     plain = text.isascii() and "=?" not in text and text == " ".join(text.split())
     if plain and all(len(word) < _LINE for word in text.split(" ")):
         return text
-    return " ".join(Header(text, "utf-8", maxlinelen=75, header_name="").encode().split())
+    return _encoded(text)
+
+
+def _encoded(text: str) -> str:
+    """Return the text as encoded words."""
+    return " ".join(Header(_whole(text), "utf-8", maxlinelen=75, header_name="").encode().split())
