@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 from adapters.gmail.messages import looks_like_report, received_mail
+from adapters.outlook import messages as outlook
 from connector.inbox.classify import Classified, MailKind, classify
 from connector.ports import MailReceived
 
@@ -56,7 +57,7 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Return the corpus in the order of its table."""
-    return tuple(_entry(row) for row in yaml.safe_load((FOLDER / "table.yaml").read_text("utf-8")))
+    return tuple(_entry(row) for row in YAML(typ="safe").load(FOLDER / "table.yaml"))
 
 
 def _entry(row: dict[str, Any]) -> Entry:
@@ -101,6 +102,25 @@ def as_received(raw: bytes, *, whole: bool | None = None) -> MailReceived:
     resource = gmail_resource(raw)
     fetched = looks_like_report(resource) if whole is None else whole
     return received_mail(resource, raw if fetched else None, AT)
+
+
+def as_graph_gives(raw: bytes) -> MailReceived:
+    """Return a raw message as Outlook's adapter hands it over."""
+    mail = as_received(raw, whole=False)
+    resource = {
+        "id": "m1",
+        "conversationId": "t1",
+        "subject": mail.subject,
+        "from": {"emailAddress": {"address": mail.sender.email, "name": mail.sender.name}},
+        "toRecipients": [{"emailAddress": {"address": address}} for address in mail.to],
+        "internetMessageId": mail.internet_message_id,
+        "receivedDateTime": AT.isoformat(),
+        "bodyPreview": mail.text,
+        "internetMessageHeaders": [
+            {"name": name, "value": value} for name, values in mail.headers.items() for value in values
+        ],
+    }
+    return outlook.received_mail(resource, raw if outlook.looks_like_report(resource) else None)
 
 
 def classified(raw: bytes, *, whole: bool | None = None) -> Classified:

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.inbox.classify import MailKind, classify
-from tests.corpus import AT, FOLDER, OWN, TRUTHS, Entry, as_received, classified, counted, entries
+from tests.corpus import AT, FOLDER, OWN, TRUTHS, Entry, as_graph_gives, as_received, classified, counted, entries
 
 DOCS = Path(__file__).parents[2] / "docs" / "incoming-mail.md"
 
@@ -28,6 +28,13 @@ def test_each_message_is_of_its_kind(entry: Entry):
     assert classified(entry.raw, whole=True).kind is entry.said
     assert classified(entry.raw).kind is (entry.said if fetched else entry.headers_only)
     assert classified(entry.raw, whole=False).kind in _kinds_by_headers(entry)
+
+
+@each
+def test_outlooks_adapter_gives_the_same_or_leaves_it_open(entry: Entry):
+    mail = as_graph_gives(entry.raw)
+    expected = {entry.said} if mail.raw is not None else _kinds_by_headers(entry)
+    assert classify(mail, own=OWN).kind in expected
 
 
 def _kinds_by_headers(entry: Entry) -> set[MailKind]:
