@@ -20,6 +20,7 @@ from connector.ports import Mailbox, Whereabouts
 from connector.store.intents import StoredIntent
 from connector.store.lanes import read_pacing
 from connector.store.mails import MailState, StoredMail, change_mail, read_mails
+from connector.sync import outcomes
 from connector.sync.actions import find_task
 from connector.sync.drain import drain, trace_of
 from connector.sync.letters import Letters
@@ -54,7 +55,7 @@ def open_task(office: Office, id: str, *, client: Client | None = None) -> Opene
     with office.database.read() as tx:
         stored = find_task(tx, id)
         mail = read_mails(tx, [stored.intent.key]).get(stored.intent.key)
-    rep = _checked(office, stored)
+    rep = _checked(office, stored, mail)
     mailbox = office.mailboxes.get(rep.email)
     if mailbox is None or mail is None or not mailbox.capabilities.drafts or client not in (None, rep.mailbox):
         return _compose(office, stored, rep, client)
@@ -67,11 +68,13 @@ def open_task(office: Office, id: str, *, client: Client | None = None) -> Opene
     return _compose(office, stored, rep, client, f"{reason}; this opens a compose window instead")
 
 
-def _checked(office: Office, stored: StoredIntent) -> Rep:
+def _checked(office: Office, stored: StoredIntent, mail: StoredMail | None) -> Rep:
     intent = stored.intent
     what = f"the {intent.type} of day {intent.day}, step {intent.step} for {intent.person}"
     if intent.type is not StepType.EMAIL:
         raise BadInput(f"{what} has no email to open: do it, then 'connector tasks complete {intent.key[:8]}'")
+    if mail is not None and mail.state is MailState.SENT:
+        raise BadInput(_was_sent(stored, mail))
     if stored.state is not IntentState.OPEN:
         why = f": {stored.problem}" if stored.problem else ""
         raise BadInput(f"{what} is {stored.state}, so there is no draft to open{why}")
@@ -81,18 +84,27 @@ def _checked(office: Office, stored: StoredIntent) -> Rep:
     return rep
 
 
+def _was_sent(stored: StoredIntent, mail: StoredMail) -> str:
+    when = f" on {mail.sent:%a %d %b %Y at %H:%M} UTC" if mail.sent is not None else ""
+    open_again = stored.state is IntentState.OPEN
+    next_move = f": 'connector tasks complete {mail.key[:8]}' if nothing is left to do" if open_again else ""
+    return f"the mail to {mail.recipient} was sent{when}{next_move}"
+
+
 def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mail: StoredMail) -> Opened:
     """Find the draft where it is now; make it, or make it anew, if it is not there."""
     notes: list[str] = []
     if mail.state not in _NOT_PLACED:
-        there = _look(office, mailbox, mail, notes)
+        there = _look(office, mailbox, stored, mail, notes)
         if there is not None:
             return Opened(stored=stored, address=there, is_draft=True, notes=tuple(notes))
         with office.database.write() as tx:
             if read_mails(tx, [mail.key])[mail.key].state is not mail.state:
                 raise Busy(f"the mail to {mail.recipient} has just changed: try again in a moment")
             blank = {"draft_id": None, "provider_id": None, "thread_id": None, "internet_message_id": None}
-            change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None, edited=False, **blank)
+            fresh = {"attempts": 0, "claimed": None, "edited": False, "missing": None, "sent": None}
+            change_mail(tx, mail.key, state=MailState.WANTED, **fresh, **blank)
+            outcomes.say(tx, stored, None)
     drained = drain(office, rep, owner=f"open:{os.getpid()}", only=mail.key)
     with office.database.read() as tx:
         mail = read_mails(tx, [mail.key])[mail.key]
@@ -110,7 +122,7 @@ def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mai
     raise Busy(f"the mailbox of {rep.name} is being worked on by another sync; try again in a moment")
 
 
-def _look(office: Office, mailbox: Mailbox, mail: StoredMail, notes: list[str]) -> str | None:
+def _look(office: Office, mailbox: Mailbox, stored: StoredIntent, mail: StoredMail, notes: list[str]) -> str | None:
     """Return the address of a draft that was placed before; None when it must be made anew."""
     if mail.state is MailState.PRESENT and mail.draft is not None:
         try:
@@ -122,17 +134,29 @@ def _look(office: Office, mailbox: Mailbox, mail: StoredMail, notes: list[str]) 
     match found.where:
         case Whereabouts.DRAFT if found.draft is not None:
             with office.database.write() as tx:
-                change_mail(tx, mail.key, state=MailState.PRESENT, **mail.with_draft(found.draft))
+                outcomes.in_drafts(tx, mail, stored, found, found.draft, office.now())
             return mailbox.draft_address(found.draft)
         case Whereabouts.SENT:
             raise BadInput(f"the mail to {mail.recipient} was sent already: 'connector sync' takes note of it")
         case Whereabouts.SCHEDULED:
             raise BadInput(f"the mail to {mail.recipient} is scheduled in the mail program: it goes out by itself")
-        case Whereabouts.DISCARDED | Whereabouts.ABSENT:
+        case _ if not mailbox.capabilities.incoming:
+            raise Refused(
+                "the draft is no longer in Drafts, and this mailbox may not be read, so nobody can tell whether it was "
+                f"sent: 'connector tasks complete {mail.key[:8]}' if it was"
+            )
+        case _ if mail.state is MailState.DISCARDED or outcomes.is_discarded(found, mail.missing, office.now()):
             notes.append("the draft had been discarded: it was made anew")
             return None
-        case _:
+        case Whereabouts.UNCLEAR:
             raise Refused("the mailbox cannot tell where the draft is")
+        case _:
+            with office.database.write() as tx:
+                change_mail(tx, mail.key, missing=mail.missing or office.now())
+            raise Busy(
+                f"the draft to {mail.recipient} left Drafts a moment ago and may be on its way to Sent: try again in "
+                "five minutes, and it is made anew if it was discarded"
+            )
 
 
 def _compose(office: Office, stored: StoredIntent, rep: Rep, client: Client | None, *notes: str) -> Opened:
@@ -140,9 +164,7 @@ def _compose(office: Office, stored: StoredIntent, rep: Rep, client: Client | No
         letter = Letters(tx, office, [stored.intent]).compose(stored.intent)
     used: Client = client or ("outlook" if rep.mailbox == "outlook" else "gmail")
     link = compose_link(used, rep_email=rep.email, to=stored.intent.person, subject=letter.subject, text=letter.text)
-    return Opened(
-        stored=stored,
-        address=link.address,
-        is_draft=False,
-        notes=(*notes, link.note) if link.left_out else notes,
-    )
+    missing = [link.note] if link.left_out else []
+    if letter.attachments:
+        missing.append(f"a compose window takes no files: attach {', '.join(letter.attachments)} yourself")
+    return Opened(stored=stored, address=link.address, is_draft=False, notes=(*notes, *missing))

@@ -102,6 +102,17 @@ def draft_scheduled(tx: Transaction, mail: StoredMail, stored: StoredIntent, now
     say(tx, stored, "the draft is scheduled in the mail program: it goes out by itself, and then the task is done")
 
 
+def in_drafts(
+    tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, draft: DraftRef, now: datetime
+) -> None:
+    """Note where a draft lies now; it may be back there."""
+    if mail.state in (MailState.SCHEDULED, MailState.DISCARDED) or mail.sent is not None:
+        draft_back(tx, mail, stored, draft, now)
+        return
+    edited = mail.edited or found.edited or mail.provider_id not in (None, draft.provider_id)
+    change_mail(tx, mail.key, state=MailState.PRESENT, missing=None, edited=edited, **mail.with_draft(draft))
+
+
 def draft_back(tx: Transaction, mail: StoredMail, stored: StoredIntent, draft: DraftRef, now: datetime) -> None:
     """Note that a draft that was sent, scheduled or discarded lies in Drafts again: the rep's, as an edited one."""
     reason = {

@@ -21,7 +21,6 @@ from connector.intents import IntentState
 from connector.people import Rep
 from connector.ports import (
     DraftGone,
-    DraftRef,
     DraftSaved,
     Found,
     Mailbox,
@@ -212,7 +211,7 @@ def _looked_up(
     """Write down where a draft was found that is not in Sent."""
     match found.where:
         case Whereabouts.DRAFT if found.draft is not None:
-            _in_drafts(tx, mail, stored, found, found.draft, now)
+            outcomes.in_drafts(tx, mail, stored, found, found.draft, now)
         case Whereabouts.SCHEDULED if mail.state is MailState.SCHEDULED:
             change_mail(tx, mail.key, missing=now)
         case Whereabouts.SCHEDULED:
@@ -228,16 +227,6 @@ def _looked_up(
         case _:
             # A send that may be undone, or on its way to Sent: neither sent nor discarded yet.
             change_mail(tx, mail.key, missing=mail.missing or now)
-
-
-def _in_drafts(
-    tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, draft: DraftRef, now: datetime
-) -> None:
-    if mail.state is not MailState.PRESENT or mail.sent is not None:
-        outcomes.draft_back(tx, mail, stored, draft, now)
-        return
-    edited = mail.edited or found.edited or draft.provider_id != mail.provider_id
-    change_mail(tx, mail.key, missing=None, edited=edited, **mail.with_draft(draft))
 
 
 def _open_draft(mail: StoredMail, old_threads: Collection[str | None]) -> OpenDraft:
