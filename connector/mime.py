@@ -191,7 +191,7 @@ def _token(text: str, what: str) -> str:
 
 def _address(address: Address) -> str:
     email = _token(address.email, "address")
-    if email.count("@") != 1 or set(email) & set('<>,;:"()[]\\'):
+    if email.count("@") != 1 or set(email) & set('<>,;:"()[]\\') or "=?" in email:
         raise _refused("address")
     name = " ".join(_CONTROL.sub(" ", address.name).split())
     if not name:

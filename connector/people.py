@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo, available_timezones
 
 #: One mailbox at a domain with a dot; what a rep may be asked to write to. Not the whole of RFC 5321.
 _ADDRESS = re.compile(
-    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+$"
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+"
 )
 
 
 def is_address(text: str) -> bool:
     """Tell whether the text is one well-formed mail address."""
-    return len(text) <= 254 and _ADDRESS.match(text) is not None and ".." not in text
+    # Some mail servers decode an encoded word even here, and send to another address.
+    return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None and ".." not in text and "=?" not in text
 
 
 @cache

@@ -94,11 +94,11 @@ _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NOT_IN_PARTS = re.compile(r"\r\n|\r|\n")
 
 
-def person(*, first: str = "Ann", last: str = "", company: str = "Globex", value: str = "x") -> Person:
+def person(
+    *, email: str = "ann@globex.example", first: str = "Ann", last: str = "", company: str = "Globex", value: str = "x"
+) -> Person:
     """Return a person whose fields hold these."""
-    return Person(
-        email="ann@globex.example", first_name=first, last_name=last, company=company, custom={"v": value or "-"}
-    )
+    return Person(email=email, first_name=first, last_name=last, company=company, custom={"v": value or "-"})
 
 
 def letter_to(to: Person, kind: str = "md", *, folder: Path = Path()) -> tuple[Letter, Mail, bytes]:

@@ -135,7 +135,10 @@ def test_what_must_be_one_token_is_refused_when_it_is_not(evil, change):
     assert "Bcc" not in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["a@b.example, c@d.example", "<a@b.example>", "a@b@c", '"a b"@c.example', "a"])
+@pytest.mark.parametrize(
+    "address",
+    ["a@b.example, c@d.example", "<a@b.example>", "a@b@c", '"a b"@c.example', "a", "=?utf-8?q?a=40b=2C?=@c.example"],
+)
 def test_there_is_exactly_one_recipient(address):
     with pytest.raises(Refused):
         to_bytes(mail(to=Address(email=address)))
