@@ -176,7 +176,7 @@ def read_client(path: Path) -> Client:
             "Google Cloud console, under Google Auth Platform, Clients, and download its JSON"
         )
     address = str(known.get("auth_uri") or _AUTH_URL)
-    if not (address.startswith("https://") or is_loopback(address)):
+    if not address.startswith("https://") and not (address.startswith("http://") and is_loopback(address)):
         raise BadInput(f"accounts.google: auth_uri in client_file '{path}' is not an https address")
     return Client(client_id=str(known["client_id"]), secret=str(known["client_secret"]), auth_url=address)
 

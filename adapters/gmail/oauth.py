@@ -10,6 +10,7 @@ Sources: reference apis 2.8; Google's pages on OAuth 2.0 errors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -83,10 +84,11 @@ class _Answer(google.auth.transport.Response):
 
     @property
     def data(self) -> bytes:
-        """The body; of a good answer never text that is not JSON, which google-auth cannot take."""
-        if self._response.status_code == 200 and not said(self._response):
-            return b"{}"
-        return self._response.content
+        """The body; of a good answer in a form google-auth can take, which stumbles over what it does not expect."""
+        if self._response.status_code != 200:
+            return self._response.content
+        answer = said(self._response)
+        return json.dumps({**answer, "expires_in": int(life_of(answer).total_seconds())}).encode()
 
 
 class TokenService:
@@ -132,7 +134,7 @@ class TokenService:
         if response.status_code == 200:
             answer = said(response)
             self.scopes = frozenset(str(answer.get("scope") or "").split())
-            self.life = _life(answer.get("expires_in"))
+            self.life = life_of(answer)
         return response
 
     def _unanswered(self, error: requests.RequestException) -> AdapterError:
@@ -152,9 +154,10 @@ class TokenService:
         self._session.close()
 
 
-def _life(seconds: Any) -> timedelta:
+def life_of(answer: Mapping[str, Any]) -> timedelta:
+    """Return how long a token is good; no time at all when that is not said so that it can be read."""
     try:
-        return timedelta(seconds=max(0, int(seconds)))
+        return timedelta(seconds=max(0, int(answer.get("expires_in") or 0)))
     except (TypeError, ValueError, OverflowError):
         return timedelta()
 
