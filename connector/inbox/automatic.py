@@ -4,7 +4,7 @@ Lives here: the tables of marks, strongest first, and the subjects of automatic 
 live here: the order of the kinds of mail (`classify`).
 
 Each row names a header, what its value must match, and where that is said. `X-Auto-Response-Suppress` is in no
-table: it asks others not to answer by machine, and people's own mail carries it too (MS-OXCMAIL 2.1.3.2.20;
+table: it asks others not to answer by machine, and people's own mail carries it too (MS-OXCMAIL;
 sisimai 491). Neither is `X-MS-Exchange-Inbox-Rules-Loop` by itself: it stays on a person's mail that a rule passed on.
 """
 
@@ -20,8 +20,8 @@ from connector.ports import MailReceived
 ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
     ("auto-submitted", r"auto-replied\b"),  # RFC 3834 section 5
     ("x-autoreply", r"(?!(?:no|false|0)$)"),  # Gmail vacation, cPanel
-    ("x-autoreply-from", r""),  # osTicket's list of what help desks have met, as the next five
-    ("x-autorespond", r"(?!(?:no|false|0)$)"),  # cPanel
+    ("x-autoreply-from", r""),  # osTicket's list of what help desks meet; so the next two and x-autoresponse
+    ("x-autorespond", r"(?!(?:no|false|0)$)"),  # cPanel too
     ("x-autoresponder", r"(?!(?:no|false|0)$)"),
     ("x-autoresponse", r"(?!(?:no|false|0)$)"),
     ("x-auto-reply-from", r""),
@@ -176,8 +176,9 @@ AUTOMATIC_SUBJECTS: tuple[str, ...] = (
     "부재중",
 )
 
-#: Warnings that the rep's own mail system puts before a subject.
-_WARNING = r"(?:\[[^\]]{1,20}\]\s*|\*{2,}[^*]{1,20}\*{2,}\s*|ext(?:ernal)?:\s*)*"
+#: Warnings that the rep's own mail system puts before a subject. Stars are taken all at once, or a subject of many
+#: stars would be tried in every way of sharing them out.
+_WARNING = r"(?:\[[^\]]{1,20}\]\s*|\*++[^*]{1,20}\*++\s*|ext(?:ernal)?:\s*)*"
 _AUTOMATIC_SUBJECT = re.compile(
     rf"\s*{_WARNING}\[?(?:{'|'.join(re.escape(words) for words in AUTOMATIC_SUBJECTS)})\]?"
     r"\s*(?:[:;\u2013\u2014(\uff1a\uff08]|-\s|$|(?<=\])|re:)",

@@ -48,7 +48,8 @@ _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _UNDEFINED = re.compile(r"[245]\.0\.0")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _COPIED_ID = re.compile(r"^[ \t>]*Message-ID:\s*(<[^<>\s]+>)", re.IGNORECASE | re.MULTILINE)
-_ADDRESS = re.compile(r"[^\s<>;,\"]+@[^\s<>;,\"]+")
+_BETWEEN_ADDRESSES = re.compile(r"[\s<>;,\"]+")
+_ADDRESS = re.compile(r"[^@]+@[^@]+")
 
 #: Characters of the report's own text that are searched for a status.
 _TEXT_SEARCHED = 20_000
@@ -223,4 +224,4 @@ def _first_id(text: str) -> str | None:
 
 
 def _addresses(value: str) -> list[str]:
-    return _ADDRESS.findall(value)
+    return [word for word in _BETWEEN_ADDRESSES.split(value) if _ADDRESS.fullmatch(word)]

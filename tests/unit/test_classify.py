@@ -293,3 +293,21 @@ def test_no_mail_stops_the_mailbox(raw, text, structured):
     found = classify(mail(sender=DAEMON, raw=head + raw, text=text, **headers), own=OWN)
     assert found.kind in MailKind
     assert found.reason
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"subject": ("*" * 6 + "a") * 60},
+        {"subject": "[x] " * 5000},
+        {"subject": "EXT: " * 5000 + "x"},
+        {"sender": "no-reply-" * 2000 + "@globex.example"},
+        {"x_failed_recipients": "a" * 1_000_000},
+        {"content_type": "multipart/report; " + "a=b; " * 20_000},
+        {"raw": report(blocks=f"Action: failed\r\nStatus: 5.1.1\r\nFinal-Recipient: rfc822; {'a' * 1_000_000}\r\n")},
+        {"raw": b"From: x\r\n\r\n" + b"> " * 500_000 + b"Message-ID: x", "subject": "failure notice"},
+    ],
+)
+def test_a_hostile_mail_is_judged_at_once(values):
+    """A pattern that tries every way would not come back from these."""
+    assert kind(**values) in MailKind
