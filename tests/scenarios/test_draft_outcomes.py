@@ -6,15 +6,19 @@ The campaign asks for one email by hand and follows it up by itself a day later,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from connector.errors import BadInput, Busy
 from connector.events import Event, EventKind, sentence
-from connector.intents import IntentState
+from connector.intents import IntentEvent, IntentState
 from connector.people import Person
 from connector.store.intents import find_intents
 from connector.store.mails import StoredMail, read_mails
+from connector.sync.actions import end_by_hand
+from connector.sync.opening import open_task
 from connector.sync.views import explain
 from tests.world import ANA, BOB, TEMPLATES, World, WorldMaker
 
@@ -322,3 +326,119 @@ def test_every_way_to_finish_a_draft(make_world: WorldMaker, rep: str, way: Way)
     assert (follow_up["in_reply_to"] == first["message_id"]) is threaded
     assert (follow_up["thread"] == first["thread"]) is threaded
     assert follow_up["subject"] == (f"Re: {way.subject}" if threaded else "Last try")
+
+
+@BOTH
+def test_a_send_undone_before_anybody_looked_changes_nothing_of_the_task(make_world: WorldMaker, rep: str) -> None:
+    world = draft_out(make_world, rep)
+    world.act("rep_undoes_send", rep=rep, person=ANN.email, seconds=10)
+    look(world, minutes=5)
+    look(world, days=1)
+    assert [(task.stored.state, task.stored.problem) for task in world.tasks] == [(IntentState.OPEN, None)]
+    assert len(world.mails(rep, "drafts")) == 1
+    assert world.effects("mail_sent") == []
+
+
+# -------------------------------------------------------------------------------------- opening it, whatever became
+
+
+@dataclass(frozen=True, kw_only=True)
+class Click:
+    """What the rep did, without a pass since, and what a click on the task then comes to."""
+
+    act: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    #: Beginning of the sentence, when there is nothing to open.
+    refused: str = ""
+    notes: tuple[str, ...] = ()
+
+
+CLICKS = {
+    "nothing": Click(),
+    "edited it": Click(act="rep_edits_draft", arguments={"body": "<p>Mine</p>"}),
+    "autosaved it": Click(act="rep_autosaves_draft"),
+    "sent it": Click(act="rep_sends_draft", refused="the mail to ann@bolt.example was sent already"),
+    "scheduled it": Click(
+        act="rep_schedules_draft", refused="the mail to ann@bolt.example is scheduled in the mail program"
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("click", CLICKS.values(), ids=CLICKS.keys())
+def test_what_a_click_opens_before_the_next_pass(make_world: WorldMaker, rep: str, click: Click) -> None:
+    world = draft_out(make_world, rep)
+    key = read_first(world)
+    if click.act:
+        world.act(click.act, rep=rep, person=ANN.email, **click.arguments)
+    if click.refused:
+        with pytest.raises(BadInput, match=f"^{click.refused}"):
+            open_task(world.office, key)
+        return
+    opened = open_task(world.office, key)
+    assert (opened.is_draft, opened.notes) == (True, click.notes)
+    (draft,) = world.mails(rep, "drafts")
+    assert draft["id"] in opened.address or rep == OUTLOOK
+
+
+@BOTH
+def test_a_draft_that_was_discarded_this_instant_may_be_on_its_way_to_sent(make_world: WorldMaker, rep: str) -> None:
+    """Where no bin tells: made anew at once, it might go out twice."""
+    world = draft_out(make_world, rep)
+    key = read_first(world)
+    world.act("rep_deletes_draft", rep=rep, person=ANN.email)
+    if rep == GMAIL:
+        with pytest.raises(Busy, match="left Drafts a moment ago"):
+            open_task(world.office, key)
+        world.after(minutes=5)
+    opened = open_task(world.office, key)
+    assert (opened.is_draft, opened.notes) == (True, ("the draft had been discarded: it was made anew",))
+    assert len(world.mails(rep, "drafts")) == 1
+    assert [task.stored.problem for task in world.tasks] == [None]
+
+
+@BOTH
+def test_a_mail_that_was_sent_is_not_opened_again(make_world: WorldMaker, rep: str) -> None:
+    world = draft_out(make_world, rep)
+    key = read_first(world)
+    sends_as_is(world, rep)
+    with pytest.raises(BadInput, match=r"^the mail to ann@bolt.example was sent on Mon 23 Nov 2026 at 08:10 UTC$"):
+        open_task(world.office, key)
+
+
+def test_a_compose_window_says_what_it_leaves_out(make_world: WorldMaker) -> None:
+    long = "---\nsubject: Last try\nattachments: [terms.txt]\n---\n" + "A word and more. " * 200
+    world = make_world(campaign=DRAFT, templates={**TEMPLATES, **AGAIN, "last.md": long, "terms.txt": "terms"})
+    world.launch([ANN], rep="cy@acme.example")
+    world.sync()
+    opened = open_task(world.office, read_first(world))
+    assert not opened.is_draft
+    words, files = opened.notes
+    assert words.startswith("the last ")
+    assert files == "a compose window takes no files: attach terms.txt yourself"
+
+
+# ------------------------------------------------------------------------------- a mailbox that may not be read
+
+
+def test_without_the_right_to_read_nobody_says_what_became_of_a_draft(make_world: WorldMaker) -> None:
+    world = make_world(campaign=DRAFT, templates={**TEMPLATES, **AGAIN})
+    accounts = world.settings["accounts"]
+    world.configure(accounts={**accounts, "google": {**accounts["google"], "read_mail": False}})
+    world.launch([ANN])
+    world.sync()
+    key = read_first(world)
+    (created,) = world.facts(EventKind.DRAFT_CREATED)
+    asked = f"this mailbox may not be read: once the draft is sent, say 'connector tasks complete {key[:8]}'"
+    assert created.reason == asked
+    sends(world, GMAIL)
+    for _ in range(3):
+        look(world, hours=20)
+    assert [(task.stored.state, task.stored.problem) for task in world.tasks] == [(IntentState.OPEN, asked)]
+    assert told(world) == [], "neither sent nor discarded"
+    opened = open_task(world.office, key)
+    assert not opened.is_draft
+    assert f"nobody can tell whether it was sent: 'connector tasks complete {key[:8]}' if it was" in opened.notes[0]
+    end_by_hand(world.office, key, IntentEvent.COMPLETE, by="by hand")
+    look(world, days=1)
+    assert [mail["to"] for mail in world.effects("mail_sent") if mail["by"] == "api"] == [[ANN.email]]
