@@ -6,6 +6,8 @@ thread, look-up, send, history. Skipped, and said so, where node or npm is missi
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import socket
 import subprocess
@@ -13,18 +15,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 
 from adapters.gmail import adapter
-from adapters.gmail.account import GoogleAccount
-from connector.errors import Refused
+from adapters.gmail.account import SCOPES, GoogleAccount
+from adapters.gmail.oauth import TokenService, trade_code
+from adapters.gmail.signin import open_grant
+from connector.errors import Reconnect, Refused
 from connector.ports import Address, Mail, MailIdentity, MailSent, Thread, Trace, Whereabouts
 from tests.doubles import MemoryVault
 from tests.judges.programs import find_program
 
 #: Without a version npm gives an unrelated program.
 PROGRAM = "emulate@0.11.2"
+REDIRECT = "http://localhost:1717/callback"
 REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
 
 
@@ -128,3 +135,53 @@ def test_the_plain_path_holds_against_somebody_elses_gmail(mailbox):
     assert follow_up.thread_id == sent.thread_id
     for _ in range(2):
         mailbox.delete_draft(follow_up)
+
+
+def consented(emulated: str, verifier: str) -> str:
+    """Press the button of its consent page and return the code the browser is sent back with."""
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    form = {
+        "email": REP.email, "redirect_uri": REDIRECT, "scope": " ".join(SCOPES), "state": "ours", "client_id": "id",
+        "code_challenge": challenge, "code_challenge_method": "S256",
+    }  # fmt: skip
+    answer = requests.post(f"{emulated}/o/oauth2/v2/auth/callback", data=form, allow_redirects=False, timeout=10)
+    back = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
+    assert back["state"] == "ours"
+    return back["code"]
+
+
+def test_a_sign_in_by_code_is_renewed_and_revoked_at_somebody_elses_google(emulated, tmp_path):
+    path = tmp_path / "client.json"
+    path.write_text(json.dumps({"installed": {"client_id": "id", "client_secret": "secret"}}))
+    account = GoogleAccount.model_validate(
+        {"auth": "oauth", "client_file": str(path), "endpoint": emulated, "token_url": f"{emulated}/oauth2/token"}
+    )
+
+    def trade(verifier: str):
+        code = consented(emulated, "v" * 64)
+        service = TokenService(REP.email)
+        try:
+            return trade_code(account, service, code=code, verifier=verifier, redirect_uri=REDIRECT, rep=REP.email)
+        finally:
+            service.close()
+
+    with pytest.raises(Reconnect, match="was not made for this sign-in"):
+        trade("w" * 64)
+    granted = trade("v" * 64)
+    assert granted.scopes == set(SCOPES)
+
+    vault = MemoryVault(**{f"google:{REP.email}": granted.refresh_token})
+    opened = adapter.open_mailbox(account, REP, sole=True, clock=MachineClock(), vault=vault)
+    draft = opened.create_draft(a_mail("3" * 32, "By a token of our own"))
+    opened.delete_draft(draft)
+    opened.close()
+
+    assert "is revoked and forgotten" in adapter.sign_out(account, rep=REP.email, vault=vault)
+    again = open_grant(
+        account,
+        REP.email,
+        clock=MachineClock(),
+        vault=MemoryVault(**{f"google:{REP.email}": granted.refresh_token}),
+    )
+    with pytest.raises(Reconnect, match=f"run 'connector auth google --rep {REP.email}'"):
+        again.token()
