@@ -70,7 +70,7 @@ class GmailMailbox:
     def check(self) -> Sequence[Check]:
         """Look at sign-in, scopes and reach of this mailbox."""
         profile = self._session.api.users.getProfile(userId=self._session.user)
-        return look(self._grant, self._rep, lambda: self._session.read(profile))
+        return look(self._grant, self._rep, self.capabilities, lambda: self._session.read(profile))
 
     def close(self) -> None:
         """Close its connections."""
