@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import email
 import email.policy
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import getaddresses
 
 from flufl.bounce import all_failures
 
 from connector.inbox.headers import first, media_type, values
 from connector.ports import MailReceived
+
+# Broken mail is everyday here; a traceback of the library's for each would only alarm.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
 
 #: Local parts of the addresses that reports come from; the last is Exchange's own, with the number of the system.
 _REPORTER = re.compile(r"mail(?:er)?[-_.]?daemon|postmaster|microsoftexchange[0-9a-f]{32}", re.IGNORECASE)
@@ -93,15 +98,24 @@ def read_report(mail: MailReceived) -> Report:
         said, guessed, shown, copied = Report(), Report(), _STATUS.search(mail.text), None
     named = tuple(address.lower() for value in values(mail, "x-failed-recipients") for address in _addresses(value))
     status = said.status or (shown[1] if shown else "")
-    # Gmail names the recipients of a late mail in the same header, and flufl takes all it names for failed.
-    late = named and (status.startswith("4.") or "delay" in mail.subject.lower())
-    otherwise = "delayed" if late else guessed.action or ("failed" if named else "")
     return Report(
-        action=said.action or otherwise,
+        action=said.action or _action_by_header(mail, status, guessed.action),
         status=status,
         recipients=said.recipients or named or guessed.recipients,
         original=said.original or _named_id(mail) or copied,
     )
+
+
+def _action_by_header(mail: MailReceived, status: str, guessed: str) -> str:
+    """Return what `X-Failed-Recipients` means: Gmail names those of a late mail there too, flufl takes it for failed.
+
+    A temporary status alone does not make it late: Exim repeats the last one when it has given up.
+    """
+    if "x-failed-recipients" not in mail.headers:
+        return guessed
+    if "delay" in mail.subject.lower():
+        return "delayed"
+    return guessed or ("delayed" if status.startswith("4.") else "failed")
 
 
 def _structured(message: Message) -> Report:
@@ -184,6 +198,10 @@ def _parsed(part: Message) -> Message | None:
 
 
 def _guessed(message: Message) -> Report:
+    if not getaddresses([str(message["From"] or "")]):
+        # One of flufl's detectors fails where nobody is named, and takes the others with it.
+        del message["From"]
+        message["From"] = "<>"
     temporary, permanent = all_failures(message)
     found: Iterable[bytes] = permanent or temporary
     return Report(

@@ -158,6 +158,14 @@ def test_a_report_without_structure_is_read_by_the_library():
     assert (found.kind, found.failed_recipients) == (MailKind.BOUNCE, ("bob@globex.example",))
 
 
+@pytest.mark.parametrize("author", [b"", b"From:\r\n", b"From: <>\r\n"])
+def test_a_report_that_names_nobody_as_its_author_is_read_all_the_same(author, caplog):
+    raw = author + QMAIL.partition(b"\r\n")[2]
+    found = classify(mail(sender="", subject="failure notice", raw=raw), own=OWN)
+    assert (found.kind, found.failed_recipients) == (MailKind.BOUNCE, ("bob@globex.example",))
+    assert not caplog.records
+
+
 def test_a_report_that_says_nothing_is_unknown():
     assert classified(b"From: x\r\n\r\nnothing").kind is MailKind.UNKNOWN
 
