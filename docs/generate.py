@@ -1,6 +1,6 @@
-"""Write the parts of the docs that come from the code: state diagrams, what services can do, Salesforce's codes.
+"""Write the parts of the docs that come from the code: state diagrams, what services can do, what refusals mean.
 
-python docs/generate.py            # rewrites docs/states.md, docs/adapters.md and docs/salesforce-errors.md
+python docs/generate.py            # rewrites states.md, adapters.md, salesforce-errors.md and gmail-errors.md
 python docs/generate.py --check    # exit status 1 if that would change them
 """
 
@@ -13,6 +13,8 @@ from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
+from adapters.gmail.codes import CODES as GMAIL_CODES
+from adapters.gmail.codes import Rule as GmailRule
 from adapters.salesforce.codes import CODES, UNKNOWN, Rule
 from connector.app import is_mailbox_adapter, load_adapters
 from connector.capabilities import MailboxCapabilities
@@ -66,6 +68,20 @@ capitals are Salesforce's own; numbers are HTTP statuses without a code; `TIMEOU
 {sections}
 """
 
+_GMAIL_ERRORS = """\
+# What Gmail's refusals mean here
+
+Made from the table in `adapters/gmail/codes.py` by `python docs/generate.py`. The same table decides what is tried
+again and what people are told. The first row that fits counts.
+
+A row with words in quotation marks counts when Google's message has them. *Later* blocks the mailbox till Google's
+time, or the time shown, or for a moment; *reconnect* stops this mailbox until a person acts; *refused* and
+*unsupported* fail the one mail. A failure of Google's server (5xx) and a line that broke are no refusals: a read is
+tried again, a draft or a send is looked up before anything else happens.
+
+{table}
+"""
+
 
 def diagram(table: Mapping[str, Mapping[str, str]]) -> str:
     """Return a transition table as a Mermaid state diagram."""
@@ -115,6 +131,22 @@ def _code_row(rule: Rule) -> str:
     return f"| {code} | {done} | {sentence} | {rule.advice} |"
 
 
+def gmail_table() -> str:
+    """Return the table of Gmail's refusals."""
+    head = "| status | Google's reason or words | what is done | sentence | for the administrator |"
+    rows = [_gmail_row(rule) for rule in GMAIL_CODES]
+    return "\n".join([head, "|---" * 5 + "|", *rows])
+
+
+def _gmail_row(rule: GmailRule) -> str:
+    status = ", ".join(str(status) for status in rule.status) or "any other"
+    words = re.sub(r"\(\?:[^)]*\) |\?|\(\?:|\)", "", rule.when).replace("|", '" or "')
+    said = ", ".join([*(f"`{reason}`" for reason in rule.reasons), *([f'"{words}"'] if words else [])])
+    done = str(rule.treatment) + (f"; waits {_span(rule.after)}" if rule.after is not None else "")
+    sentence = rule.sentence.format(mailbox="*mailbox*", scope="*scope*", said="*Google's words*")
+    return f"| {status} | {said} | {done} | {sentence} | {rule.advice} |"
+
+
 def _span(wait: timedelta) -> str:
     minutes, seconds = divmod(int(wait.total_seconds()), 60)
     return f"{minutes} min" if minutes else f"{seconds} s"
@@ -134,6 +166,7 @@ def pages() -> dict[Path, str]:
         ),
         HERE / "adapters.md": _ADAPTERS.format(table=mailbox_table()),
         HERE / "salesforce-errors.md": _SALESFORCE_ERRORS.format(sections=code_sections()),
+        HERE / "gmail-errors.md": _GMAIL_ERRORS.format(table=gmail_table()),
     }
 
 
