@@ -250,6 +250,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_pages")
 def test_a_full_look_larger_than_a_page_goes_on_with_the_next_pull_and_loses_nothing(sandbox, delegated):
+    sandbox.act("prospect_writes", person="ann@bolt.example", rep=REP.email, subject="Long before")
+    sandbox.clock.advance(timedelta(hours=2))
     cursor = delegated.pull_mail(None).cursor
     subjects = questions(sandbox, 5)
     sandbox.act("gmail_expires_history", rep=REP.email)
