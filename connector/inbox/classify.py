@@ -69,13 +69,14 @@ class Classified:
     @property
     def policy(self) -> bool:
         """Whether the mail was refused for what it is or who sent it: the address itself may be good."""
-        return self.status.startswith(_NOT_THE_ADDRESS) or self.status in _SENDER_OR_SIZE
+        said = self.status[1:]  # Whether it is permanent (5) or was tried until time ran out (4) changes nothing.
+        return said.startswith(_NOT_THE_ADDRESS) or said in _SENDER_OR_SIZE
 
 
 #: Subjects of status codes that say nothing of the recipient (RFC 3463): content, security and policy.
-_NOT_THE_ADDRESS = ("5.6.", "5.7.")
+_NOT_THE_ADDRESS = (".6.", ".7.")
 #: Details that speak of the sender's address or of the size of the mail (RFC 3463 sections 3.2 to 3.4).
-_SENDER_OR_SIZE = frozenset({"5.1.7", "5.1.8", "5.2.3", "5.3.4"})
+_SENDER_OR_SIZE = frozenset({".1.7", ".1.8", ".2.3", ".3.4"})
 
 #: What an attendee's calendar sends back (RFC 5546): accepted, declined, tentative, or another time.
 _CALENDAR_ANSWERS = frozenset({"reply", "counter"})

@@ -84,6 +84,8 @@ def test_what_the_rep_wrote_is_own_before_anything_else(sender):
         ("failed", "5.1.8", MailKind.BOUNCE, True),
         ("failed", "5.2.3", MailKind.BOUNCE, True),
         ("failed", "5.4.1", MailKind.BOUNCE, False),
+        ("failed", "4.7.1", MailKind.BOUNCE, True),
+        ("failed", "", MailKind.BOUNCE, False),
         ("delayed", "4.4.1", MailKind.DELAYED, False),
         ("delivered", "2.0.0", MailKind.DELAYED, False),
         ("relayed", "2.0.0", MailKind.DELAYED, False),
@@ -92,7 +94,7 @@ def test_what_the_rep_wrote_is_own_before_anything_else(sender):
 def test_only_failed_is_a_bounce(action, status, expected, policy):
     found = classified(report(blocks=block(action, status), original=ORIGINAL))
     assert (found.kind, found.policy) == (expected, policy)
-    assert found.status == status.split()[0]
+    assert found.status == (status.split() or [""])[0]
     assert found.failed_recipients == ("bob@globex.example",)
     assert found.original_message_id == "<sent-1@mail.example>"
 
