@@ -35,7 +35,7 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## measure launch and tick against bare writes (several minutes)
+bench: setup ## measure launch and tick, and delivery to Salesforce and Gmail (several minutes)
 	$(BIN)/python bench/bench.py
 
 lock: setup ## pin the newest versions that fit pyproject.toml

@@ -1,9 +1,10 @@
 """Speeds of launch and tick, as ratios to bare bulk writes of the same rows measured in the same run.
 
-    make bench                        # SQLite and PostgreSQL: 100,000 enrollments, 1,000 due of a million; Salesforce
+    make bench                        # SQLite and PostgreSQL: 100,000 enrollments, 1,000 due of a million; services
     python bench/bench.py --small     # a tenth of everything, to see that it runs
 
-Writing to Salesforce is measured by `push`, as ratios to a loop of single creations.
+Writing to Salesforce is measured by `push`, as ratios to a loop of single creations; placing drafts in Gmail by
+`gmail`, as a ratio to the limit that its calls set.
 
 What is compared: the product's `launch` and `tick` against the database driver alone, writing exactly the rows that
 they wrote (read back afterwards), in the same order, with the same batches and as many transactions, into an empty
@@ -24,12 +25,13 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gmail
 import psycopg
 import push
 from sqlalchemy import Table
@@ -47,6 +49,9 @@ BATCH = 5000
 FLOOR = 0.4
 CEILING = 1.5
 MEMORY_MB = 300
+
+#: Service -> its bench.
+SERVICES: Mapping[str, Callable[[int], bool]] = {"salesforce": push.run, "gmail": gmail.run}
 
 CAMPAIGN = """\
 name: Bench
@@ -370,7 +375,7 @@ def main() -> None:
     """Run the bench, or one measurement of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a tenth of everything")
-    parser.add_argument("--only", choices=["sqlite", "postgresql", "salesforce"])
+    parser.add_argument("--only", choices=["sqlite", "postgresql", *SERVICES])
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -384,9 +389,9 @@ def main() -> None:
         }
         print(json.dumps(measures[name](*arguments)))
         return
-    kinds = [given.only] if given.only else ["sqlite", "postgresql", "salesforce"]
+    kinds = [given.only] if given.only else ["sqlite", "postgresql", *SERVICES]
     scale = 10 if given.small else 1
-    results = [push.run(scale) if kind == "salesforce" else run(kind, scale) for kind in kinds]
+    results = [SERVICES[kind](scale) if kind in SERVICES else run(kind, scale) for kind in kinds]
     raise SystemExit(0 if all(results) else 1)
 
 
