@@ -81,14 +81,13 @@ class GoogleAccount(AccountModel):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the file that `auth` needs: looking at a project needs no secret, using it does."""
-        try:
-            if self.auth == "service_account":
-                read_service_key(self.key_file or Path())
-            elif self.auth == "oauth":
-                read_client(self.client_file or Path())
-        except BadInput as error:
-            return (str(error),)
+        """What is wrong with a file that is there: looking at a project needs no secret, using it does."""
+        for path, read in ((self.key_file, read_service_key), (self.client_file, read_client)):
+            try:
+                if path is not None and path.is_file():
+                    read(path)
+            except BadInput as error:
+                return (str(error),)
         return ()
 
     @property
@@ -159,7 +158,7 @@ def read_service_key(path: Path) -> Mapping[str, Any]:
     needed = (info.get("client_email"), info.get("private_key"), info.setdefault("token_uri", _TOKEN_URL))
     if info.get("type") != "service_account" or not all(isinstance(one, str) and one for one in needed):
         raise BadInput(
-            f"accounts.google: key_file '{path}' is not the JSON key of a service account: make one in the Google "
+            f"key_file '{path}' is not the JSON key of a service account: make one in the Google "
             "Cloud console, under IAM & Admin, Service accounts, Keys"
         )
     return info
@@ -172,12 +171,12 @@ def read_client(path: Path) -> Client:
     if not isinstance(known, dict) or not (known.get("client_id") and known.get("client_secret")):
         kind = "of a web application" if "web" in info else "of no OAuth client"
         raise BadInput(
-            f"accounts.google: client_file '{path}' is the JSON {kind}: make a client of the type 'Desktop app' in the "
+            f"client_file '{path}' is the JSON {kind}: make a client of the type 'Desktop app' in the "
             "Google Cloud console, under Google Auth Platform, Clients, and download its JSON"
         )
     address = str(known.get("auth_uri") or _AUTH_URL)
     if not address.startswith("https://") and not (address.startswith("http://") and is_loopback(address)):
-        raise BadInput(f"accounts.google: auth_uri in client_file '{path}' is not an https address")
+        raise BadInput(f"auth_uri in client_file '{path}' is not an https address")
     return Client(client_id=str(known["client_id"]), secret=str(known["client_secret"]), auth_url=address)
 
 
@@ -186,8 +185,8 @@ def _read_json(key: str, path: Path) -> dict[str, Any]:
         info = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or "no reason given").lower()
-        raise BadInput(f"accounts.google: {key} '{path}' cannot be read: {reason}") from error
+        raise BadInput(f"{key} '{path}' cannot be read: {reason}") from error
     except ValueError:
         # The cause may quote the file; it is left out on purpose.
-        raise BadInput(f"accounts.google: {key} '{path}' is not JSON") from None
+        raise BadInput(f"{key} '{path}' is not JSON") from None
     return info if isinstance(info, dict) else {}

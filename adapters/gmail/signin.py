@@ -254,5 +254,5 @@ def _read_key(path: Path, _written: int, token_url: str | None, scopes: tuple[st
         made = service_account.Credentials.from_service_account_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
     except ValueError:
         # The cause may quote the key; it is left out on purpose.
-        raise BadInput(f"accounts.google: the private_key in key_file '{path}' is none: make a new key") from None
+        raise BadInput(f"the private_key in key_file '{path}' is none: make a new key") from None
     return _Key(credentials=made, client_id=str(info.get("client_id", "")))

@@ -180,11 +180,26 @@ def test_no_secret_is_printed_or_lies_in_the_clear(world: World, connector: Conn
     assert (world.folder / KEY_FILE).stat().st_mode & 0o077 == 0
 
 
-def test_a_file_that_is_none_is_warned_of_at_its_line_and_stops_the_sync(world: World, connector: Connector) -> None:
-    use_oauth(world, client_file=str(world.folder / "nowhere.json"))
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "the file '{path}' that client_file names is not there"),
+        (
+            '{"web": {}}',
+            "client_file '{path}' is the JSON of a web application: make a client of the type 'Desktop app'",
+        ),
+    ],
+)
+def test_a_file_that_is_none_is_warned_of_at_its_line_and_stops_the_sync(
+    world: World, connector: Connector, content: str | None, said: str
+) -> None:
+    path = world.folder / "other.json"
+    if content is not None:
+        path.write_text(content)
+    use_oauth(world, client_file=str(path))
     told = connector("validate")
     assert told.status == 0
-    assert f"accounts.google: client_file '{world.folder / 'nowhere.json'}' cannot be read" in told.out
+    assert f"connector.yaml:1: accounts.google: {said.format(path=path)}" in told.out
     assert connector("sync").status == 4
     refused = sign_in(connector, ANA["email"])
-    assert (refused.status, "cannot be read: no such file or directory" in refused.err) == (2, True)
+    assert (refused.status, f"client_file '{path}'" in refused.err) == (2, True)
