@@ -27,8 +27,6 @@ _RETRY_AT = re.compile(r"Retry after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 _QUOTED = 200
 #: The server gave up while it may have been acting.
 _TIMED_OUT = 408
-#: How long a line that was too slow for a large mail is left alone.
-_SLOW_LINE = timedelta(minutes=10)
 
 
 def answered(error: HttpError, *, method: str, mailbox: str, key: str | None, now: datetime) -> AdapterError:
@@ -81,13 +79,15 @@ def unanswered(error: requests.RequestException, *, mailbox: str, key: str | Non
     return OutcomeUnknown(f"the line to Gmail broke for {mailbox} before the answer came", key=key, code="connection")
 
 
-def too_slow(*, mailbox: str) -> Retry:
-    """Return what it means that a large mail did not leave in time: nothing happened."""
-    return Retry(
-        f"the line to Gmail is too slow for a mail of this size from {mailbox}",
+def too_slow(*, mailbox: str) -> Refused:
+    """Return what it means that a large mail did not leave in time: nothing happened, and it fails alone.
+
+    Put off, it would be the first to be tried each time, and no other mail of the rep would ever go out.
+    """
+    return Refused(
+        f"the line to Gmail is too slow for the mail of this size from {mailbox}: make its attachments smaller",
         code="slow_line",
-        after=_SLOW_LINE,
-        advice="make the attachments smaller, or run the connector where the line is faster",
+        advice="try it again when the line is faster; the whole mail must leave within 40 seconds",
     )
 
 
