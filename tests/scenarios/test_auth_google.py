@@ -15,6 +15,14 @@ from connector.vault import KEY_FILE, StoredVault
 from tests.command import Result, command_in
 from tests.world import ANA, BOB, World, WorldMaker, people
 
+ONE_TASK = """\
+name: Outreach
+days:
+  - day: 1
+    steps:
+      - email: {template: last, send: task}
+"""
+
 DEE = {"email": "dee@acme.example", "name": "Dee Roe", "time_zone": "UTC", "mailbox": "gmail"}
 
 
@@ -155,13 +163,24 @@ def test_fewer_scopes_are_told_at_sign_in_and_by_doctor(world: World, connector:
 
 
 def test_with_composing_alone_drafts_are_placed_and_the_mailbox_is_not_read(world: World, connector: Connector) -> None:
+    (world.folder / "campaigns" / "campaign.yaml").write_text(ONE_TASK)
     use_oauth(world, read_mail=False)
     world.configure(reps=[ANA])
     told = sign_in(connector, ANA["email"])
     assert "no reply and no bounce is seen" in told.out
-    world.launch(people(1), rep=ANA["email"])
+    (ann,) = people(1)
+    world.launch([ann], rep=ANA["email"])
     assert connector("sync").status == 0
-    assert placed(world) == {ANA["email"]}
+    (draft,) = world.mails(ANA["email"], "drafts")
+    assert draft
+
+    # What was sent cannot be told from what was deleted, so the task waits for the rep.
+    world.act("rep_sends_draft", rep=ANA["email"], person=ann.email)
+    for _ in range(2):
+        world.after(hours=1)
+        assert connector("sync").status == 0
+    (task,) = connector("tasks", "list", "--json").json
+    assert task["person"] == ann.email
     read = [one["path"] for one in world.sandbox.log.requests if one["path"].endswith(("/history", "/messages"))]
     assert read == []
 
