@@ -184,7 +184,7 @@ def read_open(tx: Transaction, lane: str) -> list[StoredMail]:
 def read_sent_about(
     tx: Transaction, *, message_ids: Sequence[str], thread_ids: Sequence[str], persons: Sequence[str]
 ) -> list[StoredMail]:
-    """Return sent mails that an incoming mail may answer: by Message-ID, by thread, or to these people."""
+    """Return mails in Sent that an incoming mail may answer: by Message-ID, by thread, or to these people."""
     conditions = []
     if message_ids:
         conditions.append(mails.c.internet_message_id.in_(list(message_ids)))
@@ -194,7 +194,7 @@ def read_sent_about(
         conditions.append(mails.c.person.in_(list(persons)))
     if not conditions:
         return []
-    query = select(mails).where(or_(*conditions), mails.c.state == MailState.SENT.value).order_by(mails.c.sent)
+    query = select(mails).where(or_(*conditions), mails.c.sent.is_not(None)).order_by(mails.c.sent)
     return [_stored(row) for row in tx.execute(query)]
 
 

@@ -107,6 +107,9 @@ class _OpenDrafts:
             self._was_sent(mail, earlier)
         self._gone = {change.provider_id for change in changes if isinstance(change, DraftGone)}
         self._stirred = any(not isinstance(change, MailReceived) for change in changes)
+        came = [change for change in changes if isinstance(change, MailReceived)]
+        self._answered = {one for mail in came for one in (mail.thread_id, mail.in_reply_to, *mail.references) if one}
+        self._writers = {mail.sender.email.lower() for mail in came}
 
     def _saved(self, change: DraftSaved) -> None:
         """Follow a draft to its new ids; a save that is not our own is an edit."""
@@ -156,7 +159,8 @@ class _OpenDrafts:
             found = self._found.get(key)
             sent = self._sent.get(key) or (found.sent if found is not None else None)
             if sent is not None:
-                _sent(tx, office, rep, mail, stored[key], sent, now, pulled)
+                believed = self._is_answered(mail, sent) or not outcomes.may_be_undone(mail, sent, now)
+                _sent(tx, office, rep, mail, stored[key], sent, now, pulled, believed=believed)
             elif found is not None:
                 _looked_up(tx, mail, stored[key], found, now, pulled)
             elif key in self._edited:
@@ -170,6 +174,11 @@ class _OpenDrafts:
             if sent.internet_message_id in ours:
                 continue  # A full look shows again what was a draft of ours.
             outcomes.written_by_hand(tx, self._lane, sent, self._written_to(sent, stored), now)
+
+    def _is_answered(self, mail: StoredMail, sent: SentMail) -> bool:
+        """Tell whether an answer came in: nobody gives one to a mail whose sending was undone."""
+        ids = {sent.internet_message_id, sent.thread_id}
+        return bool(ids & self._answered) or mail.person.lower() in self._writers
 
     def _written_to(self, sent: SentMail, stored: Mapping[str, StoredIntent]) -> list[tuple[StoredMail, StoredIntent]]:
         """Return the open tasks that a mail written by hand may have been meant for."""
@@ -192,13 +201,15 @@ def _sent(
     sent: SentMail,
     now: datetime,
     pulled: Pulled,
+    *,
+    believed: bool,
 ) -> None:
     """The mail is in Sent: a task is completed, a send whose answer was lost is confirmed."""
     if mail.action is MailAction.SEND and stored.state in (IntentState.DELIVERING, IntentState.UNKNOWN):
         # The cursor passes it only once: what is not written down now may never be seen again.
         pulled.counts["sends_confirmed"] += 1
         confirm_sent(tx, office, rep, mail, sent, now)
-    elif outcomes.may_be_undone(mail, sent, now):
+    elif not believed:
         outcomes.note_sending(tx, mail, sent, now)
     else:
         pulled.counts["drafts_sent"] += 1

@@ -165,6 +165,35 @@ def test_who_writes_before_anything_was_sent_answers_nothing(make_world: WorldMa
     assert reasons(world, EventKind.REPLIED) == []
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("act", "kind", "end"),
+    [
+        ("prospect_replies", EventKind.REPLIED, "replied"),
+        ("prospect_out_of_office", EventKind.OUT_OF_OFFICE, "active"),
+        ("prospect_bounces", EventKind.BOUNCED, "bounced"),
+    ],
+)
+@pytest.mark.parametrize("seen", [False, True], ids=["in one look", "seen in Sent before"])
+def test_what_comes_back_at_once_proves_that_the_mail_was_sent(
+    make_world: WorldMaker, rep: str, act: str, kind: EventKind, end: str, seen: bool
+) -> None:
+    """Machines answer within seconds, while the rep may still undo the send: their word is not lost."""
+    world = launched(make_world, rep, DRAFT, ANN)
+    world.act("rep_sends_draft", rep=rep, person=ANN.email)
+    if seen:
+        look(world, seconds=5)
+        assert world.facts(EventKind.COMPLETED) == []
+    world.act(act, rep=rep, person=ANN.email)
+    look(world, seconds=5)
+    assert len(reasons(world, kind)) == 1
+    assert state(world) == end
+    assert len(world.facts(EventKind.COMPLETED)) == 1
+    look(world, minutes=5)
+    assert len(world.facts(EventKind.COMPLETED)) == 1
+    assert world.tasks == []
+
+
 # ------------------------------------------------------------------------------------------------------- reports
 
 
