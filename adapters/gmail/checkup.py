@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.gmail.account import COMPOSE_SCOPE, COSTS, READ_SCOPE, Grant, missing_scopes, short_name
 from connector.capabilities import MailboxCapabilities
-from connector.errors import AdapterError, Reconnect
+from connector.errors import AdapterError, BadInput, Reconnect
 from connector.ports import Check, MailIdentity, Verdict
 
 #: Code of a refused call -> area, and how to mend it.
@@ -42,6 +42,8 @@ def look(
         grant.token()
     except AdapterError as error:
         return (_fault("sign-in", error),)
+    except BadInput as error:  # the key to the secrets is missing, say
+        return (Check(area="sign-in", verdict=Verdict.FAULT, sentence=str(error)),)
     found = list(_scopes(grant, rep, reads=capabilities.incoming))
     try:
         opened = str(profile().get("emailAddress") or "")

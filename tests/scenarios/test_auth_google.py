@@ -222,3 +222,13 @@ def test_a_file_that_is_none_is_warned_of_at_its_line_and_stops_the_sync(
     assert connector("sync").status == 4
     refused = sign_in(connector, ANA["email"])
     assert (refused.status, f"client_file '{path}'" in refused.err) == (2, True)
+
+
+def test_doctor_says_when_the_key_to_the_sign_ins_is_gone(world: World, connector: Connector) -> None:
+    world.configure(reps=[ANA])
+    sign_in(connector, ANA["email"])
+    (world.folder / KEY_FILE).unlink()
+    found = connector("doctor", "--json")
+    (fault,) = [one for one in found.json if one["verdict"] == "fault"]
+    assert (found.status, fault["account"]) == (1, f"gmail:{ANA['email']}")
+    assert "there is no key to them: set CONNECTOR_KEY" in fault["sentence"]
