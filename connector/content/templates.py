@@ -79,6 +79,11 @@ class Template:
         """The body, parsed (once)."""
         return _compiled(self.body, _ESCAPING[self.format])
 
+    def line_of(self, text: str) -> int | None:
+        """Return the first line of the file that says this, counted from 1; None when none does."""
+        found = self.source.find(text)
+        return None if found < 0 else self.source.count("\n", 0, found) + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
@@ -188,7 +193,8 @@ def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
         for name in template.attachments:
             if not (folder / name).is_file():
                 sentence = f"the attachment {name} is not there; it is looked for beside the templates"
-                faults.append(Fault(sentence=sentence, file=str(path), where=f"template '{path.stem}'"))
+                line = template.line_of(name)
+                faults.append(Fault(sentence=sentence, file=str(path), line=line, where=f"template '{path.stem}'"))
         faults += _markup_faults(template, folder, path)
     return templates, faults
 
@@ -196,13 +202,13 @@ def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
 def _markup_faults(template: Template, folder: Path, path: Path) -> list[Fault]:
     """Return what is wrong with the images of a body, and what its styles say in vain, each with its line."""
     where = f"template '{template.name}'"
-
-    def at(text: str) -> int | None:
-        found = template.source.find(text)
-        return None if found < 0 else template.source.count("\n", 0, found) + 1
-
     faults = [
-        Fault(sentence=sentence, file=str(path), line=at(source) or at(unquote(source)), where=where)
+        Fault(
+            sentence=sentence,
+            file=str(path),
+            line=template.line_of(source) or template.line_of(unquote(source)),
+            where=where,
+        )
         for source in sources_in(AS_HTML[template.format](template.body))
         if (sentence := image_fault(source, folder)) is not None
     ]

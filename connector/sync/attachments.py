@@ -113,15 +113,17 @@ def attachment_faults(
     ]
     able = [rep for rep in reps if rep.mailbox in limits]
     for template in templates:
-        heavy: dict[str, str] = {}
+        heavy: list[str] = []
+        line: int | None = None
         for rep in able:
             with suppress(BadInput):  # a file that is not there was told with the template
                 load = load_of(folder, [template], signature=rep.signature)
                 if load.bytes > limits[rep.mailbox]:
-                    heavy[rep.email] = load.too_large_for(rep, limits[rep.mailbox])
+                    heavy.append(load.too_large_for(rep, limits[rep.mailbox]))
+                    line = template.line_of(load.sizes[0][0])
         severity = Severity.ERROR if len(heavy) == len(able) else Severity.WARNING
         file = str(folder / TEMPLATES / f"{template.name}.{template.format}")
-        faults += [Fault(sentence=sentence, file=file, severity=severity) for sentence in heavy.values()]
+        faults += [Fault(sentence=sentence, file=file, line=line, severity=severity) for sentence in heavy]
     return faults
 
 
