@@ -1,7 +1,7 @@
 """The Gmail adapter against a Gmail that others wrote: the npm program `emulate`, as an independent judge.
 
-It keeps no foreign header and knows no search, profile, scope or expiry, so it judges the plain path only: draft,
-thread, look-up, send, history. Skipped, and said so, where node or npm is missing or the program cannot be had.
+What it is no judge of stands in `tests/judges/emulate`, which starts it: this is the plain path: draft, thread,
+look-up, send, history, signing in. Answers lost on the way to it: `tests/faults/test_lost_answers_emulate`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import socket
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,12 +24,10 @@ from adapters.gmail.signin import open_grant
 from connector.errors import Reconnect, Refused
 from connector.ports import Address, Mail, MailIdentity, MailSent, Thread, Trace, Whereabouts
 from tests.doubles import MemoryVault
-from tests.judges.programs import find_program
+from tests.judges import emulate
 
-#: Without a version npm gives an unrelated program.
-PROGRAM = "emulate@0.11.2"
 REDIRECT = "http://localhost:1717/callback"
-REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
+REP = MailIdentity(email=emulate.REP, name="Ana Diaz")
 
 
 class MachineClock:
@@ -45,42 +40,13 @@ class MachineClock:
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    node, npm = find_program("node"), find_program("npm")
-    folder: Path = tmp_path_factory.mktemp("emulate")
-    try:
-        subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", PROGRAM],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"npm could not install {PROGRAM}: {type(error).__name__}")
-    seed = {"google": {"users": [{"email": REP.email, "name": REP.name}]}, "tokens": {"a-token": {"login": REP.email}}}
-    (folder / "seed.yaml").write_text(json.dumps(seed), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    script = folder / "node_modules/emulate/dist/index.js"
-    with subprocess.Popen(
-        [node, script, "start", "-s", "google", "--seed", "seed.yaml", "-p", str(port)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as program:
-        try:
-            assert program.stdout is not None
-            # It prints its address once it listens; if it ends before that, its output ends too.
-            assert any("http://" in line for line in program.stdout), "emulate ended without having started"
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            program.terminate()
+    with emulate.emulated(tmp_path_factory.mktemp("emulate")) as url:
+        yield url
 
 
 @pytest.fixture
 def mailbox(emulated: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("EMULATED_TOKEN", "a-token")
+    monkeypatch.setenv("EMULATED_TOKEN", emulate.TOKEN)
     account = GoogleAccount.model_validate(
         {"auth": "access_token", "token": "${env:EMULATED_TOKEN}", "endpoint": emulated}
     )
