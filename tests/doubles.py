@@ -64,6 +64,10 @@ class MemoryCache:
         self.texts.pop(name, None)
 
 
+#: Users of the reps of `tests.world`.
+USERS = {"ana@acme.example": "005000000000001AAA", "bob@acme.example": "005000000000002AAA"}
+
+
 class MemoryCrm:
     """A `ports.Crm` that holds people and tasks in memory, and notes what it was asked and told."""
 
@@ -79,7 +83,7 @@ class MemoryCrm:
 
     def __init__(self, *people: CrmPerson, users: Mapping[str, str] | None = None) -> None:
         self.people = list(people)
-        self.users = dict({"ana@acme.example": "005000000000001AAA"} if users is None else users)
+        self.users = dict(USERS if users is None else users)
         self.calls = 0
         self.budget: tuple[int, int] | None = None
         #: What each look-up asked for; what was written, call by call.

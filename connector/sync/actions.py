@@ -36,6 +36,7 @@ from connector.store.mails import MailState, change_mail, read_mails
 from connector.store.people import mark_person, read_people, save_people
 from connector.store.tasks import read_tasks
 from connector.sync.activity import CallResult
+from connector.sync.crm_people import address_tasks
 from connector.sync.mirror import want
 from connector.sync.office import Office
 from connector.sync.record import end_task, enrollment_fact, intent_fact, record
@@ -260,6 +261,7 @@ def import_people(office: Office, people: Iterable[Person]) -> int:
     now = office.now()
     with office.database.write() as tx:
         save_people(tx, people)
+        address_tasks(tx, [person.email for person in people if person.salesforce_id], now)
         _release(tx, [person.email for person in people], now)
     return len(people)
 

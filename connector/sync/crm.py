@@ -35,7 +35,7 @@ from connector.store.tasks import (
     save_tasks,
 )
 from connector.sync.crm_lane import HELD_BACK, LATER, is_short, may_wait, wait_after
-from connector.sync.crm_people import is_fresh, resolve_people
+from connector.sync.crm_people import is_fresh, resolve_people, several_records
 from connector.sync.office import Office, TaskSync
 from connector.sync.pull_crm import not_ready, take_changes
 from connector.sync.pulled import Pulled
@@ -43,6 +43,9 @@ from connector.sync.task_changes import note_task_deleted
 
 #: Ends a description that is too long for the CRM.
 _CUT = "\n[...] (cut: too long for the CRM)"
+
+#: People named in one sentence.
+_NAMED = 5
 
 #: Tasks read at a time: several full calls, little memory.
 BATCH = 2000
@@ -60,6 +63,10 @@ class Pushed:
     users: dict[str, str | None] = field(default_factory=dict)
     #: Tasks that were addressed anew, because what they had pointed at has changed.
     stale: set[str] = field(default_factory=set)
+    #: People without a record, whose tasks were made without them.
+    unknown: set[str] = field(default_factory=set)
+    #: Whether a call was refused as a whole.
+    refused: bool = False
     attention: list[str] = field(default_factory=list)
     #: Who must sign in again: the account, or reps who sign in one by one.
     reconnect: list[Reconnect] = field(default_factory=list)
@@ -85,7 +92,7 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
             return pushed
         while _push_batch(office, office.crm, lease, pushed):
             pass
-        if pushed.written or pushed.deleted:
+        if (pushed.written or pushed.deleted) and not pushed.refused:
             _note_problem(office, lease, None, None)
     except Retry as error:
         pushed.attention.append(f"{lane}: {error.sentence}")
@@ -99,6 +106,8 @@ def push_tasks(office: Office, *, owner: str = "sync") -> Pushed:
     finally:
         with office.database.write() as tx:
             release(tx, lease)
+    if pushed.unknown:
+        pushed.attention.append(_nobody(lane, sorted(pushed.unknown)))
     return pushed
 
 
@@ -118,7 +127,9 @@ def _push_batch(office: Office, crm: Crm, lease: Lease, pushed: Pushed) -> bool:
         _write_batch(office, crm, lease, batch, pushed)
     except Refused as error:
         # Refused as a whole, so each of them is: reading goes on, and they are tried again like any other.
+        pushed.refused = True
         pushed.attention.append(f"{lease.lane}: {error.sentence}")
+        _note_problem(office, lease, error, None)
         with office.database.write() as tx:
             guard(tx, lease)
             for task in read_tasks(tx, [task.key for task in batch]).values():
@@ -153,6 +164,7 @@ def _write_batch(office: Office, crm: Crm, lease: Lease, batch: Sequence[StoredT
         for key, task in read_tasks(tx, list(errors)).items():
             _note_refusal(tx, task, errors[key], now, pushed)
     pushed.written += sum(1 for task in done if writes[task.key].fields)
+    pushed.unknown |= {task.person for task in done if task.synced is None and "who" not in task.wanted}
 
 
 def _fitting(crm: Crm, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -182,8 +194,8 @@ def _addressed(
 ) -> list[StoredTask]:
     """Return tasks with the CRM ids of their person and owner filled in, saved as wanted.
 
-    Left out and noted: those whose rep names a user that the CRM does not know. Owned by nobody else, they would be
-    seen by nobody.
+    Left out and noted: those whose rep names a user that the CRM does not know, and those for whose person several
+    records stand. A task in the wrong hands, or on the wrong record, is worse than one that waits.
     """
     users = pushed.users
     with office.database.read() as tx:
@@ -191,7 +203,8 @@ def _addressed(
     unasked = [
         email
         for email, stored in people.items()
-        if not is_fresh(stored, now) and (not stored.person.salesforce_id or stored.crm_asked is None)
+        if stored.crm_asked is None
+        or (not stored.person.salesforce_id and (stored.crm_ambiguous or not is_fresh(stored, now)))
     ]
     resolve_people(office, unasked, now)
     with office.database.read() as tx:
@@ -202,7 +215,7 @@ def _addressed(
         found = crm.find_users(names)
         users |= {name: found.get(name) for name in names}
     filled: dict[str, dict[str, Any]] = {}
-    unowned: dict[str, Refused] = {}
+    waits: dict[str, Refused] = {}
     for task in batch:
         wanted = dict(task.wanted)
         rep = office.reps.get(task.rep)
@@ -210,10 +223,13 @@ def _addressed(
         if "owner" not in wanted and owner is not None:
             wanted["owner"] = owner
         elif "owner" not in wanted and rep is not None and rep.salesforce_user:
-            unowned[task.key] = _no_user(rep)
+            waits[task.key] = _no_user(rep)
         person = people.get(task.person)
-        if "who" not in wanted and person is not None and person.person.salesforce_id:
-            wanted["who"] = person.person.salesforce_id
+        if "who" not in wanted and person is not None:
+            if person.person.salesforce_id:
+                wanted["who"] = person.person.salesforce_id
+            elif person.crm_ambiguous and task.synced is None:
+                waits[task.key] = several_records(person.crm_ambiguous)
         filled[task.key] = {name: value for name, value in wanted.items() if name not in task.wanted}
     with office.database.write() as tx:
         # Read anew: a task may have been completed or moved while the CRM was asked.
@@ -223,9 +239,15 @@ def _addressed(
         ]
         save_tasks(tx, [task for task in addressed if task.wanted != present[task.key].wanted])
         for task in addressed:
-            if task.key in unowned:
-                _note_refusal(tx, task, unowned[task.key], now, pushed)
-    return [task for task in addressed if task.dirty is Dirty.WRITE and task.key not in unowned]
+            if task.key in waits:
+                _note_refusal(tx, task, waits[task.key], now, pushed)
+    return [task for task in addressed if task.dirty is Dirty.WRITE and task.key not in waits]
+
+
+def _nobody(lane: str, emails: Sequence[str]) -> str:
+    more = f" and {len(emails) - _NAMED} more" if len(emails) > _NAMED else ""
+    named = ", ".join(emails[:_NAMED])
+    return f"{lane}: no record has the address of {named}{more}: their tasks say nobody until a look-up finds one"
 
 
 def _no_user(rep: Rep) -> Refused:

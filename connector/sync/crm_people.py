@@ -1,7 +1,7 @@
 """People in the CRM: looked up in bulk, believed for a while, and heard of.
 
-Lives here: `resolve_people`, `ask_before_writing`, `take_people`. Does not live here: telling the CRM of people
-(`push_people`), tasks (`crm`), the call that reads changes (`pull_crm`). Source: spec delivery 3 and 6.
+Lives here: `resolve_people`, `address_tasks`, `ask_before_writing`, `take_people`. Does not live here: telling the CRM
+of people (`push_people`), tasks (`crm`), the call that reads changes (`pull_crm`). Source: spec delivery 3 and 6.
 
 An opt-out or a bounce counts on both sides whoever noted it first. What the CRM said is not told back to it.
 """
@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector.errors import Retry
+from connector.errors import Refused, Retry
 from connector.events import Event, EventKind
 from connector.intents import Mode
 from connector.ports import Crm, CrmPerson, RemotePerson
@@ -23,6 +23,7 @@ from connector.store.enrollments import find_enrollments
 from connector.store.intents import StoredIntent
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, find_people_of, mark_person, read_people, save_crm_facts
+from connector.store.tasks import DELETED, Dirty, read_tasks, save_tasks
 from connector.sync.crm_lane import is_short, lane_waits
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
@@ -51,6 +52,25 @@ def resolve_people(office: Office, emails: Sequence[str], now: datetime, *, fiel
             for said in hits.get(email, ()):
                 if said.email.lower() == email:
                     heard = hear_of(tx, office, heard, said, now)
+        found = [email for email, match in matches.items() if match.found and not known[email].person.salesforce_id]
+        address_tasks(tx, found, now)
+
+
+def address_tasks(tx: Transaction, emails: Sequence[str], now: datetime) -> None:
+    """Have the tasks before reps written again that were made while no record stood for their person."""
+    keys = [one.intent for one in find_enrollments(tx, persons=list(emails)) if one.intent] if emails else []
+    made = [task for task in read_tasks(tx, keys).values() if task.synced is not None and "who" not in task.wanted]
+    waiting = [task for task in made if task.dirty is Dirty.CLEAN and task.status != DELETED]
+    save_tasks(tx, [replace(task, dirty=Dirty.WRITE, due=now) for task in waiting])
+
+
+def several_records(records: Sequence[str]) -> Refused:
+    """Return why what concerns a person waits for whom several records stand."""
+    return Refused(
+        f"several CRM records match ({', '.join(records)}), and nobody is guessed",
+        code="several_records",
+        advice="Put the right salesforce_id into the people file, or merge the records in the CRM.",
+    )
 
 
 def _matches(

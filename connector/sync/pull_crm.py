@@ -15,7 +15,9 @@ from connector.errors import AdapterError, Refused, Retry
 from connector.people import Rep
 from connector.ports import Crm, RemoteTask
 from connector.store.cursors import read_cursor, save_cursor
+from connector.store.lanes import read_pacing
 from connector.store.tasks import read_tasks
+from connector.store.troubles import read_troubles
 from connector.sync.crm_lane import stop_lane
 from connector.sync.crm_people import take_people
 from connector.sync.office import Office, TaskSync
@@ -41,10 +43,19 @@ def pull_crm(office: Office) -> Pulled:
         else:
             note_lane_problem(office, name, error.sentence)
         return pulled.stop(name, error)
-    if problem is not None:
-        pulled.attention.append(f"{name}: {problem.sentence}")
-    note_lane_problem(office, name, None if problem is None else problem.sentence)
+    sentence = _refused_before(office, name) if problem is None else problem.sentence
+    if sentence is not None:
+        pulled.attention.append(f"{name}: {sentence}")
+    note_lane_problem(office, name, sentence)
     return pulled
+
+
+def _refused_before(office: Office, lane: str) -> str | None:
+    """Return why writing was refused as a whole, while records still wait because of it."""
+    with office.database.read() as tx:
+        problem = read_pacing(tx, lane).problem
+        waits = problem is not None and any(one.problem == problem for one in read_troubles(tx))
+    return problem if waits else None
 
 
 def not_ready(crm: Crm) -> Refused | None:

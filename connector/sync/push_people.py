@@ -26,7 +26,7 @@ from connector.store.database import Transaction
 from connector.store.ledger import append
 from connector.store.people import StoredPerson, read_people, save_crm_facts
 from connector.sync.crm_lane import HELD_BACK, is_short, lane_waits, stop_lane, wait_after
-from connector.sync.crm_people import BELIEVED, is_fresh, resolve_people
+from connector.sync.crm_people import BELIEVED, is_fresh, resolve_people, several_records
 from connector.sync.office import Office
 
 #: People told of at a time.
@@ -107,7 +107,7 @@ def _push_batch(
         postpone_people(tx, nowhere, now + BELIEVED)
         for email in nowhere:
             if email in people and (records := people[email].crm_ambiguous):
-                _note_refusal(tx, due[email], _ambiguous(records), now, told, stale)
+                _note_refusal(tx, due[email], several_records(records), now, told, stale)
 
 
 def _with_records(office: Office, emails: Sequence[str], now: datetime) -> dict[str, StoredPerson]:
@@ -143,14 +143,6 @@ def _writes(due: Mapping[str, CrmPersonRow], people: Mapping[str, StoredPerson])
 def _neutral(name: str, value: Any) -> Any:
     """Turn a stored value into the port's type."""
     return datetime.fromisoformat(value) if value is not None and name in _INSTANTS else value
-
-
-def _ambiguous(records: Sequence[str]) -> Refused:
-    return Refused(
-        f"several CRM records match ({', '.join(records)}), and nobody is guessed",
-        code="several_records",
-        advice="Put the right salesforce_id into the people file, or merge the records in the CRM.",
-    )
 
 
 def _note_refusal(

@@ -230,8 +230,12 @@ def _note_attention(office: Office, report: Turn) -> None:
             for lane in mails.lanes_waiting(tx, office.now())
             if lane not in worked
         ]
+    said = set(report.needs_attention)
     report.needs_attention += [
-        one.summary for one in list_diagnostics(office) if one.summary not in report.needs_attention
+        one.summary
+        for one in list_diagnostics(office)
+        # What was refused as a whole was said once of the lane; 'diagnostics' lists each record.
+        if not {one.summary, f"{office.crm_rules.name}: {one.sentence}"} & said
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,7 +12,8 @@ from connector.events import EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.people import Person
 from connector.store.tasks import read_tasks
-from connector.sync.actions import end_by_hand, snooze
+from connector.sync.actions import end_by_hand, import_people, snooze
+from connector.sync.diagnostics import list_diagnostics, retry
 from connector.sync.views import list_tasks
 from tests.world import World, WorldMaker, people
 
@@ -339,12 +341,17 @@ def test_turning_it_on_pushes_no_old_tasks(make_world: WorldMaker) -> None:
 
 def test_several_records_are_not_guessed(make_world: WorldMaker) -> None:
     world = make_world(campaign=CALLS)
-    world.sandbox.salesforce.add_lead(LastName="Bolt", Company="Bolt", Email=ANN.email)
+    twin = world.sandbox.salesforce.add_lead(LastName="Bolt", Company="Bolt", Email=ANN.email)
     world.launch([ANN])
-    world.sync()
-    assert "WhoId" not in row(world, "Call: Call Ann")
+    assert world.sync().exit_status == 1
+    assert world.records("Task") == []
     (told,) = world.facts(EventKind.PERSON_AMBIGUOUS)
     assert len(told.data["records"].split(", ")) == 2
+    assert {one.code for one in list_diagnostics(world.office)} == {"several_records"}
+    import_people(world.office, [replace(ANN, salesforce_id=twin)])
+    retry(world.office)
+    assert world.sync().exit_status == 0
+    assert row(world, "Call: Call Ann")["WhoId"] == twin
 
 
 def test_the_due_date_is_the_reps_own_date(make_world: WorldMaker) -> None:
