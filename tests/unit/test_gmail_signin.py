@@ -134,6 +134,33 @@ def test_scopes_that_the_answer_names_count(make, wire):
     assert grant(make()).scopes() == {"openid", COMPOSE_SCOPE}
 
 
+@pytest.mark.parametrize(
+    ("addresses", "asked"),
+    [
+        ({}, True),
+        ({"endpoint": "https://gmail.acme.example", "token_url": TOKEN_URL}, True),
+        ({"endpoint": "https://gmail.acme.example"}, False),
+    ],
+)
+def test_google_sees_a_ready_token_only_where_it_is_googles(monkeypatch, wire, addresses, asked):
+    monkeypatch.setenv("GMAIL_TOKEN", "ya29.secret")
+    wire.add("POST", "https://oauth2.googleapis.com/tokeninfo", json={"scope": COMPOSE_SCOPE})
+    account = GoogleAccount.model_validate({"auth": "access_token", "token": "${env:GMAIL_TOKEN}", **addresses})
+    assert grant(account).scopes() == ({COMPOSE_SCOPE} if asked else None)
+    # In the body: an address ends up in the logs of whatever lies between.
+    assert [(call.request.url, call.request.body) for call in wire.calls] == (
+        [("https://oauth2.googleapis.com/tokeninfo", "access_token=ya29.secret")] if asked else []
+    )
+
+
+@pytest.mark.parametrize("answer", [*PASSING, {"status": 400, "json": {"error": "invalid_token"}}, {"body": "<html>"}])
+def test_when_google_does_not_say_what_a_token_may_do_nobody_claims_to_know(monkeypatch, wire, answer):
+    monkeypatch.setenv("GMAIL_TOKEN", "ya29.secret")
+    wire.add("POST", "https://oauth2.googleapis.com/tokeninfo", **answer)
+    account = GoogleAccount.model_validate({"auth": "access_token", "token": "${env:GMAIL_TOKEN}"})
+    assert grant(account).scopes() is None
+
+
 def test_a_key_that_was_changed_in_its_file_is_read_anew(make, wire, private_key):
     wire.add("POST", TOKEN_URL, json=GIVEN)
     account = make("service_account", content={"private_key": "hunter2"})
