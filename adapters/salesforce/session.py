@@ -166,7 +166,7 @@ class Org:
                     self.close()
                     raise self._rejected(again) from again
         except SalesforceError as error:
-            raise self._named(from_vendor(error)) from error
+            raise self.named(from_vendor(error)) from error
         except requests.exceptions.RequestException as error:
             raise from_requests(error) from error
 
@@ -181,7 +181,7 @@ class Org:
             sentence = "Salesforce does not accept the session; sign in again, or set a token that is valid"
         return Reconnect(sentence, account=sign_in_name(self._rep), code=told.code, advice=told.advice)
 
-    def _named(self, error: AdapterError) -> AdapterError:
+    def named(self, error: AdapterError) -> AdapterError:
         """Return an error that names whose sign-in it is about, or how long the answer asked to wait."""
         if isinstance(error, Reconnect):
             error.account = sign_in_name(self._rep)

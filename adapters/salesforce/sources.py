@@ -9,6 +9,7 @@ Source: issue 3, reference apis 1.6; Salesforce REST API guide (List View Result
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from connector.ports import PeopleSource
 #: Rows of one page of a list view, and the last row a page may start at.
 PAGE = 2_000
 LAST_OFFSET = 2_000
+
+_COUNTS = re.compile(r"\s*SELECT\s+COUNT\s*\(\s*\)", re.IGNORECASE)
 
 
 def read_source(org: Org, source: PeopleSource) -> list[str]:
@@ -54,6 +57,9 @@ def _given(ids: tuple[str, ...]) -> list[str]:
 
 
 def _of_query(org: Org, soql: str) -> list[str]:
+    if _COUNTS.match(soql):
+        # It answers with a number and no rows, as if nobody had been found.
+        raise Refused("the query must select Id from Lead or Contact, not count them", code="source")
     rows = rows_of(run_together(org, [Query(soql.strip())])[0])
     ids = [str(row["Id"]) for row in rows if str(row.get("Id") or "")[:3] in PEOPLE]
     if len(ids) < len(rows):

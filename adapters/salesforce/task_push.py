@@ -160,7 +160,7 @@ class UserTasks:
         key = row.write.key
         if result.get("success"):
             return self._read_success(row, long_id(str(result["id"])), created=bool(result.get("created"))), None
-        error, rule, named = from_item(result), rule_of_item(result), fields_named(result)
+        error, rule, named = self._org.named(from_item(result)), rule_of_item(result), fields_named(result)
         if is_gone(error):
             if not row.write.create and not named:
                 return Written(key=key, error=_gone()), None

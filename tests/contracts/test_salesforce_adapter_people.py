@@ -141,6 +141,7 @@ def test_a_campaign_gives_those_who_are_there_and_marks_who_opted_out(world):
         ("SELECT Id, Shoe_Size__c FROM Contact", "Shoe_Size__c is missing"),
         ("SELECT Id FROM Shoe__c", "no such kind of record"),
         ("SELECT Name FROM Contact", "must select Id"),
+        ("select count( ) FROM Contact", "not count them"),
         ("SELECT Id FROM User", "must select Id"),
         ("", "not one Salesforce understands"),
     ],
