@@ -18,7 +18,7 @@ from adapters.sandbox.gmail_message import attachment, draft_ref, message_ref, s
 from adapters.sandbox.gmail_quota import Quota
 from adapters.sandbox.gmail_request import Call
 from adapters.sandbox.gmail_search import searched
-from adapters.sandbox.letter import addresses, bare_subject, head, is_deliverable, parse, with_headers
+from adapters.sandbox.letter import bare_subject, head, is_deliverable, parse_head, with_headers
 from adapters.sandbox.mailbox import Mailbox, Place, StoredMail
 from adapters.sandbox.mailworld import MailWorld
 
@@ -130,7 +130,7 @@ class Mails:
         threads = []
         for thread in page:
             mails = call.box.in_thread(thread)
-            shown = {} if call.headers_only else {"snippet": snippet(parse(mails[-1].raw))}
+            shown = {} if call.headers_only else {"snippet": snippet(mails[-1].raw)}
             threads.append({"id": thread, **shown, "historyId": str(max(mail.serial for mail in mails))})
         return _listed("threads", threads, found, following)
 
@@ -215,14 +215,13 @@ def _written(call: Call, message: Mapping[str, Any], where: str) -> tuple[bytes,
 
 def _from_owner(box: Mailbox, raw: bytes) -> bytes:
     """Return the mail with a From of this mailbox: Gmail puts it there when it is missing or somebody else's."""
-    senders = addresses(parse(raw), "From")
-    if senders and senders[0][1].lower() in box.addresses:
+    if head(raw).sender[1].lower() in box.addresses:
         return raw
     return with_headers(raw, **{"from": f"{box.name} <{box.email}>" if box.name else box.email})
 
 
 def _check_recipients(raw: bytes) -> None:
-    top = parse(raw)
+    top = parse_head(raw)
     count = 0
     for header in ("To", "Cc", "Bcc"):
         for value in top.get_all(header, []):
@@ -257,7 +256,7 @@ def _thread_for(box: Mailbox, wanted: Any, raw: bytes) -> str | None:
 
 def _dated(raw: bytes, otherwise: datetime) -> datetime:
     try:
-        at = parsedate_to_datetime(str(parse(raw).get("Date", "")))
+        at = parsedate_to_datetime(str(parse_head(raw).get("Date", "")))
     except ValueError:
         return otherwise
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -151,14 +151,14 @@ def boundary_of(content_type: str, kind: str) -> str:
 
 def split_parts(body: bytes, boundary: str) -> list[tuple[dict[str, str], bytes]]:
     """Return the parts of a multipart body: headers by lower-case name, and the bytes as they are."""
-    mark = re.escape(boundary.encode())
-    pieces = re.split(rb"(?:^|\r?\n)--" + mark + rb"[ \t]*(?=\r?\n|--)", body)
+    # Not by a pattern: a mail of 36 MB would take seconds.
+    pieces = body.split(b"--" + boundary.encode())
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise bad("Missing end boundary in multipart body.", "badContent")
     parts = []
     for piece in pieces[1:-1]:
-        top, content = split_head(re.sub(rb"\A\r?\n", b"", piece))
-        parts.append((top, content))
+        _, _, lines = piece.partition(b"\n")
+        parts.append(split_head(lines.removesuffix(b"\n").removesuffix(b"\r")))
     return parts
 
 

@@ -12,13 +12,19 @@ from datetime import datetime
 from email import message_from_bytes, policy
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.parser import BytesParser
 from email.utils import format_datetime, getaddresses
+from functools import lru_cache
 from html import escape, unescape
 
 from connector.ports import STAMP_HEADER
 
 #: Hardly any folding: Python 3.11 folds a long Message-ID into an encoded word, which no server understands.
 POLICY = policy.SMTP.clone(max_line_length=998)
+
+#: The empty line between headers and body.
+_BODY = re.compile(rb"\r?\n\r?\n")
+_LINE_END = re.compile(rb"\r?\n")
 
 _ADDRESS = re.compile(r"^[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;]+$")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
@@ -56,15 +62,34 @@ def message_ids(value: str) -> tuple[str, ...]:
     return tuple(_MESSAGE_ID.findall(value))
 
 
+def split_raw(raw: bytes) -> tuple[bytes, bytes]:
+    """Return the headers of raw bytes, without the empty line after them, and the body."""
+    match = _BODY.search(raw)
+    return (raw[: match.start()], raw[match.end() :]) if match else (raw, b"")
+
+
+def parse_head(raw: bytes) -> EmailMessage:
+    """Parse the headers alone, which is much faster than all of a mail."""
+    top, _ = split_raw(raw)
+    return BytesParser(EmailMessage, policy=POLICY).parsebytes(top, headersonly=True)
+
+
 def with_headers(raw: bytes, **headers: str | None) -> bytes:
-    """Return the mail with headers set (None takes one away); `in_reply_to` names In-Reply-To."""
-    message = parse(raw)
+    """Return the mail with headers set (None takes one away); `in_reply_to` names In-Reply-To.
+
+    The body stays as it is, but for its line ends: they are CRLF, as servers send it.
+    """
+    message = parse_head(raw)
     for name, value in headers.items():
         header = name.replace("_", "-")
         del message[header]
         if value is not None:
             message[{"message-id": "Message-ID"}.get(header, header.title())] = value
-    return message.as_bytes()
+    top = b"".join(POLICY.fold_binary(name, value) for name, value in message.raw_items())
+    _, body = split_raw(raw)
+    if body.count(b"\n") != body.count(b"\r\n"):
+        body = _LINE_END.sub(b"\r\n", body)
+    return top + b"\r\n" + body
 
 
 def plain_text(html: str) -> str:
@@ -110,7 +135,13 @@ class Head:
 
 def head(raw: bytes) -> Head:
     """Read the headers of a mail."""
-    message = parse(raw)
+    top, _ = split_raw(raw)
+    return _read_head(top)
+
+
+@lru_cache(maxsize=4096)
+def _read_head(top: bytes) -> Head:
+    message = parse_head(top)
     senders = addresses(message, "From")
     return Head(
         subject=str(message.get("Subject", "")),

@@ -72,7 +72,7 @@ def gmail_of(sandbox: Sandbox, *scopes: str, subject: str = ANA) -> Iterator[Any
     """
     granted = [SCOPE + name for name in scopes or ("modify",)]
     token = credentials.Credentials(sandbox.token("gmail", subject, scopes=granted))
-    http = google_auth_httplib2.AuthorizedHttp(token, http=JudgedHttp(timeout=10))
+    http = google_auth_httplib2.AuthorizedHttp(token, http=JudgedHttp(timeout=60))
     document = {**DISCOVERY, "rootUrl": f"{sandbox.url}/", "baseUrl": f"{sandbox.url}/"}
     service = build_from_document(json.dumps(document), http=http)
     try:
