@@ -22,17 +22,25 @@ from connector.accounts import AccountModel
 from connector.ports import Address, Mail, Mailbox, MailboxAdapter, MailIdentity, Trace
 from connector.ports import Thread as MailThread
 from tests.doubles import MemoryVault
+from tests.judges.gmail_requests import judge_wire
+from tests.judges.gmail_schema import Called
 
 _numbers = itertools.count(1)
 
 
 class Relay:
-    """A line to the sandbox that can lose an answer after the service has acted."""
+    """A line to the sandbox that can lose an answer after the service has acted.
+
+    What goes to Gmail is judged by Google's description on its way.
+    """
 
     def __init__(self, target: str) -> None:
         relay = self
         self.lose_next: str | None = None
         self.lost: list[str] = []
+        #: Calls of Gmail that were judged, and what was wrong with any.
+        self.judged: list[Called] = []
+        self.complaints: list[str] = []
         self._session = requests.Session()
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,6 +50,10 @@ class Relay:
             def _forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+                try:
+                    relay.judged += judge_wire(self.command, self.path, headers, body)
+                except AssertionError as error:
+                    relay.complaints.append(f"{self.command} {self.path}: {error}")
                 answer = relay._session.request(
                     self.command, target + self.path, data=body, headers=headers, allow_redirects=False
                 )

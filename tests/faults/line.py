@@ -12,7 +12,13 @@ from typing import Any
 import requests
 
 #: Beginning of a path -> the service it belongs to; anything else is signing in.
-_SERVICES = {"/services/data": "salesforce", "/gmail/": "gmail", "/upload/gmail": "gmail", "/v1.0/": "graph"}
+_SERVICES = {
+    "/services/data": "salesforce",
+    "/gmail/": "gmail",
+    "/upload/gmail": "gmail",
+    "/batch/gmail": "gmail",
+    "/v1.0/": "graph",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
