@@ -310,7 +310,9 @@ def _note_refusal(tx: Transaction, task: StoredTask, error: AdapterError, now: d
         # Their lead was converted since we asked, say: ask again, and address the task anew in this pass.
         pushed.stale.add(task.key)
         save_crm_facts(tx, [{"email": task.person, "crm_asked": None}])
-        wanted = {name: value for name, value in task.wanted.items() if name not in ("who", "owner")}
+        # Whose task it is stays: somebody there may have given it to another than our rep.
+        ours = ("who", "owner") if task.synced is None else ("who",)
+        wanted = {name: value for name, value in task.wanted.items() if name not in ours}
         save_tasks(tx, [replace(task, wanted=wanted)])
         return
     if isinstance(error, Reconnect) and all(known.account != error.account for known in pushed.reconnect):

@@ -167,6 +167,38 @@ def test_a_reply_is_logged_once_and_said_of_the_mail_it_answers(make_world: Worl
     assert facts_of(reply, *expected) == expected
 
 
+def test_fields_of_ones_own_are_seen_in_the_orgs_records(make_world: WorldMaker) -> None:
+    own = {"campaign": "Campaign__c", "step_name": "Step__c", "email_status": "State__c", "replied": "Replied__c"}
+    rollup = {"current_campaign": "Current__c", "last_activity": "Active__c", "last_replied": "Answered__c"}
+    world = make_world(campaign=MAIL, templates=TEMPLATES, salesforce={"activity_fields": own, "rollup": rollup})
+    org = world.sandbox.salesforce
+    for name in own.values():
+        org.add_field("Task", name, "boolean" if name == "Replied__c" else "string")
+    for kind in ("Lead", "Contact"):
+        for name in rollup.values():
+            org.add_field(kind, name, "string" if name == "Current__c" else "datetime")
+    world.launch([ANN])
+    sent = world.now
+    assert world.sync().exit_status == 0
+    (mail,) = world.records("Task")
+    expected = {"Campaign__c": "Mail", "Step__c": "Hello Ann", "State__c": "Sent", "Replied__c": False}
+    assert facts_of(mail, *expected) == expected
+    (lead,) = world.records("Lead")
+    assert (lead["Current__c"], lead["Active__c"][:16], lead.get("Answered__c")) == (
+        "Mail",
+        f"{sent:%Y-%m-%dT%H:%M}",
+        None,
+    )
+    world.after(minutes=10)
+    replied = world.now
+    world.act("prospect_replies", person=ANN.email)
+    world.after(minutes=1)
+    assert world.sync().exit_status == 0
+    assert {one["Replied__c"] for one in world.records("Task")} == {True}
+    (lead,) = world.records("Lead")
+    assert (lead.get("Current__c"), lead["Answered__c"][:16]) == (None, f"{replied:%Y-%m-%dT%H:%M}")
+
+
 def test_a_bounce_is_said_of_the_mail_and_of_the_person(make_world: WorldMaker) -> None:
     world, crm = working(make_world, MAIL)
     world.act("prospect_bounces", person=ANN.email)

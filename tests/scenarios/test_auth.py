@@ -163,6 +163,18 @@ def test_tasks_of_a_rep_who_alone_has_some_stop_no_one_else(world, connector):
     assert {one["code"] for one in connector("diagnostics", "--json").json} == {"not_signed_in"}
 
 
+def test_one_record_refused_for_its_sign_in_names_the_rep_who_signed_in(world, connector):
+    configure(world, per_rep=True)
+    for words in ((), ("--rep", BOB["email"])):
+        assert connector("auth", "salesforce", *words, "--no-browser").status == 0
+    world.launch(people(1), rep=BOB["email"])
+    world.sandbox.salesforce.fail_items("API_CURRENTLY_DISABLED", "API is off", 1000)
+    done = connector("sync", "--json")
+    assert done.status == 4
+    (line,) = [line for line in done.json["needs_attention"] if line.startswith("salesforce")]
+    assert BOB["email"] in line.partition(": ")[0]
+
+
 def authors(world):
     """Return who made tasks, and for whom."""
     org = world.sandbox.salesforce.org

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,10 +13,11 @@ from connector.errors import Retry, Stale
 from connector.events import EventKind
 from connector.intents import IntentEvent
 from connector.people import Person
-from connector.ports import CrmPerson, PeopleSource, RemotePerson, Written
+from connector.ports import CrmPerson, PeopleSource, RemotePerson, TaskWrite, Written
 from connector.sequencing.enrollment import EnrollmentState
 from connector.store.crm_people import read_dirty_people, want_people, want_person
 from connector.store.people import StoredPerson, read_people
+from connector.store.tasks import read_tasks, save_tasks
 from connector.sync.actions import end_by_hand, import_people, opt_out, undo_opt_out
 from connector.sync.crm_people import resolve_people, take_people
 from connector.sync.diagnostics import list_diagnostics, retry
@@ -349,6 +351,33 @@ def test_a_stale_record_is_asked_about_anew_and_told_in_the_same_pass(make_world
     assert world.sync().exit_status == 0
     assert [write.id for call in crm.told for write in call] == [lead.id, ANN_THERE.id]
     assert len(world.facts(EventKind.PERSON_REPOINTED)) == 1
+
+
+def test_a_task_addressed_anew_stays_with_whom_it_was_given_to(make_world: WorldMaker) -> None:
+    lead = replace(ANN_THERE, id="00Q000000000001AAA", kind="lead")
+    world, crm = with_memory(make_world, lead, salesforce={"tasks": "push"})
+    world.sync()
+    (call,) = list_tasks(world.office)
+    key = call.stored.intent.key
+    with world.database.write() as tx:
+        (task,) = read_tasks(tx, [key]).values()
+        given = {"owner": "005000000000009AAA"}
+        save_tasks(tx, [replace(task, wanted={**task.wanted, **given}, synced={**(task.synced or {}), **given})])
+    crm.errors[key] = Stale("the lead was converted", code="CANNOT_UPDATE_CONVERTED_LEAD")
+    crm.people[:] = [ANN_THERE]
+    written = crm.push_tasks
+
+    def push_tasks(writes: Sequence[TaskWrite]) -> Sequence[Written]:
+        results = written(writes)
+        crm.errors.clear()
+        return results
+
+    crm.push_tasks = push_tasks
+    end_by_hand(world.office, key, IntentEvent.COMPLETE, by="by hand")
+    world.sync()
+    first, again = (dict(one.fields) for call in crm.written[-2:] for one in call)
+    assert ("who" in first, again["who"]) == (False, ANN_THERE.id)
+    assert "owner" not in again
 
 
 def test_an_undone_opt_out_takes_nothing_back_in_the_crm(make_world: WorldMaker) -> None:
