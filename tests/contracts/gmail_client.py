@@ -33,6 +33,8 @@ class JudgedHttp(httplib2.Http):
         super().__init__(**options)
         # As Google's client sets it: 308 is no redirect here, it asks for more of an upload.
         self.redirect_codes = frozenset(self.redirect_codes) - {308}
+        #: Methods whose answers were judged.
+        self.judged: set[str] = set()
 
     def request(
         self, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **more: Any
@@ -44,7 +46,9 @@ class JudgedHttp(httplib2.Http):
         answer, content = super().request(uri, method=method, body=body, headers=headers, **more)
         # A partial answer is judged by the test that asks for it; an upload by its last answer.
         if answer.status in (200, 204) and "fields=" not in uri and (plain or ("/upload/" in path and content)):
-            judge_answer(find_method(_opener(method, uri), path), json.loads(content) if content else None)
+            called = find_method(_opener(method, uri), path)
+            judge_answer(called, json.loads(content) if content else None)
+            self.judged.add(called.id)
         return answer, content
 
 
@@ -70,7 +74,7 @@ def gmail_of(sandbox: Sandbox, *scopes: str, subject: str = ANA) -> Iterator[Any
 
     It is built from the document with the address changed, as uploads and batches ignore `api_endpoint` (apis 2.8).
     """
-    granted = [SCOPE + name for name in scopes or ("modify",)]
+    granted = [name if "://" in name else SCOPE + name for name in scopes or ("modify",)]
     token = credentials.Credentials(sandbox.token("gmail", subject, scopes=granted))
     http = google_auth_httplib2.AuthorizedHttp(token, http=JudgedHttp(timeout=60))
     document = {**DISCOVERY, "rootUrl": f"{sandbox.url}/", "baseUrl": f"{sandbox.url}/"}
