@@ -84,9 +84,7 @@ class _Answer(google.auth.transport.Response):
 
     @property
     def data(self) -> bytes:
-        """The body; of a good answer in a form google-auth can take, which stumbles over what it does not expect."""
-        if self._response.status_code != 200:
-            return self._response.content
+        """The body in a form google-auth can take: it stumbles over what it does not expect."""
         answer = said(self._response)
         return json.dumps({**answer, "expires_in": int(life_of(answer).total_seconds())}).encode()
 

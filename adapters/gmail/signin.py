@@ -45,7 +45,7 @@ _READING = threading.Lock()
 
 def secret_name(rep: str) -> str:
     """Return the name of a rep's refresh token in the vault."""
-    return f"{ACCOUNT}:{rep}"
+    return f"{ACCOUNT}:{rep.lower()}"
 
 
 class _GivenToken:

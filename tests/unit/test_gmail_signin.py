@@ -97,6 +97,8 @@ def test_passing_trouble_is_told_at_once_and_nothing_is_repeated_here(make, wire
         {"status": 200, "json": {"token_type": "Bearer"}},
         {"status": 302, "headers": {"Location": "https://evil.example/"}},
         {"status": 400, "body": "<html>"},
+        {"status": 400, "body": b"\xff\xfe"},
+        {"status": 400, "json": {"error": {"code": 400}, "error_description": []}},
         {"status": 400, "json": {"error": "invalid_grant"}},
         {"status": 400, "json": {"error": "invalid_grant", "error_subtype": "invalid_rapt"}},
         {"status": 403, "json": {"error": "access_denied"}},

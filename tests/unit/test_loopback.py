@@ -44,6 +44,14 @@ def test_the_code_reaches_who_waits(listener):
     assert "has answered. You may close this page" in page
 
 
+def test_without_a_port_each_takes_a_free_one():
+    with Loopback("Acme") as one, Loopback("Acme") as other:
+        assert one.redirect_uri != other.redirect_uri
+        visit(one, {"code": "c", "state": one.state})
+        assert one.wait(5).code == "c"
+        nobody_came(other)
+
+
 def test_an_error_reaches_who_waits(listener):
     answer, page = visit(listener, {"error": "access_denied", "error_description": "no", "state": listener.state})
     told = listener.wait(5)
