@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connector.inbox.classify import Classified, MailKind
-from connector.inbox.match import KnownMail, OpenDraft, match_received, match_sent, normalised_subject
+from connector.inbox.match import KnownMail, OpenDraft, match_received, match_sent, match_writer, normalised_subject
 from connector.ports import Address, MailReceived, SentMail
 
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -77,6 +78,22 @@ def test_whom_a_mail_is_about(mail, classified, expected):
     assert (match and (match.intent, match.matched_by, match.from_person)) == expected
 
 
+@pytest.mark.parametrize(
+    ("sender", "expected"),
+    [
+        pytest.param("eve@globex.example", ("i3", "eve@globex.example"), id="was written to herself"),
+        pytest.param("joe@globex.example", None, id="was never written to"),
+        pytest.param("bob@globex.example", None, id="is who was written to"),
+    ],
+)
+def test_an_answer_in_somebody_elses_thread_is_its_writers_too(sender, expected):
+    mail = received(sender=sender, in_reply_to="<2@m>")
+    match = match_received(mail, PERSONAL, ALL)
+    assert match is not None
+    writer = match_writer(mail, match, ALL)
+    assert (writer and (writer.intent, writer.person)) == expected
+
+
 DRAFT = OpenDraft(
     key="k1",
     to="bob@globex.example",
@@ -127,6 +144,24 @@ def sent(**values) -> SentMail:
         ),
         pytest.param(sent(), (DRAFT,), None, id="by hand"),
         pytest.param(sent(key="k9", subject="Hello"), (DRAFT,), None, id="the stamp of another intent"),
+        pytest.param(
+            sent(subject="Hello", to=("x@y.example",), cc=("bob@globex.example",)),
+            (DRAFT,),
+            ("k1", "recipient_subject_time"),
+            id="moved from To to Cc",
+        ),
+        pytest.param(
+            sent(thread_id="t1", to=("x@y.example",)),
+            (replace(DRAFT, own_thread=True),),
+            ("k1", "own_thread"),
+            id="to somebody else, in a thread in which nothing but the draft ever was",
+        ),
+        pytest.param(
+            sent(thread_id="t1", to=("x@y.example",)),
+            (replace(DRAFT, own_thread=True), replace(DRAFT_2, own_thread=True)),
+            None,
+            id="two drafts in their own thread",
+        ),
     ],
 )
 def test_which_draft_was_sent(mail, drafts, expected):
