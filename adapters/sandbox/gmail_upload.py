@@ -103,11 +103,9 @@ class Uploads:
         if size is None or len(session.stored) < size:
             got = len(session.stored)
             return Answer(status=308, headers={"Range": f"bytes=0-{got - 1}"} if got else {})
-        answer = session.finish(session.body, bytes(session.stored))
-        if answer.status == 200:
-            # A refusal, such as a spent quota, leaves the session: the last piece can be sent again.
-            session.answer = answer
-        return answer
+        # A refusal, such as a spent quota, raises and leaves the session: the last piece can be sent again.
+        session.answer = session.finish(session.body, bytes(session.stored))
+        return session.answer
 
     def _store(self, session: _Session, content_range: str, body: bytes) -> int | None:
         """Keep the new bytes and return the size of the whole, None when that is not known yet."""
