@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, bindparam, exists, func, or_, select, text, update
 
 from connector.intents import IntentState
-from connector.ports import DraftRef, SentMail
+from connector.ports import DraftRef, SentMail, Trace
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, insert_or_ignore, insert_or_update
 from connector.store.schema import intents, mails, received
+
+#: A copy in Sent, or a draft, can be no older than the claim by more than this (clocks differ).
+_CLOCK_SKEW = timedelta(minutes=10)
 
 
 class MailAction(StrEnum):
@@ -91,6 +94,12 @@ class StoredMail:
             thread_id=self.thread_id,
             internet_message_id=self.internet_message_id,
         )
+
+    @property
+    def trace(self) -> Trace:
+        """What is known of it, to find it again."""
+        since = (self.claimed or self.due) - _CLOCK_SKEW
+        return Trace(key=self.key, draft=self.draft, to=self.recipient, subject=self.subject, since=since)
 
     def with_draft(self, draft: DraftRef) -> dict[str, Any]:
         """Return the fields that a draft's ids change."""

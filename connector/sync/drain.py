@@ -1,7 +1,8 @@
 """Draining a mailbox lane: drafts are placed and mails are sent, each once, whatever happens.
 
 Lives here: `drain`, the one way anything reaches a mailbox. Does not live here: what is said (`letters`), how fast
-(`pacing`), which lanes (`wheel`). Source: spec delivery 1; measured in the reference on engines.
+(`pacing`), which lanes (`wheel`), what must not go out (`withholding`) or is taken away again (`taking_back`).
+Source: spec delivery 1; measured in the reference on engines.
 
 The order makes it once:
 1. The lane's lease is taken; each later write renews it and stops if somebody else took it.
@@ -18,14 +19,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
-from connector.events import Event, EventKind
+from connector.events import EventKind
 from connector.intents import CLOSED_STATES, Intent, IntentEvent, IntentState
 from connector.people import Rep
-from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Trace, Whereabouts
-from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
+from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Whereabouts
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
@@ -39,15 +38,15 @@ from connector.sync.outcomes import (
     SHOWN,
     UNDO,
     draft_discarded,
-    draft_left,
     draft_scheduled,
     draft_sent,
     may_be_undone,
     say,
 )
 from connector.sync.pacing import after_send, before_send, fairly, seconds_to_wait
-from connector.sync.prepare import stop_fact, unclassified
-from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
+from connector.sync.record import intent_fact, record
+from connector.sync.taking_back import take_back
+from connector.sync.withholding import Stop, block, hold_unclassified, stop_of, withhold
 
 #: Mails read at a time.
 BATCH = 500
@@ -58,9 +57,6 @@ _TRIES = 9
 
 #: Wait when a service says "later" without saying when, and between passes over a lost answer.
 _LATER = timedelta(seconds=30)
-
-#: A copy in Sent, or a draft, can be no older than the claim by more than this (clocks differ).
-_CLOCK_SKEW = timedelta(minutes=10)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +84,7 @@ class _Claim:
     #: It was in flight before: look it up first.
     again: bool
     #: It must not be sent any more, unless it was: the fact that ends its campaign, or the state that holds it.
-    stopped: Event | EnrollmentState | None = None
+    stopped: Stop | None = None
 
 
 def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = None) -> Drained:
@@ -162,7 +158,7 @@ class _Worker:
         """Deliver one mail; False when the lane must stop."""
         try:
             if mail.state is MailState.UNWANTED:
-                self._delete(mail)
+                self._drained.deleted += take_back(self._office, self._rep, self._mailbox, mail, self._guard)
             else:
                 self._place_or_send(mail.key)
         except Retry as error:
@@ -213,13 +209,13 @@ class _Worker:
                 change_mail(tx, key, state=MailState.CANCELLED)
                 return None
             letters = Letters(tx, self._office, [stored.intent])
-            stopped = self._stopped(letters, stored, mail, now)
+            stopped = stop_of(self._office, letters, stored, mail, now)
             if stopped is not None and not again:
-                self._withhold(tx, mail, stored, stopped, now)
+                withhold(tx, self._office, mail, stored, stopped, now)
                 return None
             person = letters.people[stored.intent.person]
             if person.held is not None and mail.action is MailAction.SEND and not again:
-                self._hold(tx, stored, now)
+                hold_unclassified(tx, stored, now)
                 return None
             letter: Letter | None
             try:
@@ -227,7 +223,7 @@ class _Worker:
                 letter.mail(key, self._office.folder)  # an attachment that has gone is found out here, calling nobody
             except BadInput as error:
                 if not again:
-                    self._block(tx, stored, str(error), now)
+                    block(tx, stored, str(error), now)
                     return None
                 letter = None  # It may have been sent all the same: it is looked up, and never made anew.
             attempts = mail.attempts + 1
@@ -245,7 +241,7 @@ class _Worker:
     def _act(self, claim: _Claim) -> None:
         draft = claim.mail.draft
         if claim.again:
-            found = self._mailbox.find(trace_of(claim.mail))
+            found = self._mailbox.find(claim.mail.trace)
             for extra in found.extra:
                 self._mailbox.delete_draft(extra)
             if self._is_too_early(claim, found) or not self._goes_on(claim, found):
@@ -292,7 +288,7 @@ class _Worker:
         except Refused as error:
             if error.code != "draft_gone":
                 raise
-            found = self._mailbox.find(trace_of(replace(claim.mail, **claim.mail.with_draft(draft))))
+            found = self._mailbox.find(replace(claim.mail, **claim.mail.with_draft(draft)).trace)
             if found.where is not Whereabouts.SENT or found.sent is None:
                 self._lose(claim, "its draft is gone, and it is not in Sent")
                 return
@@ -309,7 +305,7 @@ class _Worker:
             problem = str(error)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            self._block(tx, claim.stored, problem, self._office.now())
+            block(tx, claim.stored, problem, self._office.now())
         return None
 
     def _goes_on(self, claim: _Claim, found: Found) -> bool:
@@ -332,7 +328,7 @@ class _Worker:
                 self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
         return False
 
-    def _save_draft(self, claim: _Claim, draft: DraftRef) -> Event | EnrollmentState | None:
+    def _save_draft(self, claim: _Claim, draft: DraftRef) -> Stop | None:
         """Commit the draft's id; return why it must not be sent any more, if something came in between.
 
         For a task's draft that is all there is to do. One whose task was skipped or cancelled by now is taken away
@@ -352,7 +348,7 @@ class _Worker:
                 changes["claimed"] = now  # From here on it is the send that may be on its way.
             change_mail(tx, key, **changes, subject=claim.mail.subject)
         self._drained.drafts += is_task
-        return None if is_task else self._stopped(letters, claim.stored, claim.mail, now)
+        return None if is_task else stop_of(self._office, letters, claim.stored, claim.mail, now)
 
     def _tell_created(self, tx: Transaction, claim: _Claim, now: datetime) -> None:
         reason = ""
@@ -376,56 +372,10 @@ class _Worker:
             confirm_sent(tx, self._office, self._rep, claim.mail, sent, now)
         self._drained.sent += 1
 
+    def _guard(self, tx: Transaction) -> None:
+        guard(tx, self._lease)
+
     # ------------------------------------------------------------------------- when it does not go on
-
-    def _delete(self, mail: StoredMail) -> None:
-        """Take an untouched draft away; one that its rep has touched since it was last seen is theirs.
-
-        No service deletes on condition, so it is looked at just before.
-        """
-        found = self._mailbox.find(trace_of(mail))
-        draft = found.draft
-        touched = found.where in (Whereabouts.SENT, Whereabouts.SCHEDULED) or (
-            draft is not None and (found.edited or draft.provider_id != mail.provider_id)
-        )
-        if draft is not None and not touched:
-            self._mailbox.delete_draft(draft)
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
-            stored, now = read_intents(tx, [mail.key])[mail.key], self._office.now()
-            if touched:
-                self._leave(tx, mail, stored, found, now)
-                return
-            moved_to = self._moved_to(stored, mail)
-            changes = {"state": MailState.DELETED} if moved_to is None else moved_to
-            change_mail(tx, mail.key, **changes)
-            if draft is not None:
-                append(tx, [intent_fact(stored, EventKind.DRAFT_DELETED, now, reason=stored.problem or "")])
-                self._drained.deleted += 1
-
-    def _leave(self, tx: Transaction, mail: StoredMail, stored: StoredIntent, found: Found, now: datetime) -> None:
-        """Leave a draft that was to be taken away to the rep who has touched it in the meantime."""
-        if found.sent is not None:
-            draft_sent(tx, self._office, mail, stored, found.sent, now)
-        elif stored.state is not IntentState.OPEN:
-            scheduled = found.where is Whereabouts.SCHEDULED
-            why = "it is scheduled in the mail program and goes out by itself" if scheduled else "they have edited it"
-            draft_left(tx, mail, stored, now, why)
-        elif found.draft is None:
-            draft_scheduled(tx, mail, stored, now)
-        else:
-            # Its task went to another rep: it is done when the draft is sent from where it lies.
-            change_mail(tx, mail.key, **mail.with_draft(found.draft), state=MailState.PRESENT, edited=True)
-            why = f"it was edited, and stays in the mailbox of {self._rep.email}: the task is done when it is sent"
-            append(tx, [intent_fact(stored, EventKind.DRAFT_EDITED, now, reason=why)])
-
-    def _moved_to(self, stored: StoredIntent, mail: StoredMail) -> dict[str, Any] | None:
-        """Return what makes a draft anew in another mailbox, when its task moved to another rep."""
-        rep = self._office.reps.get(stored.intent.rep)
-        if stored.state is not IntentState.OPEN or rep is None or self._office.lane_of(rep) == mail.lane:
-            return None
-        ids = dict.fromkeys(("draft_id", "provider_id", "thread_id", "internet_message_id", "claimed", "token"))
-        return {"state": MailState.WANTED, "lane": self._office.lane_of(rep), "attempts": 0, **ids}
 
     def _stop(self, claim: _Claim, found: Found) -> None:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
@@ -433,53 +383,7 @@ class _Worker:
             self._mailbox.delete_draft(found.draft)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            self._withhold(tx, claim.mail, claim.stored, claim.stopped, self._office.now())
-
-    def _withhold(
-        self,
-        tx: Transaction,
-        mail: StoredMail,
-        stored: StoredIntent,
-        stopped: Event | EnrollmentState | None,
-        now: datetime,
-    ) -> None:
-        """Take a mail that is not sent, and must not be, out of the outbox, and its intent with it."""
-        key = mail.key
-        change_mail(tx, key, state=MailState.CANCELLED)
-        if stored.state is IntentState.DELIVERING:
-            stored = move_intent(tx, key, IntentEvent.DEFER)
-        match stopped:
-            case Event() as fact:
-                record(tx, self._office, [fact], now)
-                if read_intents(tx, [key])[key].state is IntentState.DUE:
-                    # The campaign's settings do not let this end it: somebody must decide.
-                    self._block(tx, stored, fact.reason, now)
-            case EnrollmentState.PAUSED:
-                hold_intent(tx, key, now)
-            case EnrollmentState() as ended if mail.action is MailAction.SEND:
-                cancel_intent(tx, stored, ended, now)
-            case _:
-                pass  # A task's intent was cancelled with its campaign.
-
-    def _stopped(
-        self, letters: Letters, stored: StoredIntent, mail: StoredMail, now: datetime
-    ) -> Event | EnrollmentState | None:
-        """Return why a mail must not go out: its campaign has ended, ends now, or is paused; None if it may."""
-        intent = stored.intent
-        state = letters.enrollments[intent.enrollment].state
-        if state in ENDED_STATES:
-            return state
-        fact = stop_fact(self._office, letters, intent, letters.people[intent.person], now)
-        # A pause holds a send; a task's draft is with the rep already.
-        paused = state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
-        return fact or (state if paused else None)
-
-    def _hold(self, tx: Transaction, stored: StoredIntent, now: datetime) -> None:
-        """Hold a send for a mail that came in since it was prepared and that nobody could classify."""
-        problem, key = unclassified(stored.intent.person), stored.intent.key
-        change_mail(tx, key, state=MailState.CANCELLED)
-        move_intent(tx, key, IntentEvent.HOLD, problem=problem)
-        append(tx, [intent_fact(stored, EventKind.HELD, now, reason=problem)])
+            withhold(tx, self._office, claim.mail, claim.stored, claim.stopped, self._office.now())
 
     def _lose(self, claim: _Claim, reason: str) -> None:
         """Leave it to a person: it may have been sent, so it is never sent again by itself."""
@@ -533,13 +437,6 @@ class _Worker:
             with suppress(AdapterError):
                 self._mailbox.delete_draft(mail.draft)
 
-    def _block(self, tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
-        key = stored.intent.key
-        change_mail(tx, key, state=MailState.CANCELLED)
-        if stored.state in (IntentState.DUE, IntentState.DELIVERING):
-            move_intent(tx, key, IntentEvent.BLOCK, problem=problem)
-        append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=problem)])
-
 
 #: What an intent must be for its mail to be started.
 _READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
@@ -564,9 +461,3 @@ def _said(tx: Transaction, office: Office, intent: Intent) -> tuple[str, str | N
     except BadInput:
         return "", None  # It went out; what it said can no longer be told from the template.
     return letter.text, letter.step.template
-
-
-def trace_of(mail: StoredMail) -> Trace:
-    """Return what is known of a mail, to find it again."""
-    claimed = mail.claimed or mail.due
-    return Trace(key=mail.key, draft=mail.draft, to=mail.recipient, subject=mail.subject, since=claimed - _CLOCK_SKEW)

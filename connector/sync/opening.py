@@ -22,7 +22,7 @@ from connector.store.lanes import read_pacing
 from connector.store.mails import MailState, StoredMail, change_mail, read_mails
 from connector.sync import outcomes
 from connector.sync.actions import find_task
-from connector.sync.drain import drain, trace_of
+from connector.sync.drain import drain
 from connector.sync.letters import Letters
 from connector.sync.office import Office
 
@@ -130,7 +130,7 @@ def _look(office: Office, mailbox: Mailbox, stored: StoredIntent, mail: StoredMa
         except Refused as error:
             if error.code != "draft_gone":
                 raise
-    found = mailbox.find(trace_of(mail))
+    found = mailbox.find(mail.trace)
     match found.where:
         case Whereabouts.DRAFT if found.draft is not None:
             with office.database.write() as tx:

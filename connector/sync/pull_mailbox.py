@@ -44,7 +44,7 @@ from connector.store.mails import (
     read_sent_about,
 )
 from connector.sync import outcomes
-from connector.sync.drain import confirm_sent, trace_of
+from connector.sync.drain import confirm_sent
 from connector.sync.incoming import take_mail
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled, note_lane_problem
@@ -147,7 +147,7 @@ class _OpenDrafts:
                 case _:
                     ask = key in self._returned
             if ask and key not in self._sent:
-                self._found[key] = mailbox.find(trace_of(mail))
+                self._found[key] = mailbox.find(mail.trace)
 
     def store(self, tx: Transaction, office: Office, rep: Rep, now: datetime, pulled: Pulled) -> None:
         """Write down what became of each draft."""

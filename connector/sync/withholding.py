@@ -1,0 +1,75 @@
+"""Mails that must not go out: why, and what becomes of the mail and its intent.
+
+Lives here: `stop_of`, and taking a mail out of the outbox that is not sent. Does not live here: finding out whether it
+was sent (`drain`), a draft that lies in the mailbox already (`taking_back`). Source: spec sequencing 5.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from connector.events import Event, EventKind
+from connector.intents import IntentEvent, IntentState
+from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
+from connector.store.database import Transaction
+from connector.store.intents import StoredIntent, move_intent, read_intents
+from connector.store.ledger import append
+from connector.store.mails import MailAction, MailState, StoredMail, change_mail
+from connector.sync.letters import Letters
+from connector.sync.office import Office
+from connector.sync.prepare import stop_fact, unclassified
+from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
+
+#: Why a mail must not go out: the fact that ends its campaign, or the state that holds it.
+Stop = Event | EnrollmentState
+
+
+def stop_of(office: Office, letters: Letters, stored: StoredIntent, mail: StoredMail, now: datetime) -> Stop | None:
+    """Return why a mail must not go out: its campaign has ended, ends now, or is paused; None if it may."""
+    intent = stored.intent
+    state = letters.enrollments[intent.enrollment].state
+    if state in ENDED_STATES:
+        return state
+    fact = stop_fact(office, letters, intent, letters.people[intent.person], now)
+    # A pause holds a send; a task's draft is with the rep already.
+    paused = state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
+    return fact or (state if paused else None)
+
+
+def withhold(
+    tx: Transaction, office: Office, mail: StoredMail, stored: StoredIntent, stopped: Stop | None, now: datetime
+) -> None:
+    """Take a mail that is not sent, and must not be, out of the outbox, and its intent with it."""
+    key = mail.key
+    change_mail(tx, key, state=MailState.CANCELLED)
+    if stored.state is IntentState.DELIVERING:
+        stored = move_intent(tx, key, IntentEvent.DEFER)
+    match stopped:
+        case Event() as fact:
+            record(tx, office, [fact], now)
+            if read_intents(tx, [key])[key].state is IntentState.DUE:
+                # The campaign's settings do not let this end it: somebody must decide.
+                block(tx, stored, fact.reason, now)
+        case EnrollmentState.PAUSED:
+            hold_intent(tx, key, now)
+        case EnrollmentState() as ended if mail.action is MailAction.SEND:
+            cancel_intent(tx, stored, ended, now)
+        case _:
+            pass  # A task's intent was cancelled with its campaign.
+
+
+def hold_unclassified(tx: Transaction, stored: StoredIntent, now: datetime) -> None:
+    """Hold a send for a mail that came in since it was prepared and that nobody could classify."""
+    problem, key = unclassified(stored.intent.person), stored.intent.key
+    change_mail(tx, key, state=MailState.CANCELLED)
+    move_intent(tx, key, IntentEvent.HOLD, problem=problem)
+    append(tx, [intent_fact(stored, EventKind.HELD, now, reason=problem)])
+
+
+def block(tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
+    """Let a mail wait until somebody has mended what it lacks."""
+    key = stored.intent.key
+    change_mail(tx, key, state=MailState.CANCELLED)
+    if stored.state in (IntentState.DUE, IntentState.DELIVERING):
+        move_intent(tx, key, IntentEvent.BLOCK, problem=problem)
+    append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=problem)])
