@@ -193,8 +193,8 @@ def load_templates(folder: Path) -> tuple[dict[str, Template], list[Fault]]:
         for name in template.attachments:
             if not (folder / name).is_file():
                 sentence = f"the attachment {name} is not there; it is looked for beside the templates"
-                line = template.line_of(name)
-                faults.append(Fault(sentence=sentence, file=str(path), line=line, where=f"template '{path.stem}'"))
+                at = template.line_of(name)
+                faults.append(Fault(sentence=sentence, file=str(path), line=at, where=f"template '{path.stem}'"))
         faults += _markup_faults(template, folder, path)
     return templates, faults
 

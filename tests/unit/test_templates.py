@@ -144,7 +144,7 @@ def test_a_folder_is_read_by_the_stems_of_its_files(tmp_path):
     templates, found = load_templates(tmp_path)
     assert {name: template.format for name, template in templates.items()} == {"a": "md", "b": "html", "f": "md"}
     told = [str(fault).removeprefix(f"{tmp_path}/") for fault in found]
-    assert [text.split(" ")[0] for text in told] == ["b.txt:", "c.txt:1:", "e.txt:2:", "f.md:"]
+    assert [text.split(" ")[0] for text in told] == ["b.txt:", "c.txt:1:", "e.txt:2:", "f.md:2:"]
     assert "rename one of the two" in told[0]
     assert "UTF-8" in told[2]
     assert "gone.pdf" in told[3]
