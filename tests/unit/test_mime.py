@@ -172,6 +172,17 @@ def test_any_data_reads_back_and_adds_no_header(subject, name, body, html):
     assert lines(rich) == lines(html)
 
 
+def test_half_a_character_is_shown_as_one_that_could_not_be_read():
+    half = "a\ud83db"
+    to = Address(email="bob@globex.example", name=half)
+    file = Attachment(name=half, media_type="text/plain", content=b"")
+    message = parsed(subject=half, to=to, text=half, html=half, attachments=(file,))
+    shown = "a\ufffdb"
+    assert (message["Subject"], message["To"].addresses[0].display_name) == (shown, shown)
+    assert bodies(message) == (f"{shown}\n", f"{shown}\n")
+    assert [part.get_filename() for part in message.iter_attachments()] == [shown]
+
+
 @settings(max_examples=60, deadline=None)
 @given(subject=tricky)
 def test_every_line_is_of_a_lawful_length(subject):
