@@ -335,11 +335,12 @@ class _Story:
         return acted
 
     def _show_what_moved(self, acted: Mapping[str, str]) -> None:
-        self._chapter("One more pass, and what moved and why")
+        self._chapter("Two more passes, and what moved and why")
         with self.app.database.read() as tx:
             seen = max((number for number, _ in read_events(tx, last=1)), default=0)
-        self.servers.clock.advance(timedelta(minutes=5))
-        done = self._sync()
+        for _ in range(2):  # That a draft was discarded is believed at the second look.
+            self.servers.clock.advance(timedelta(minutes=5))
+            done = self._sync()
         with self.app.database.read() as tx:
             self.moved = [event for _, event in read_events(tx, after=seen)]
         for event in self.moved:
