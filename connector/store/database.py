@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
@@ -26,6 +27,9 @@ HEAD = "0003"
 
 #: Seconds a writer waits for another process's transaction on SQLite.
 _BUSY_SECONDS = 60
+
+#: Connections: more than mailboxes are worked at a time, so that none waits for another's.
+_POOL = {"pool_size": 20, "max_overflow": 20}
 
 #: Number of the lock that lets PostgreSQL have one writer at a time.
 _WRITER = zlib.crc32(b"connector writer")
@@ -44,13 +48,15 @@ class Database:
         if backend not in ("sqlite", "postgresql"):
             raise BadInput(f"the database '{backend}' is not supported: {_URL_HELP}")
         self.is_sqlite = backend == "sqlite"
-        self.engine = self._open_sqlite() if self.is_sqlite else create_engine(self.url, pool_size=20, max_overflow=20)
+        self.engine = self._open_sqlite() if self.is_sqlite else create_engine(self.url, **_POOL)
         self._writer = self.engine.execution_options(connector_writes=True)
+        #: On SQLite the threads of one process take turns here: waiting inside SQLite is sleeping and asking again.
+        self._turn = Lock() if self.is_sqlite else nullcontext()
 
     def _open_sqlite(self) -> Engine:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).expanduser().resolve().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+        engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}, **_POOL)
 
         @event.listens_for(engine, "connect")
         def _configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -72,7 +78,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Run a transaction that writes; it is committed at the end, rolled back on an error."""
-        with self._writer.begin() as connection:
+        with self._turn, self._writer.begin() as connection:
             if not self.is_sqlite:
                 # One writer at a time, as on SQLite: what it read stays true until it commits, and none can deadlock.
                 connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))

@@ -339,16 +339,17 @@ class _Worker:
         is_task = claim.mail.action is MailAction.DRAFT
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            letters = Letters(tx, self._office, [claim.stored.intent])
+            letters = None
             if is_task:
                 over = read_intents(tx, [key])[key].state in (IntentState.SKIPPED, IntentState.CANCELLED)
                 changes |= {"state": MailState.UNWANTED, "due": now} if over else {"state": MailState.PRESENT}
                 self._tell_created(tx, claim, now)
             else:
+                letters = Letters(tx, self._office, [claim.stored.intent])
                 changes["claimed"] = now  # From here on it is the send that may be on its way.
             change_mail(tx, key, **changes, subject=claim.mail.subject)
         self._drained.drafts += is_task
-        return None if is_task else stop_of(self._office, letters, claim.stored, claim.mail, now)
+        return None if letters is None else stop_of(self._office, letters, claim.stored, claim.mail, now)
 
     def _tell_created(self, tx: Transaction, claim: _Claim, now: datetime) -> None:
         reason = ""
