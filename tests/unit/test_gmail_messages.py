@@ -91,13 +91,33 @@ def test_a_message_without_a_date_takes_the_one_given():
         ([("Return-Path", "<>")], True),
         ([("From", "Mail Delivery Subsystem <MAILER-DAEMON@googlemail.com>")], True),
         ([("From", "postmaster@bolt.example")], True),
+        ([("X-Failed-Recipients", "ann@bolt.example")], True),
+        ([("Content-Type", 'text/calendar; method="REPLY"')], True),
         ([("From", "ann@bolt.example"), ("Return-Path", "<ann@bolt.example>"), ("Content-Type", "text/plain")], False),
         ([], False),
     ],
 )
 def test_what_looks_like_a_delivery_report(headers, expected):
-    lower = {name.lower(): (value,) for name, value in headers}
-    assert looks_like_report(lower) is expected
+    shown = [{"name": name, "value": value} for name, value in headers]
+    assert looks_like_report({"payload": {"headers": shown}}) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("message/delivery-status", True),
+        ("message/disposition-notification", True),
+        ("Text/Calendar", True),
+        ("text/html", False),
+        ("application/pdf", False),
+    ],
+)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_report_or_calendar_answer_is_known_by_its_parts_however_deep(kind, expected, depth):
+    part: dict = {"mimeType": kind}
+    for _ in range(depth):
+        part = {"mimeType": "multipart/mixed", "parts": [{"mimeType": "text/plain"}, part]}
+    assert looks_like_report({"payload": part}) is expected
 
 
 @pytest.mark.parametrize(
