@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -51,18 +51,17 @@ def on_a_line(make_world: WorldMaker) -> Iterator[Callable[..., tuple[World, Lin
     """Make a world of one mailbox that is reached over a line."""
     lines: list[Line] = []
 
-    def make(service: str, **options: object) -> tuple[World, Line]:
+    def make(service: str, *, more: Mapping[str, str] | None = None) -> tuple[World, Line]:
         def reach(url: str) -> str:
             lines.append(Line(url))
             return lines[-1].url
 
         world = make_world(
             campaign={"campaign": SENDS, "drafts": DRAFTS},
-            templates={**TEMPLATES, "again.md": "---\n---\nStill there, {{first_name}}?\n"},
+            templates={**TEMPLATES, "again.md": "---\n---\nStill there, {{first_name}}?\n", **(more or {})},
             reps=[MAILBOXES[service]],
             salesforce={"tasks": "off"},
             line=reach,
-            **options,
         )
         return world, lines[-1]
 
@@ -144,4 +143,33 @@ def test_an_answer_lost_at_any_call_of_a_pass(
     settle(world)
     judge(world, rep, number)
     assert number > 8, "hardly any call was there to be lost"
+    assert world.sync().exit_status == 0
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_an_answer_lost_of_a_large_mail_makes_one_of_it(
+    on_a_line: Callable[..., tuple[World, Line]], lost: int
+) -> None:
+    """A large mail goes another way into the mailbox, by upload."""
+    large = "---\nsubject: With a file\nattachments: [large.txt]\n---\nHello {{first_name}}\n"
+    world, line = on_a_line("gmail", more={"last.md": large, "intro.md": large, "large.txt": "word " * 900_000})
+    rep = ANA["email"]
+    world.act("mail_settings", gmail_search_lag=60)
+    world.launch([one("sent")], rep=rep, campaign="Sends")
+    world.launch([one("drafted")], rep=rep, campaign="Drafts")
+    struck: list[Asked] = []
+
+    def strike(asked: Asked) -> Lost | None:
+        if not asked.path.startswith("/upload/") or len(struck) >= lost:
+            return None
+        struck.append(asked)
+        return Lost()
+
+    line.fault = strike
+    world.sync()
+    settle(world)
+    assert len(struck) == lost
+    assert len(world.effects("mail_sent")) == len(world.mails(rep, "sent")) == 1
+    assert len(world.mails(rep, "drafts")) == 1
+    assert len(world.effects("draft_created")) == 2
     assert world.sync().exit_status == 0
