@@ -56,6 +56,8 @@ class ServiceSession(requests.Session):
         """Open; no connection is made."""
         super().__init__()
         self.calls = 0
+        #: Scheme and host -> what the environment says of reaching it.
+        self._surroundings: dict[tuple[str, str], Any] = {}
         # Without an auth of its own, requests puts a password of ~/.netrc in the place of our token.
         self.auth = _as_it_is
         if plain_base is not None:
@@ -70,6 +72,17 @@ class ServiceSession(requests.Session):
         kwargs.setdefault("allow_redirects", str(method).upper() == "GET")
         self.calls += 1
         return super().request(method, url, *args, **kwargs)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Return proxies and certificates; reading them from the environment takes long, so it is done once a host."""
+        if proxies or stream or verify is not None or cert:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        scheme, host, *_ = urlsplit(url)
+        known = self._surroundings.get((scheme, host))
+        if known is None:
+            known = super().merge_environment_settings(url, {}, stream, verify, cert)
+            self._surroundings[scheme, host] = known
+        return {**known, "proxies": dict(known["proxies"])}
 
 
 def retry_after(response: requests.Response) -> timedelta | None:

@@ -39,6 +39,9 @@ _RENEW = (
 _RELEASE = (
     update(lanes).where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token")).values(until=0.0)
 )
+_PACING = select(lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem).where(
+    lanes.c.key == bindparam("of_key")
+)
 
 
 class FencedError(Exception):
@@ -92,8 +95,7 @@ def release(tx: Transaction, lease: Lease) -> None:
 
 def read_pacing(tx: Transaction, lane: str) -> Pacing:
     """Return the pacing of a lane; a lane never used has none."""
-    columns = (lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem)
-    row = tx.execute(select(*columns).where(lanes.c.key == lane)).first()
+    row = tx.execute(_PACING, {"of_key": lane}).first()
     return Pacing() if row is None else Pacing(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 

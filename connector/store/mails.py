@@ -156,13 +156,17 @@ def insert_mails(tx: Transaction, new: Iterable[StoredMail]) -> None:
         tx.execute(insert_or_update(tx, mails, tuple(name for name in _FIELDS if name != "key")), rows)
 
 
+#: What is set is told by the names of what is given; made once, as it is executed twice for each mail.
+_CHANGE = update(mails).where(mails.c.key == bindparam("of_key"))
+
+
 def change_mail(tx: Transaction, key: str, **changes: Any) -> None:
     """Write some fields of one mail."""
     if "references" in changes:
         changes["references"] = list(changes["references"]) or None
     if "edited" in changes:
         changes["edited"] = int(changes["edited"])
-    tx.execute(update(mails).where(mails.c.key == key).values(**changes))
+    tx.execute(_CHANGE, {"of_key": key, **changes})
 
 
 def read_waiting(tx: Transaction, lane: str, now: datetime, most: int) -> list[StoredMail]:
