@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -44,6 +46,7 @@ def emulated(folder: Path) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     ) as program:
         try:
             assert program.stdout is not None
@@ -51,7 +54,8 @@ def emulated(folder: Path) -> Iterator[str]:
             assert any("http://" in line for line in program.stdout), "emulate ended without having started"
             yield f"http://127.0.0.1:{port}"
         finally:
-            program.terminate()
+            # The environment's node is a script that starts the real one: both must end.
+            os.killpg(program.pid, signal.SIGTERM)
 
 
 class Mailroom:
