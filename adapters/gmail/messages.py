@@ -44,7 +44,7 @@ _TOLD_IN_PARTS = frozenset({"message/delivery-status", "message/disposition-noti
 def headers_of(message: Message) -> dict[str, tuple[str, ...]]:
     """Return lower-case header name -> values in order."""
     found: dict[str, tuple[str, ...]] = {}
-    for header in message.get("payload", {}).get("headers", ()):
+    for header in (message.get("payload") or {}).get("headers") or ():
         name = str(header.get("name", "")).lower()
         found[name] = (*found.get(name, ()), str(header.get("value", "")))
     return found
@@ -52,20 +52,23 @@ def headers_of(message: Message) -> dict[str, tuple[str, ...]]:
 
 def labels_of(message: Message) -> frozenset[str]:
     """Return the label ids."""
-    return frozenset(message.get("labelIds", ()))
+    return frozenset(message.get("labelIds") or ())
 
 
 def instant_of(message: Message, otherwise: datetime) -> datetime:
     """Return when Gmail took the message in, UTC; `otherwise` when it does not say."""
     try:
         return datetime.fromtimestamp(int(message["internalDate"]) / 1000, UTC)
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return otherwise
 
 
 def first(headers: Mapping[str, tuple[str, ...]], name: str) -> str:
     """Return the first value of a header, decoded for people; "" when absent."""
-    value = headers.get(name, ("",))[0]
+    return _decoded(headers.get(name, ("",))[0])
+
+
+def _decoded(value: str) -> str:
     try:
         return str(make_header(decode_header(value)))
     except (LookupError, ValueError, HeaderParseError):
@@ -73,9 +76,13 @@ def first(headers: Mapping[str, tuple[str, ...]], name: str) -> str:
 
 
 def addresses(headers: Mapping[str, tuple[str, ...]], name: str) -> tuple[Address, ...]:
-    """Return the addresses of a header, lower case."""
-    pairs = getaddresses([first(headers, name)])
-    return tuple(Address(email=email.lower(), name=shown) for shown, email in pairs if email)
+    """Return the addresses of a header, lower case.
+
+    Names are decoded once they are told from the addresses: an encoded one may hold a comma ("Bolt, Ann"), or an
+    address of its own.
+    """
+    pairs = getaddresses(headers.get(name, ("",))[:1])
+    return tuple(Address(email=email.lower(), name=_decoded(shown)) for shown, email in pairs if "@" in email)
 
 
 def message_ids(text: str) -> tuple[str, ...]:
@@ -144,13 +151,13 @@ def looks_like_report(message: Message) -> bool:
         or first(headers, "return-path").strip() == "<>"
         or "x-failed-recipients" in headers
         or sender in ("mailer-daemon", "postmaster")
-        or bool(_kinds(message.get("payload", {})) & _TOLD_IN_PARTS)
+        or bool(_kinds(message.get("payload") or {}) & _TOLD_IN_PARTS)
     )
 
 
 def _kinds(part: Mapping[str, Any]) -> frozenset[str]:
     """Return the media types of a part and all parts in it."""
-    inner = (_kinds(one) for one in part.get("parts", ()))
+    inner = (_kinds(one) for one in part.get("parts") or ())
     return frozenset({str(part.get("mimeType", "")).lower()}).union(*inner)
 
 

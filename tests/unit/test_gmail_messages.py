@@ -12,6 +12,7 @@ from adapters.gmail.messages import (
     bare_subject,
     decode_raw,
     encode_raw,
+    labels_of,
     looks_like_report,
     matching,
     received_mail,
@@ -63,6 +64,33 @@ def test_a_received_mail_keeps_every_header_in_order_and_unescapes_the_snippet()
     assert mail.headers["received"] == ("one", "two")
     assert (mail.sender.email, mail.sender.name, mail.in_reply_to) == ("ann@bolt.example", "Ann", "<q@mail.gmail.com>")
     assert mail.text == "Tom & I can't"
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "email"),
+    [
+        ("=?utf-8?Q?M=C3=BCller=2C_Ann?= <Ann@Bolt.example>", "Müller, Ann", "ann@bolt.example"),
+        ('"Bolt, Ann" <ann@bolt.example>', "Bolt, Ann", "ann@bolt.example"),
+        # Gmail hands out decoded headers at times, without the quotes that the name needs then.
+        ("Müller, Ann <ann@bolt.example>", "Ann", "ann@bolt.example"),
+        ("=?utf-8?Q?boss=40acme=2Eexample?= <ann@bolt.example>", "boss@acme.example", "ann@bolt.example"),
+        ("=?utf-8?Q?=3Cboss=40acme=2Eexample=3E=2C?= <ann@bolt.example>", "<boss@acme.example>,", "ann@bolt.example"),
+        ("=?utf-8?Q?Ann_=28Bolt?= <ann@bolt.example>", "Ann (Bolt", "ann@bolt.example"),
+    ],
+)
+def test_a_name_is_never_taken_for_an_address(written, name, email):
+    mail = received_mail(message(("From", written), ("To", written)), None, NOW)
+    assert (mail.sender.name, mail.sender.email, mail.to) == (name, email, (email,))
+    assert sent_mail(message(("To", written)), NOW).to == (email,)
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"payload": None}, {"payload": {"headers": None}}, {"labelIds": None}, {"internalDate": None}]
+)
+def test_a_field_that_holds_nothing_is_one_that_is_missing(nothing):
+    odd = {**message(("From", "ann@bolt.example")), **nothing}
+    assert received_mail(odd, None, NOW).provider_id == "19a"
+    assert labels_of(odd) == frozenset()
 
 
 @pytest.mark.parametrize(
