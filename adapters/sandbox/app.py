@@ -53,6 +53,8 @@ _SALESFORCE_SECRET = "sandbox-salesforce-secret"  # noqa: S105 - of the simulate
 _MICROSOFT_SECRET = "sandbox-microsoft-secret"  # noqa: S105 - of the simulated tenant
 _GOOGLE_SECRET = "sandbox-google-secret"  # noqa: S105 - of the simulated client
 _GOOGLE_ACCOUNT = "connector@sandbox.iam.gserviceaccount.com"
+#: By this a file of the simulated Google project is known, and not taken for a real one.
+_GOOGLE_PROJECT = '"project_id": "sandbox"'
 
 #: Tenant of the simulated Microsoft organisation.
 TENANT = "sandbox"
@@ -265,11 +267,7 @@ class Sandbox:
             "client_id": "100000000000000000001",
             "token_uri": f"{self.url}/google/token",
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "google-service-account.json"
-        path.write_text(json.dumps(account, indent=2), encoding="utf-8")
-        path.chmod(0o600)
-        return path
+        return self._write_secret(folder / "google-service-account.json", account)
 
     def write_google_client(self, folder: Path, *, rotate: bool = False) -> Path:
         """Write the JSON of a Desktop client, for `auth: oauth`; with `rotate` a refresh token is good for one use."""
@@ -282,8 +280,15 @@ class Sandbox:
             "token_uri": f"{self.url}/google/token",
             "redirect_uris": ["http://localhost"],
         }
-        path = folder / "google-client.json"
-        path.write_text(json.dumps({"installed": installed}, indent=2), encoding="utf-8")
+        return self._write_secret(folder / "google-client.json", {"installed": installed})
+
+    def _write_secret(self, path: Path, content: Mapping[str, Any]) -> Path:
+        """Write a file that only its owner reads; raise `BadInput` when another than the sandbox's lies there."""
+        if path.is_file() and _GOOGLE_PROJECT not in path.read_text(encoding="utf-8", errors="replace"):
+            raise BadInput(f"'{path}' is not the sandbox's and is left as it is: run the sandbox in another folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        path.chmod(0o600)
         return path
 
     def _make_google_key(self) -> str:

@@ -39,7 +39,7 @@ _Port = Annotated[int | None, typer.Option(help=f"Port on 127.0.0.1; {PORT} by d
 def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
     """Serve Salesforce, Gmail and Microsoft Graph on this machine for the project's people and reps, until Ctrl-C.
 
-    The project folder is that of -C; the key of the simulated Google service account is written into it.
+    The project folder is that of -C; the key and the client of the simulated Google project are written into it.
     """
     if context.invoked_subcommand is not None:
         return
@@ -69,12 +69,14 @@ def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
 
 def _tell(terminal: Terminal, servers: Sandbox, project: Project, people: int) -> None:
     ready = servers.accounts(project.folder)
+    client = servers.write_google_client(project.folder)
     environment = {**ready["environment"], CLOCK_VARIABLE: f"{servers.url}/sandbox/clock"}
     elsewhere = sorted(_names_elsewhere(project, servers.url))
     terminal.document({"url": servers.url, "environment": environment, "accounts": ready["accounts"], "people": people})
     terminal.say(f"Salesforce, Gmail and Microsoft Graph are served at {servers.url}")
     terminal.say(f"{counted(people, 'person', 'people')} of {project.folder / PEOPLE_FILE} are in its Salesforce")
     terminal.say(f"the Google key was written to {ready['accounts']['google']['key_file']}")
+    terminal.say(f"a client for 'auth: oauth' was written to {client}")
     terminal.say("in another terminal:")
     for name, value in environment.items():
         terminal.say(f"  export {name}={value}")
