@@ -126,7 +126,7 @@ class _Worker:
                 waiting = (
                     read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
                     if only is None
-                    else list(read_mails(tx, [only]).values())
+                    else [mail for mail in read_mails(tx, [only]).values() if mail.lane == self._lease.lane]
                 )
             batch = [mail for mail in fairly(waiting) if mail.key not in done]
             if not batch:
@@ -241,9 +241,7 @@ class _Worker:
     def _act(self, claim: _Claim) -> None:
         draft = claim.mail.draft
         if claim.again:
-            found = self._mailbox.find(claim.mail.trace)
-            for extra in found.extra:
-                self._mailbox.delete_draft(extra)
+            found = self._found(claim.mail)
             if self._is_too_early(claim, found) or not self._goes_on(claim, found):
                 return
             draft = found.draft
@@ -263,6 +261,16 @@ class _Worker:
             self._stop(replace(claim, stopped=stopped), Found(where=Whereabouts.DRAFT, draft=draft))
             return
         self._send(claim, draft)
+
+    def _found(self, mail: StoredMail) -> Found:
+        """Look a mail up that may be out; a look that is refused says nothing of what became of it."""
+        try:
+            found = self._mailbox.find(mail.trace)
+            for extra in found.extra:
+                self._mailbox.delete_draft(extra)
+        except Refused as error:
+            raise OutcomeUnknown(error.sentence, key=mail.key, code=error.code) from error
+        return found
 
     def _is_too_early(self, claim: _Claim, found: Found) -> bool:
         """Leave a mail to a later look when what was found is no proof yet, or a send that may be undone."""
@@ -288,7 +296,7 @@ class _Worker:
         except Refused as error:
             if error.code != "draft_gone":
                 raise
-            found = self._mailbox.find(replace(claim.mail, **claim.mail.with_draft(draft)).trace)
+            found = self._found(replace(claim.mail, **claim.mail.with_draft(draft)))
             if found.where is not Whereabouts.SENT or found.sent is None:
                 self._lose(claim, "its draft is gone, and it is not in Sent")
                 return
@@ -433,8 +441,9 @@ class _Worker:
             if stored.state is IntentState.DELIVERING:
                 move_intent(tx, key, IntentEvent.FAIL, problem=error.sentence)
             append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=error.sentence, code=error.code)])
-        if mail.draft is not None:
-            # Tried again it is made anew; what is left over must not lie there for the rep to send.
+        if mail.draft is not None and mail.state is MailState.IN_FLIGHT:
+            # Tried again it is made anew; what is left over must not lie there for the rep to send. One to be taken
+            # back may hold what its rep has written since.
             with suppress(AdapterError):
                 self._mailbox.delete_draft(mail.draft)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.errors import OutcomeUnknown
+from connector.errors import OutcomeUnknown, Refused
 from connector.events import EventKind
 from connector.intents import IntentState
 from connector.ports import Found, MailPull, Whereabouts
@@ -245,3 +245,57 @@ def test_a_send_whose_answer_was_lost_is_not_lost_while_it_shows_nowhere(
     assert len(sent) == 1
     assert reasons(world, EventKind.OUTCOME_UNKNOWN) == []
     assert placed(world).state is MailState.SENT
+
+
+# --------------------------------------------------------------------------------- a look that is refused tells nothing
+
+
+@BOTH
+def test_a_refused_look_after_a_lost_answer_is_no_failed_send(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, rep: str
+) -> None:
+    """It went out: called failed, it would be made anew by 'connector resume', and go out twice."""
+    world = make_world(
+        campaign=DRAFT.replace("{template: last, send: task}", "{template: intro, send: choose_at_launch}")
+    )
+    world.launch([PAT], rep=rep)
+    mailbox = world.office.mailboxes[rep]
+    send, find = mailbox.send_draft, mailbox.find
+
+    def send_and_lose(draft: Any, key: str) -> Any:
+        send(draft, key)
+        raise OutcomeUnknown("the answer was lost", key=key)
+
+    def refuse(trace: Any) -> Found:
+        raise Refused("a page that is none of the service's", code="address")
+
+    monkeypatch.setattr(mailbox, "send_draft", send_and_lose)
+    monkeypatch.setattr(mailbox, "find", refuse)
+    monkeypatch.setattr(mailbox, "pull_mail", lambda cursor: MailPull(changes=(), cursor=cursor or "0"))
+    for _ in range(4):
+        world.sync()
+        world.after(minutes=1)
+    assert placed(world).state is MailState.IN_FLIGHT
+    monkeypatch.setattr(mailbox, "find", find)
+    world.sync()
+    assert placed(world).state is MailState.SENT
+    assert len(world.effects("mail_sent")) == 1
+
+
+@BOTH
+def test_a_draft_that_cannot_be_looked_at_is_not_deleted(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, rep: str
+) -> None:
+    world = draft_out(make_world, rep)
+
+    def refuse(trace: Any) -> Found:
+        raise Refused("a page that is none of the service's", code="address")
+
+    monkeypatch.setattr(world.office.mailboxes[rep], "find", refuse)
+    remove(world.office, person=PAT.email, campaign=None, rep=None)
+    world.act("rep_edits_draft", rep=rep, person=PAT.email, body="<p>In the middle of a sen</p>")
+    monkeypatch.setattr(
+        world.office.mailboxes[rep], "pull_mail", lambda cursor: MailPull(changes=(), cursor=cursor or "0")
+    )
+    world.sync()
+    assert len(world.mails(rep, "drafts")) == 1
