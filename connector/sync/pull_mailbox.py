@@ -58,19 +58,31 @@ _WITH_REP = frozenset({MailState.PRESENT, MailState.SCHEDULED, MailState.DISCARD
 
 
 def pull_mailbox(office: Office, rep: Rep) -> Pulled:
-    """Read what changed in a rep's mailbox: drafts sent, edited or discarded; replies, bounces, out-of-office."""
+    """Read what changed in a rep's mailbox: drafts sent, edited or discarded; replies, bounces, out-of-office.
+
+    A look too large for one pull goes on as long as a pass lasts; the next pass reads on from there.
+    """
     pulled = Pulled()
-    lane, mailbox = office.lane_of(rep), office.mailboxes[rep.email]
-    with office.database.read() as tx:
-        cursor = read_cursor(tx, lane)
+    lane, until = office.lane_of(rep), office.now() + timedelta(seconds=office.pass_seconds)
     try:
-        pull = mailbox.pull_mail(cursor)
-        with office.database.read() as tx:
-            drafts = _OpenDrafts(tx, lane, pull.changes)
-        drafts.look_up(mailbox, office.now(), everything=pull.resynced)
+        while _pull_once(office, rep, pulled) and office.now() < until:
+            pass
     except AdapterError as error:
         note_lane_problem(office, lane, error.sentence)
         return pulled.stop(lane, error)
+    note_lane_problem(office, lane, None)
+    return pulled
+
+
+def _pull_once(office: Office, rep: Rep, pulled: Pulled) -> bool:
+    """Read and store one pull; tell whether there is more to read at once."""
+    lane, mailbox = office.lane_of(rep), office.mailboxes[rep.email]
+    with office.database.read() as tx:
+        cursor = read_cursor(tx, lane)
+    pull = mailbox.pull_mail(cursor)
+    with office.database.read() as tx:
+        drafts = _OpenDrafts(tx, lane, pull.changes)
+    drafts.look_up(mailbox, office.now(), everything=pull.resynced)
     now = office.now()
     with office.database.write() as tx:
         drafts.store(tx, office, rep, now, pulled)
@@ -79,8 +91,7 @@ def pull_mailbox(office: Office, rep: Rep) -> Pulled:
                 take_mail(tx, office, rep, change, now, pulled)
         if pull.cursor != cursor:
             save_cursor(tx, lane, pull.cursor, now)
-    note_lane_problem(office, lane, None)
-    return pulled
+    return pull.more
 
 
 class _OpenDrafts:

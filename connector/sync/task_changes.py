@@ -36,7 +36,7 @@ _SHARED = ("closed", "due_date", "priority", "description")
 _MAY_COME_BACK = (IntentState.COMPLETED, IntentState.SKIPPED, IntentState.CANCELLED)
 
 #: Mails that lie in the first rep's mailbox, or will in a moment.
-_WITH_FIRST_REP = (MailState.PRESENT, MailState.IN_FLIGHT)
+_WITH_FIRST_REP = (MailState.PRESENT, MailState.SCHEDULED, MailState.IN_FLIGHT)
 
 _MOVED_ON = "the campaign has moved on already"
 _OPEN_AGAIN = "its step is still the current one, so it is open again"

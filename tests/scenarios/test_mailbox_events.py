@@ -499,3 +499,20 @@ def test_a_held_person_can_be_removed(make_world: WorldMaker) -> None:
     assert world.tasks == []
     assert world.sync().exit_status == 0
     assert len(world.effects("mail_sent")) == 1
+
+
+def test_a_look_of_several_pages_is_read_in_one_pass(make_world: WorldMaker) -> None:
+    world = mailed(make_world, "ana@acme.example")
+    world.act("prospect_replies", person=ANN.email)
+    for number in range(120):
+        world.act(
+            "prospect_writes",
+            rep="ana@acme.example",
+            person=f"news{number}@letters.example",
+            subject="News",
+            text="News.",
+        )
+    world.act("gmail_expires_history")
+    world.after(minutes=5)
+    report = world.sync()
+    assert report.as_json()["pulled"]["replies"] == 1, "the oldest mail lies on the last page"
