@@ -110,8 +110,8 @@ class AccountSignIn(Protocol):
         """Sign in and keep what that gave in the vault; return a sentence that says who is signed in where.
 
         `rep` is a rep's address when the account is signed in to rep by rep, `aliases` their other addresses. Raises
-        `Refused` with the next move when this `auth` needs no person, when nobody came back from the browser, or when
-        somebody else did; nothing is kept then.
+        `BadInput` with the next move when this `auth` needs no person, `Refused` when nobody came back from the
+        browser, or when somebody else did; nothing is kept then.
         """
         ...
 

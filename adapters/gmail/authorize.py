@@ -112,14 +112,13 @@ def sign_out(account: GoogleAccount, *, rep: str | None, vault: Vault) -> str:
 
 
 def _whose(account: GoogleAccount, rep: str | None) -> str:
-    """Return the rep who signs in; raise `Refused` when no person signs in, or nobody is named."""
+    """Return the rep who signs in; raise `BadInput` when no person signs in, or nobody is named."""
     if account.auth != "oauth":
-        raise Refused(
-            f"auth: {account.auth} of accounts.{ACCOUNT} needs no person; to sign in rep by rep, write auth: oauth",
-            code="no_person",
+        raise BadInput(
+            f"auth: {account.auth} of accounts.{ACCOUNT} needs no person; to sign in rep by rep, write auth: oauth"
         )
     if not rep:
-        raise Refused(f"reps sign in to Gmail one by one: run '{sign_in_command('EMAIL')}'", code="no_rep")
+        raise BadInput(f"reps sign in to Gmail one by one: run '{sign_in_command('EMAIL')}'")
     return rep.lower()
 
 
@@ -149,7 +148,7 @@ def _code_of(answer: Answer, rep: str) -> str:
     word = "".join(letter for letter in answer.error if letter.isalnum() or letter in "_- ")[:60]
     raise Refused(
         f"signing in to Gmail as {rep} failed: {_REFUSALS.get(answer.error, f'Google answered {word}')}; nothing was "
-        "kept",
+        f"kept. When that is mended, run '{sign_in_command(rep)}' again",
         code=answer.error if answer.error in _REFUSALS else "sign_in",
     )
 

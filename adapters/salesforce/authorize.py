@@ -76,18 +76,16 @@ def sign_out(account: SalesforceAccount, *, rep: str | None, vault: Vault) -> st
 
 
 def _whose(account: SalesforceAccount, rep: str | None) -> str:
-    """Return the rep who signs in, empty for the org's own sign-in; raise `Refused` when no person signs in."""
+    """Return the rep who signs in, empty for the org's own sign-in; raise `BadInput` when no person signs in."""
     if account.auth != "refresh_token":
-        raise Refused(
+        raise BadInput(
             f"auth: {account.auth} of accounts.{ACCOUNT} needs no person; to sign in by the browser, write "
-            "auth: refresh_token",
-            code="no_person",
+            "auth: refresh_token"
         )
     if rep and not account.per_rep:
-        raise Refused(
+        raise BadInput(
             f"reps do not sign in to Salesforce one by one here: leave --rep out, or write per_rep: true under "
-            f"accounts.{ACCOUNT}",
-            code="not_per_rep",
+            f"accounts.{ACCOUNT}"
         )
     return rep or ""
 

@@ -14,7 +14,7 @@ from adapters.gmail import adapter
 from adapters.gmail.account import COMPOSE_SCOPE, READ_SCOPE
 from adapters.gmail.signin import open_grant
 from adapters.sandbox import Sandbox
-from connector.errors import AdapterError, Reconnect, Refused, Retry
+from connector.errors import AdapterError, BadInput, Reconnect, Refused, Retry
 from tests.doubles import MemoryVault
 
 TOKEN = "google:ana@acme.example"
@@ -134,12 +134,12 @@ def test_where_no_person_signs_in_that_is_said(world: GoogleWorld, monkeypatch: 
     monkeypatch.setenv("GMAIL_TOKEN", "token")
     account = world.account(auth, token="${env:GMAIL_TOKEN}")
     for act in (lambda: world.sign_in(account), lambda: adapter.sign_out(account, rep=ANA, vault=world.vault)):
-        with pytest.raises(Refused, match=f"auth: {auth} of accounts.google needs no person"):
+        with pytest.raises(BadInput, match=f"auth: {auth} of accounts.google needs no person"):
             act()
 
 
 def test_reps_sign_in_one_by_one(world: GoogleWorld) -> None:
-    with pytest.raises(Refused, match="run 'connector auth google --rep EMAIL'"):
+    with pytest.raises(BadInput, match="run 'connector auth google --rep EMAIL'"):
         world.sign_in(world.account(), None)
 
 

@@ -210,7 +210,7 @@ def test_an_account_that_is_not_set_up_is_told(world, connector):
 
 def test_a_rep_where_reps_do_not_sign_in_is_told(world, connector):
     refused = connector("auth", "salesforce", "--rep", ANA["email"])
-    assert (refused.status, "leave --rep out, or write per_rep: true" in refused.err) == (1, True)
+    assert (refused.status, "leave --rep out, or write per_rep: true" in refused.err) == (2, True)
 
 
 def test_validate_warns_of_a_legacy_sign_in_at_its_line(world, connector, monkeypatch):

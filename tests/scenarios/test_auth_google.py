@@ -117,7 +117,7 @@ def test_an_ended_sign_in_stops_one_rep_and_comes_back_by_signing_in_again(world
 
 def test_a_sole_rep_need_not_be_named(world: World, connector: Connector) -> None:
     several = connector("auth", "google", "--no-browser")
-    assert (several.status, "run 'connector auth google --rep EMAIL'" in several.err) == (1, True)
+    assert (several.status, "run 'connector auth google --rep EMAIL'" in several.err) == (2, True)
     world.configure(reps=[ANA, BOB])
     signed = connector("auth", "google", "--no-browser", "--json").json
     assert (signed["account"], signed["rep"], signed["signed_in"]) == ("google", ANA["email"], True)

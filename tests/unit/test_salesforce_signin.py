@@ -18,7 +18,7 @@ from adapters.salesforce.authorize import sign_in, sign_out
 from adapters.salesforce.oauth import Granted, api_address
 from adapters.salesforce.session import Org, Orgs
 from adapters.salesforce.signin import Kept
-from connector.errors import AdapterError, Reconnect, Refused, Retry
+from connector.errors import AdapterError, BadInput, Reconnect, Retry
 from tests.doubles import MemoryVault
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -569,12 +569,12 @@ def test_where_no_person_signs_in_the_command_says_so(make, auth):
         lambda: sign_in(make(auth), Person(), rep=None, clock=StillClock(), vault=MemoryVault()),
         lambda: sign_out(make(auth), rep=None, vault=MemoryVault()),
     ):
-        with pytest.raises(Refused, match=f"auth: {auth} of accounts.salesforce needs no person"):
+        with pytest.raises(BadInput, match=f"auth: {auth} of accounts.salesforce needs no person"):
             act()
 
 
 def test_a_rep_signs_in_only_where_reps_do(make):
-    with pytest.raises(Refused, match="leave --rep out, or write per_rep: true"):
+    with pytest.raises(BadInput, match="leave --rep out, or write per_rep: true"):
         sign_in(make("refresh_token"), Person(), rep="ana@acme.example", clock=StillClock(), vault=MemoryVault())
 
 
