@@ -334,6 +334,8 @@ class MailPull:
     cursor: str
     #: True when the old cursor had expired and a bounded full look was made instead: ask where each draft is.
     resynced: bool = False
+    #: With `resynced`, `provider_id`s that lie in Drafts now, where each save gives a new one: no need to ask for them.
+    in_drafts: frozenset[str] = frozenset()
     #: There is more to read at once: a look too large for one pull goes on from `cursor`.
     more: bool = False
 

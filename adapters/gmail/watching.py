@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -165,11 +165,20 @@ class Watching:
         return MailPull(changes=changes, cursor=Cursor(history=history, at=now).written())
 
     def _drafts_of(self, message_ids: Sequence[str]) -> dict[str, str]:
-        """Return message id -> draft id of these messages, as far as drafts hold them; newest drafts first."""
-        missing, found, page = set(message_ids), dict[str, str](), None
-        for _ in range(_DRAFTS_PAGES):
+        """Return message id -> draft id of these messages, as far as drafts hold them."""
+        missing, found = set(message_ids), dict[str, str]()
+        pages = self._draft_pages() if missing else ()
+        for rows in pages:
+            found |= {one: rows[one] for one in missing & rows.keys()}
+            missing -= rows.keys()
             if not missing:
                 break
+        return found
+
+    def _draft_pages(self) -> Iterator[dict[str, str]]:
+        """Yield message id -> draft id of the drafts there are, a page at a time, newest first."""
+        page = None
+        for _ in range(_DRAFTS_PAGES):
             listed = self._session.read(
                 self._api.drafts.list(
                     userId=self._user,
@@ -178,13 +187,10 @@ class Watching:
                     fields="nextPageToken,drafts(id,message(id))",
                 )
             )
-            rows = {str(row["message"]["id"]): str(row["id"]) for row in listed.get("drafts", ())}
-            found |= {one: rows[one] for one in missing & rows.keys()}
-            missing -= rows.keys()
+            yield {str(row["message"]["id"]): str(row["id"]) for row in listed.get("drafts", ())}
             page = listed.get("nextPageToken")
             if page is None:
-                break
-        return found
+                return
 
     # ---------------------------------------------------------------------------------------- full look
 
@@ -192,13 +198,15 @@ class Watching:
         """Begin a full look at what happened since a cursor whose history cannot be followed.
 
         The new place in the history is taken first: what happens during the look is then seen twice rather than
-        never. The core is told to ask where each draft is: what left Drafts shows in no list.
+        never. The core is told to ask where each draft is that does not lie in Drafts as it was: what left shows in no
+        list.
         """
         present = self._present(now)
         since = max(start.at - _LOOK_MARGIN, now - _LOOK_SPAN)
         query = f"after:{int(since.timestamp())} -in:spam -in:chats"
         pull = self._look(replace(present, query=query))
-        return replace(pull, resynced=True)
+        there = frozenset(message_id for rows in self._draft_pages() for message_id in rows)
+        return replace(pull, resynced=True, in_drafts=there)
 
     def _look(self, start: Cursor) -> MailPull:
         """Read one page of everything since an instant, the bin included; the cursor remembers the next page."""

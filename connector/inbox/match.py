@@ -106,6 +106,11 @@ class SentMatch:
     #: id, stamp, message_id, thread, recipient_subject_time or own_thread.
     matched_by: str
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the key is the mail's own; by the others it may be one that the rep wrote beside the draft."""
+        return self.matched_by in ("id", "stamp", "message_id")
+
 
 def match_sent(sent: SentMail, open_drafts: Sequence[OpenDraft]) -> SentMatch | None:
     """Return which draft a mail in Sent was: by id, stamp, Message-ID, thread, then recipient, subject and time.

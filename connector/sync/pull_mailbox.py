@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.errors import AdapterError
+from connector.errors import AdapterError, Retry
 from connector.events import EventKind
 from connector.inbox.match import OpenDraft, match_sent
 from connector.intents import IntentState
@@ -25,6 +25,7 @@ from connector.ports import (
     Found,
     Mailbox,
     MailChange,
+    MailPull,
     MailReceived,
     MailSent,
     SentMail,
@@ -82,7 +83,7 @@ def _pull_once(office: Office, rep: Rep, pulled: Pulled) -> bool:
     pull = mailbox.pull_mail(cursor)
     with office.database.read() as tx:
         drafts = _OpenDrafts(tx, lane, pull.changes)
-    drafts.look_up(mailbox, office.now(), everything=pull.resynced)
+    later = drafts.look_up(mailbox, office.now(), pull)
     now = office.now()
     with office.database.write() as tx:
         drafts.store(tx, office, rep, now, pulled)
@@ -91,6 +92,8 @@ def _pull_once(office: Office, rep: Rep, pulled: Pulled) -> bool:
                 take_mail(tx, office, rep, change, now, pulled)
         if pull.cursor != cursor:
             save_cursor(tx, lane, pull.cursor, now)
+    if later is not None:
+        raise later  # What was read is stored; the next pass asks for the other drafts.
     return pull.more
 
 
@@ -105,8 +108,14 @@ class _OpenDrafts:
         #: Drafts that were saved although they had been scheduled or discarded.
         self._returned: set[str] = set()
         self._sent: dict[str, SentMail] = {}
+        #: Mails in Sent that look like a draft, which may lie there still.
+        self._likely: dict[str, SentMail] = {}
         self._by_hand: list[SentMail] = []
+        #: Mails in Sent that bear the stamp of a mail that is no open draft.
+        self._ours: dict[str, SentMail] = {}
         self._found: dict[str, Found] = {}
+        #: Drafts that could not be asked for this time.
+        self._later: frozenset[str] = frozenset()
         for change in changes:
             if isinstance(change, DraftSaved):
                 self._saved(change)
@@ -121,6 +130,7 @@ class _OpenDrafts:
         came = [change for change in changes if isinstance(change, MailReceived)]
         self._answered = {one for mail in came for one in (mail.thread_id, mail.in_reply_to, *mail.references) if one}
         self._writers = {mail.sender.email.lower() for mail in came}
+        self._reports = [mail.raw.lower() for mail in came if mail.raw is not None]
 
     def _saved(self, change: DraftSaved) -> None:
         """Follow a draft to its new ids; a save that is not our own is an edit."""
@@ -141,24 +151,69 @@ class _OpenDrafts:
         """Match a mail in Sent to the draft it was."""
         waiting = [mail for key, mail in self._mails.items() if key not in self._sent]
         match = match_sent(sent, [_open_draft(mail, old_threads) for mail in waiting])
-        if match is not None:
-            self._sent[match.key] = sent
-        elif sent.key is None:
+        if match is None and sent.key is not None:
+            self._ours[sent.key] = sent
+        elif match is None or (not match.is_certain and match.key in self._likely):
             self._by_hand.append(sent)
+        elif not match.is_certain:
+            self._likely[match.key] = sent
+        else:
+            self._sent[match.key] = sent
+            if match.key in self._likely:
+                self._by_hand.append(self._likely.pop(match.key))
 
-    def look_up(self, mailbox: Mailbox, now: datetime, *, everything: bool) -> None:
-        """Ask where a draft is that left Drafts without a mail in Sent that told; all of them after a resync."""
-        for key, mail in self._mails.items():
-            match mail.state:
-                case MailState.PRESENT:
-                    ask = everything or mail.missing is not None or mail.provider_id in self._gone
-                case MailState.SCHEDULED:
-                    looked = mail.missing or now - _SCHEDULED_LOOK
-                    ask = everything or self._stirred or now - looked >= _SCHEDULED_LOOK
-                case _:
-                    ask = key in self._returned
-            if ask and key not in self._sent:
-                self._found[key] = mailbox.find(mail.trace)
+    def look_up(self, mailbox: Mailbox, now: datetime, pull: MailPull) -> Retry | None:
+        """Ask where a draft is that left Drafts without a mail in Sent that told; nearly all of them after a resync.
+
+        What came in cannot be told without the drafts it may be about, so they come first, and no `Retry` is taken for
+        an answer. One that comes after them is returned: the other drafts are asked for by the next pulls, and what was
+        found is kept, or so many drafts that one pull cannot ask for all would be asked for again and again.
+        """
+        keys = [key for key, mail in self._mails.items() if key not in self._sent and self._asks(mail, now, pull)]
+        keys.sort(key=lambda key: (not self._is_urgent(key), self._mails[key].missing or now))
+        for place, key in enumerate(keys):
+            try:
+                found = mailbox.find(self._mails[key].trace)
+            except Retry as error:
+                if self._is_urgent(key):
+                    raise
+                self._later = frozenset(keys[place:])
+                return error
+            self._was_found(key, found)
+        return None
+
+    def _asks(self, mail: StoredMail, now: datetime, pull: MailPull) -> bool:
+        match mail.state:
+            case MailState.PRESENT:
+                unseen = pull.resynced and mail.provider_id not in pull.in_drafts
+                ask = unseen or mail.missing is not None or mail.provider_id in self._gone
+            case MailState.SCHEDULED:
+                looked = mail.missing or now - _SCHEDULED_LOOK
+                ask = pull.resynced or self._stirred or now - looked >= _SCHEDULED_LOOK
+            case _:
+                ask = mail.key in self._returned
+        return ask or mail.key in self._likely
+
+    def _is_urgent(self, key: str) -> bool:
+        mail, person = self._mails[key], self._mails[key].person.lower()
+        return (
+            key in self._returned
+            or key in self._likely
+            or bool({mail.internet_message_id, mail.thread_id} & self._answered)
+            or person in self._writers
+            or any(person.encode() in report for report in self._reports)
+        )
+
+    def _was_found(self, key: str, found: Found) -> None:
+        """Take an answer; a draft that lies there still is not the mail in Sent that looks like it."""
+        likely = self._likely.get(key)
+        if likely is not None and found.where not in (Whereabouts.DRAFT, Whereabouts.SCHEDULED):
+            self._sent[key] = likely
+            return
+        if likely is not None:
+            self._by_hand.append(likely)
+        if self._mails[key].state in _WITH_REP:
+            self._found[key] = found
 
     def store(self, tx: Transaction, office: Office, rep: Rep, now: datetime, pulled: Pulled) -> None:
         """Write down what became of each draft."""
@@ -179,12 +234,26 @@ class _OpenDrafts:
                 if not current[key].edited:
                     pulled.counts["drafts_edited"] += 1
                     append(tx, [intent_fact(stored[key], EventKind.DRAFT_EDITED, now)])
+            if key in self._later:
+                # A scheduled one has no time of its last look then: it is asked for next time.
+                missing = None if mail.state is MailState.SCHEDULED else mail.missing or now
+                change_mail(tx, key, missing=missing)
+        self._keep_ids(tx)
         ids = [sent.internet_message_id for sent in self._by_hand if sent.internet_message_id]
         ours = {mail.internet_message_id for mail in read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])}
         for sent in self._by_hand:
             if sent.internet_message_id in ours:
                 continue  # A full look shows again what was a draft of ours.
             outcomes.written_by_hand(tx, self._lane, sent, self._written_to(sent, stored), now)
+
+    def _keep_ids(self, tx: Transaction) -> None:
+        """Keep what a mail of ours is really called, where that could not be read back when it was sent."""
+        for key, mail in read_mails(tx, sorted(self._ours)).items():
+            sent = self._ours[key]
+            same = mail.state is MailState.SENT and mail.provider_id == sent.provider_id
+            if same and sent.internet_message_id not in (None, mail.internet_message_id):
+                ids = {"internet_message_id": sent.internet_message_id, "references": sent.references}
+                change_mail(tx, key, thread_id=sent.thread_id or mail.thread_id, **ids)
 
     def _is_answered(self, mail: StoredMail, sent: SentMail) -> bool:
         """Tell whether an answer came in: nobody gives one to a mail whose sending was undone."""

@@ -226,6 +226,12 @@ def writes_anew_under_its_subject(world: World, rep: str) -> None:
     look(world, minutes=5)
 
 
+def writes_beside_it(world: World, rep: str) -> None:
+    """It has the draft's recipient and subject, and the draft lies there as it did."""
+    world.act("rep_writes_mail", rep=rep, person=ANN.email, subject="Last try")
+    look(world, minutes=5)
+
+
 WAYS = {
     "send as is": Way(acts=sends_as_is, mail="sent", feed=(DONE,)),
     "send, and a look within the undo window": Way(acts=sends_and_looks_early, mail="sent", feed=(DONE,)),
@@ -282,6 +288,15 @@ WAYS = {
             DISCARDED,
         ),
         says="if it was written by hand",
+        follow_up="none",
+    ),
+    "write the same by hand and leave the draft": Way(
+        acts=writes_beside_it,
+        mail="present",
+        feed=(
+            "{rep} wrote to ann@bolt.example by hand: Last try (the task stays open: "
+            "'connector tasks complete {id}' if that was it)",
+        ),
         follow_up="none",
     ),
     "discard and write anew under the same subject": Way(acts=writes_anew_under_its_subject, mail="sent", feed=(DONE,)),

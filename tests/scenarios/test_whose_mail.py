@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from connector.errors import Retry
 from connector.events import EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.people import Person
+from connector.ports import DraftRef, SentMail
 from connector.sync.actions import end_by_hand, resume
 from tests.world import ANA, BOB, TEMPLATES, World, WorldMaker
 
@@ -236,3 +240,53 @@ def test_what_a_rep_writes_from_an_alias_is_their_own(make_world: WorldMaker, re
     world.after(minutes=1)
     assert dict(world.sync().pulled) == {}
     assert state(world) == "active"
+
+
+# ------------------------------------------------------------------------------------------------- what the rep wrote
+
+
+@BOTH
+@pytest.mark.parametrize("mode", ["task", "same_time_as_previous"])
+def test_what_a_rep_adds_by_hand_in_the_thread_is_not_the_follow_up_that_lies_there(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, rep: str, mode: str
+) -> None:
+    """The follow-up lies in Drafts: for the rep to send, or because the service asked to wait with sending it."""
+    world = launched(make_world, rep, DRAFT.replace("same_time_as_previous", mode), ANN)
+    world.act("rep_sends_draft", rep=rep, person=ANN.email)
+    look(world, minutes=5)
+
+    def wait(draft: object, key: str) -> None:
+        raise Retry("no more mails today", after=timedelta(hours=6))
+
+    monkeypatch.setattr(world.office.mailboxes[rep], "send_draft", wait)
+    look(world, days=1)
+    assert len(world.mails(rep, "drafts")) == 1
+    world.act("rep_replies_by_hand", rep=rep, person=ANN.email)
+    look(world, minutes=5)
+    assert len(world.mails(rep, "drafts")) == 1
+    assert state(world) == "active"
+    assert world.facts(EventKind.SENT) == []
+
+
+def test_a_message_id_that_could_not_be_read_back_is_kept_from_the_next_pull(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rep = ANA["email"]
+    world = make_world(
+        campaign=DRAFT.replace("{template: last, send: task}", "{template: intro, send: choose_at_launch}"),
+        templates={**TEMPLATES, "again.md": "---\n---\nStill there, {{first_name}}?\n"},
+    )
+    mailbox = world.office.mailboxes[rep]
+    send = mailbox.send_draft
+
+    def send_without_reading_back(draft: DraftRef, key: str) -> SentMail:
+        sent = send(draft, key)
+        return SentMail(provider_id=sent.provider_id, at=sent.at, thread_id=sent.thread_id, key=key)
+
+    monkeypatch.setattr(mailbox, "send_draft", send_without_reading_back)
+    world.launch([ANN], rep=rep)
+    look(world, minutes=1)
+    look(world, minutes=5)
+    look(world, days=2)
+    first, follow_up = sorted(world.mails(rep, "sent"), key=lambda mail: str(mail["at"]))
+    assert follow_up["in_reply_to"] == first["message_id"]
