@@ -59,7 +59,7 @@ def take_mail(tx: Transaction, office: Office, rep: Rep, mail: MailReceived, now
     match kind.kind:
         case MailKind.BOUNCE if not kind.failed_recipients or match.person in kind.failed_recipients:
             pulled.counts["bounces"] += 1
-            _bounce(tx, office, match, kind, at, now)
+            _bounce(tx, office, match, kind, enrollments, at, now)
         case MailKind.DELAYED:
             _tell(tx, enrollments, EventKind.DELAYED, at, kind.reason, told)
         case MailKind.AUTOMATIC:
@@ -131,8 +131,8 @@ def _written_by_hand(
 
 def _about(tx: Transaction, match: Match, rep: Rep) -> list[Enrollment]:
     """Return the enrollments a mail is about: the one it answers, or by address all the person has with this rep."""
-    if match.matched_by == "address":
-        return find_enrollments(tx, persons=[match.person], rep=rep.email)
+    if match.matched_by == "address" and (live := find_enrollments(tx, persons=[match.person], rep=rep.email)):
+        return live
     intent = read_intents(tx, [match.intent])[match.intent].intent
     return list(read_enrollments(tx, [intent.enrollment]).values())
 
@@ -147,7 +147,15 @@ def _tell(
     append(tx, [enrollment_fact(enrollment, kind, at, reason=reason, **told) for enrollment in enrollments])
 
 
-def _bounce(tx: Transaction, office: Office, match: Match, kind: Classified, at: datetime, now: datetime) -> None:
+def _bounce(
+    tx: Transaction,
+    office: Office,
+    match: Match,
+    kind: Classified,
+    enrollments: Sequence[Enrollment],
+    at: datetime,
+    now: datetime,
+) -> None:
     status = kind.status or "no status"
     # A policy refusal (5.7.x) says nothing about the address: the campaign ends, the address stays good on both sides.
     if not kind.policy:
@@ -155,11 +163,12 @@ def _bounce(tx: Transaction, office: Office, match: Match, kind: Classified, at:
         mark_person(tx, match.person, bounced=at, bounce_reason=reason)
         want_person(tx, match.person, now, bounced_at=at.isoformat(), bounced_reason=reason)
     want(tx, match.intent, now, **activity.bounced(office))
-    live = find_enrollments(tx, persons=[match.person])
+    # When every campaign has ended, it is told of the one whose mail it was.
+    about = find_enrollments(tx, persons=[match.person]) or enrollments
     record(
         tx,
         office,
-        [enrollment_fact(one, EventKind.BOUNCED, at, reason=kind.reason, status=status) for one in live],
+        [enrollment_fact(one, EventKind.BOUNCED, at, reason=kind.reason, status=status) for one in about],
         now,
     )
 

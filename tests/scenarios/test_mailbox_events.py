@@ -436,6 +436,28 @@ def test_a_bounce_ends_the_campaign_and_marks_the_address(make_world: WorldMaker
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("act", "arguments", "told"),
+    [
+        ("prospect_bounces", {}, EventKind.BOUNCED),
+        ("prospect_replies", {}, EventKind.REPLIED),
+        ("prospect_writes", {"subject": "A question"}, EventKind.REPLIED),
+        ("prospect_out_of_office", {}, EventKind.OUT_OF_OFFICE),
+    ],
+)
+def test_what_comes_after_the_end_is_told_and_changes_no_state(
+    make_world: WorldMaker, rep: str, act: str, arguments: dict[str, str], told: EventKind
+) -> None:
+    world = mailed(make_world, rep)
+    remove(world.office, person=ANN.email, campaign=None, rep=None)
+    world.act(act, person=ANN.email, rep=rep, **arguments)
+    world.after(minutes=1)
+    world.sync()
+    assert [one.person for one in world.facts(told)] == [ANN.email]
+    assert state(world) == "removed"
+
+
+@BOTH
 def test_a_bounce_that_the_campaign_does_not_act_on(make_world: WorldMaker, rep: str) -> None:
     """`remove_on_bounce: false` goes on, and the next mail is sent all the same."""
     world = mailed(make_world, rep, "remove_on_bounce: false")
