@@ -29,6 +29,8 @@ from connector.ports import Clock
 
 #: Answers of a server that has no batch address (a stand-in for Google's).
 _NO_BATCH = frozenset({404, 405, 501})
+#: The token is not taken; the transport renews it when a whole answer says so.
+_NO_TOKEN = 401
 
 
 class GmailSession:
@@ -108,6 +110,8 @@ class GmailSession:
         error = self._meaning(result, request, key=None)
         if isinstance(error, Refused) and error.code == NOT_FOUND:
             return None
+        if isinstance(result, HttpError) and result.status_code == _NO_TOKEN:
+            return self.read_if_there(request)  # The token ended on the way: alone it is made with a new one.
         if not isinstance(error, Retry):
             raise error
         failed: list[Retry] = [error]

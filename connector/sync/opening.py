@@ -56,11 +56,15 @@ def open_task(office: Office, id: str, *, client: Client | None = None) -> Opene
         stored = find_task(tx, id)
         mail = read_mails(tx, [stored.intent.key]).get(stored.intent.key)
     rep = _checked(office, stored, mail)
-    mailbox = office.mailboxes.get(rep.email)
-    if mailbox is None or mail is None or not mailbox.capabilities.drafts or client not in (None, rep.mailbox):
+    holder = _holder(office, rep, mail)
+    mailbox = None if holder is None else office.mailboxes.get(holder.email)
+    usable = mailbox is not None and mailbox.capabilities.drafts and client in (None, rep.mailbox)
+    if holder is None or mailbox is None or mail is None or not usable:
         return _compose(office, stored, rep, client)
     try:
-        return _draft(office, stored, rep, mailbox, mail)
+        if mail.state is MailState.UNWANTED:
+            return _moved(office, stored, holder, rep, mail)
+        return _draft(office, stored, holder, mailbox, mail)
     except Refused as error:
         reason = error.sentence
     except AdapterError as error:
@@ -91,9 +95,32 @@ def _was_sent(stored: StoredIntent, mail: StoredMail) -> str:
     return f"the mail to {mail.recipient} was sent{when}{next_move}"
 
 
+def _holder(office: Office, rep: Rep, mail: StoredMail | None) -> Rep | None:
+    """Return the rep whose mailbox holds the draft: the former one, while a task that went to another has it there."""
+    if mail is None or mail.lane == office.lane_of(rep):
+        return rep
+    return next((one for one in office.reps.values() if office.lane_of(one) == mail.lane), None)
+
+
+def _moved(office: Office, stored: StoredIntent, holder: Rep, rep: Rep, mail: StoredMail) -> Opened:
+    """Take the draft back from the former rep's mailbox first: there are never two."""
+    drained = drain(office, holder, owner=f"open:{os.getpid()}", only=mail.key)
+    if drained.reconnect is not None:
+        raise drained.reconnect
+    with office.database.read() as tx:
+        mail = read_mails(tx, [mail.key])[mail.key]
+    now_at = _holder(office, rep, mail)
+    mailbox = None if now_at is None else office.mailboxes.get(now_at.email)
+    if mail.state is MailState.UNWANTED or now_at is None or mailbox is None:
+        raise Busy(f"the draft is still on its way from the mailbox of {holder.name}: try again in a moment")
+    return _draft(office, stored, now_at, mailbox, mail)
+
+
 def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mail: StoredMail) -> Opened:
     """Find the draft where it is now; make it, or make it anew, if it is not there."""
     notes: list[str] = []
+    if rep.email != stored.intent.rep:
+        notes.append(f"the draft lies in the mailbox of {rep.name}, who had the task before")
     if mail.state not in _NOT_PLACED:
         there = _look(office, mailbox, stored, mail, notes)
         if there is not None:

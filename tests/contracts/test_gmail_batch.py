@@ -142,6 +142,17 @@ def test_a_part_that_is_refused_stops_the_whole_and_the_cursor_stays(opened):
             opened().pull_mail(CURSOR)
 
 
+def test_a_part_for_which_the_token_ended_is_made_again_with_a_new_one(opened):
+    """The whole was answered with 200, so no token was renewed for it; nobody must sign in again for that."""
+    ended = (401, google_error(401, "authError"))
+    with responses.RequestsMock() as wire:
+        wire.get(f"{ME}/history", json=a_history("19a", "19b"))
+        wire.add_callback("POST", BATCH, **a_batch((200, received("19a")), ended))
+        wire.add_callback("POST", BATCH, **a_batch(ended))  # by the library itself
+        wire.get(f"{ME}/messages/19b", json=received("19b"))
+        assert subjects_of(opened().pull_mail(CURSOR)) == {"19a", "19b"}
+
+
 def test_a_part_that_waits_longer_than_a_moment_goes_up_to_the_lane(opened):
     said = google_error(429, "rateLimitExceeded", "User-rate limit exceeded.  Retry after 2026-11-23T09:40:00.000Z")
     clock = FrozenClock()

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from connector.errors import OutcomeUnknown, Refused
+from connector.errors import OutcomeUnknown, Reconnect, Refused
 from connector.events import EventKind
 from connector.intents import IntentState
 from connector.ports import Found, MailPull, Whereabouts
 from connector.store.intents import find_intents
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.sync.actions import remove
+from connector.sync.opening import open_task
 from tests.world import ANA, BOB, World, WorldMaker, people
 
 GMAIL, OUTLOOK = ANA["email"], BOB["email"]
@@ -178,6 +179,52 @@ def test_an_untouched_draft_goes_along_to_the_other_reps_mailbox(
     assert [task.stored.intent.day for task in world.tasks] == []
     assert placed(world).state is MailState.SENT
     assert [effect["mailbox"] for effect in world.effects("mail_sent")] == [here]
+
+
+@pytest.mark.parametrize(("first", "second"), [(GMAIL, OUTLOOK), (OUTLOOK, GMAIL)])
+def test_a_click_makes_no_second_draft_while_the_former_reps_mailbox_cannot_be_reached(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    """A rep left, and their task went to another."""
+    world = draft_out(make_world, first)
+    mail = placed(world)
+
+    def signed_out(*_: object) -> Any:
+        raise Reconnect("sign in again", account=mail.lane)
+
+    mailbox = world.office.mailboxes[first]
+    monkeypatch.setattr(mailbox, "find", signed_out)
+    monkeypatch.setattr(mailbox, "pull_mail", signed_out)
+    world.act("rep_reassigns_task", key=mail.key, user=second)
+    world.sync()
+    for _ in range(3):
+        opened = open_task(world.office, mail.key)
+        assert not opened.is_draft
+        assert "the mailbox cannot be reached (sign in again)" in " ".join(opened.notes)
+        world.after(minutes=10)
+    assert [len(world.mails(rep, "drafts")) for rep in (first, second)] == [1, 0]
+    assert placed(world).lane == mail.lane
+    # Signed in again, it moves.
+    monkeypatch.undo()
+    opened = open_task(world.office, mail.key)
+    assert opened.is_draft
+    assert [len(world.mails(rep, "drafts")) for rep in (first, second)] == [0, 1]
+
+
+@pytest.mark.parametrize(("first", "second"), [(GMAIL, OUTLOOK), (OUTLOOK, GMAIL)])
+def test_a_draft_that_stayed_with_the_former_rep_is_opened_where_it_lies(
+    make_world: WorldMaker, first: str, second: str
+) -> None:
+    world = draft_out(make_world, first)
+    world.act("rep_edits_draft", rep=first, person=PAT.email, body="<p>Mine</p>")
+    world.sync()
+    world.act("rep_reassigns_task", key=placed(world).key, user=second)
+    world.after(minutes=1)
+    world.sync()
+    opened = open_task(world.office, placed(world).key)
+    assert opened.is_draft
+    assert "lies in the mailbox of" in " ".join(opened.notes)
+    assert [len(world.mails(rep, "drafts")) for rep in (first, second)] == [1, 0]
 
 
 # ------------------------------------------------------------------------------------------- nowhere is no proof
