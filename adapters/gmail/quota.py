@@ -72,7 +72,8 @@ class Quota:
         self._used.append((now, units))
 
     def _wait(self, units: int, now: datetime) -> timedelta:
-        while self._used and self._used[0][0] <= now - _MINUTE:
+        # What lies ahead by more than a wait was used before the clock was set back: it is forgotten, too.
+        while self._used and abs(self._used[0][0] - now) >= _MINUTE:
             self._used.popleft()
         over = sum(used for _, used in self._used) + units - self.per_minute
         if over <= 0:

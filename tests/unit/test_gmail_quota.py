@@ -124,3 +124,12 @@ def test_no_minute_ever_holds_more_than_the_quota(calls):
         taken.append((clock.now(), units))
     for at, _ in taken:
         assert sum(units for when, units in taken if at - MINUTE < when <= at) <= FEWEST_UNITS
+
+
+def test_a_clock_that_was_set_back_does_not_hold_the_mailbox_for_as_long():
+    clock = Clock()
+    quota = Quota(clock, mailbox="ana@acme.example", per_minute=FEWEST_UNITS)
+    quota.take(FEWEST_UNITS)
+    clock.at -= timedelta(hours=1)
+    quota.take(FEWEST_UNITS)
+    assert clock.slept == []
