@@ -153,7 +153,9 @@ class Watching:
         else:
             return None
         self.scheduled.extend(one for one, labels in news.items() if "SCHEDULED" in labels)
-        wanted = [one for one, labels in news.items() if one not in gone and not labels & _PASSED_OVER]
+        wanted = [
+            one for one, labels in news.items() if not labels & _PASSED_OVER and not (one in gone and "DRAFT" in labels)
+        ]
         in_drafts = [one for one in wanted if "DRAFT" in news[one]]
         drafts = self._drafts_of(in_drafts)
         # An autosave leaves a trail of messages; only the one its draft holds now is still there.
@@ -294,12 +296,13 @@ def _note(record: Mapping[str, Any], news: dict[str, frozenset[str]], gone: dict
             news[str(message["id"])] = labels_of(message) - _PASSED_OVER
         elif "SCHEDULED" in added:
             news[str(message["id"])] = labels_of(message) | added
-        elif "TRASH" in added and "DRAFT" in labels_of(message):
+        elif "TRASH" in added and "SENT" not in labels_of(message):
+            # In the bin it may bear the label of a draft no more.
             gone[str(message["id"])] = _gone(message)
     for entry in record.get("messagesDeleted", ()):
         labels = labels_of(entry["message"])
         # Gmail does not always say what a deleted message was; a gone id nobody knows does no harm.
-        if not labels or "DRAFT" in labels:
+        if not labels or labels & {"DRAFT", "TRASH"}:
             gone[str(entry["message"]["id"])] = _gone(entry["message"])
 
 

@@ -214,6 +214,15 @@ def discards(world: World, rep: str) -> None:
     look(world, minutes=6)
 
 
+def discards_into_the_bin(world: World, rep: str) -> None:
+    """The bin is emptied before it is called discarded."""
+    world.act("mail_settings", gmail_discard_bins=True)
+    world.act("rep_deletes_draft", rep=rep, person=ANN.email)
+    look(world, seconds=20)
+    world.act("rep_empties_bin", rep=rep)
+    look(world, minutes=6)
+
+
 def writes_anew(world: World, rep: str) -> None:
     world.act("rep_rewrites_by_hand", rep=rep, person=ANN.email, subject="In my own words")
     look(world, minutes=1)
@@ -278,6 +287,13 @@ WAYS = {
     ),
     "discard": Way(
         acts=discards, mail="discarded", feed=(DISCARDED,), says="the draft was discarded", follow_up="none"
+    ),
+    "discard, and empty the bin": Way(
+        acts=discards_into_the_bin,
+        mail="discarded",
+        feed=(DISCARDED,),
+        says="the draft was discarded",
+        follow_up="none",
     ),
     "discard and write anew by hand": Way(
         acts=writes_anew,
