@@ -185,8 +185,8 @@ def _read_json(key: str, path: Path) -> dict[str, Any]:
         info = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or "no reason given").lower()
-        raise BadInput(f"{key} '{path}' cannot be read: {reason}") from error
+        raise BadInput(f"{key} '{path}' cannot be read ({reason}): put it there, or correct its name") from error
     except ValueError:
         # The cause may quote the file; it is left out on purpose.
-        raise BadInput(f"{key} '{path}' is not JSON") from None
+        raise BadInput(f"{key} '{path}' is not JSON: download it from the Google Cloud console again") from None
     return info if isinstance(info, dict) else {}

@@ -23,6 +23,7 @@ from adapters.gmail.account import (
     COMPOSE_SCOPE,
     COSTS,
     READ_SCOPE,
+    Client,
     GoogleAccount,
     missing_scopes,
     read_client,
@@ -60,12 +61,13 @@ def sign_in(
     Raises `Refused`, and keeps nothing, when somebody else signed in or drafts may not be placed.
     """
     whose = _whose(account, rep)
+    client = read_client(account.client_file or Path())
     verifier = secrets.token_urlsafe(64)
     service = TokenService(whose)
     try:
         with Loopback("Google") as listener:
             talk.show(f"Sign in to Google as {whose} in the browser, and tick every box; this waits for it.")
-            talk.open(_address(account, listener, verifier=verifier, rep=whose))
+            talk.open(_address(account, client, listener, verifier=verifier, rep=whose))
             code = _code_of(listener.wait(), whose)
             granted = trade_code(
                 account, service, code=code, verifier=verifier, redirect_uri=listener.redirect_uri, rep=whose
@@ -122,8 +124,7 @@ def _whose(account: GoogleAccount, rep: str | None) -> str:
     return rep.lower()
 
 
-def _address(account: GoogleAccount, listener: Loopback, *, verifier: str, rep: str) -> str:
-    client = read_client(account.client_file or Path())
+def _address(account: GoogleAccount, client: Client, listener: Loopback, *, verifier: str, rep: str) -> str:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",

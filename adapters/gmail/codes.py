@@ -76,7 +76,7 @@ CODES: tuple[Rule, ...] = (
     Rule(
         status=(401,), treatment=_RECONNECT, category=_SIGN_IN,
         sentence="Gmail no longer accepts the sign-in of {mailbox}: sign in again",
-        advice="a password was changed, access was taken away, or the token is too old",
+        advice="run 'connector auth google --rep …', or give a new token: a changed password ends it, or an hour",
     ),
     Rule(
         status=(403,), reasons=_SCOPE, treatment=_RECONNECT, category=_ACCESS,

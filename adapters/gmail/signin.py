@@ -59,7 +59,7 @@ class _GivenToken:
     @property
     def widening(self) -> str:
         """How more scopes are had."""
-        return "make the token with them"
+        return "put a token that has it under accounts.google"
 
     def token(self) -> str:
         """Return the token."""

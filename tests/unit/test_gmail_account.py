@@ -106,7 +106,7 @@ CLIENT = {"client_id": "id.apps.googleusercontent.com", "client_secret": "hunter
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "cannot be read: no such file or directory"),
+        (None, "cannot be read (no such file or directory): put it there, or correct its name"),
         ("not json", "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         ("[]", "is not the JSON key of a service account"),
@@ -124,7 +124,7 @@ def test_a_key_file_that_is_none_is_named_and_never_quoted(tmp_path, content, se
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "cannot be read: no such file or directory"),
+        (None, "cannot be read (no such file or directory): put it there, or correct its name"),
         ("hunter2", "is not JSON"),
         (json.dumps(KEY), "is the JSON of no OAuth client"),
         (json.dumps({"web": CLIENT}), "is the JSON of a web application"),
