@@ -1,0 +1,114 @@
+"""`$batch`: up to twenty requests in one.
+
+Lives here: reading a batch, the order its steps run in, writing their answers. Does not live here: one request
+(`graph`). Source: reference apis 3.5.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.sandbox.graph_errors import Answer, GraphError, bad, throttled
+from adapters.sandbox.graph_limits import CONCURRENCY
+
+_MOST_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One request of a batch."""
+
+    id: str
+    http: str
+    #: After /v1.0, without the query.
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    waits_for: Sequence[str]
+
+    @property
+    def owner(self) -> str:
+        """Return whose mailbox it goes to, as the path says it."""
+        return "/".join(self.path.split("/")[1:3]) if self.path.startswith("/users/") else "me"
+
+
+def read_batch(body: bytes) -> list[Step]:
+    """Read a batch; raise `GraphError` for one that is refused as a whole."""
+    try:
+        steps = json.loads(body)["requests"]
+    except (ValueError, KeyError, TypeError):
+        raise bad("Invalid batch payload format.") from None
+    if not isinstance(steps, list) or not steps:
+        raise bad("Invalid batch payload format.")
+    if len(steps) > _MOST_STEPS:
+        raise bad(f"Number of batch request steps exceeds the maximum value of {_MOST_STEPS}.", "MaximumValueExceeded")
+    ids: set[str] = set()
+    for step in steps:
+        _check_step(step, ids)
+        ids.add(step["id"])
+    return [_step(step) for step in steps]
+
+
+def _check_step(step: Any, before: set[str]) -> None:
+    if not isinstance(step, dict) or not all(isinstance(step.get(name), str) for name in ("id", "method", "url")):
+        raise bad("Invalid batch payload format.")
+    if step["id"] in before:
+        raise bad(f"Request Id : {step['id']} is not unique.")
+    if not step["url"].startswith("/"):
+        raise bad(f"Request url of request id : {step['id']} must be relative.")
+    names = {name.lower() for name in step.get("headers") or {}}
+    if step.get("body") is not None and "content-type" not in names:
+        raise bad(f"Write request id : {step['id']} does not contain Content-Type header or body.")
+    if any(one not in before for one in step.get("dependsOn") or []):
+        raise bad(f"Request id : {step['id']} depends on a request that does not come before it.")
+
+
+def _step(step: Mapping[str, Any]) -> Step:
+    path, _, query = step["url"].partition("?")
+    content = step.get("body")
+    return Step(
+        id=step["id"],
+        http=step["method"].upper(),
+        path=path,
+        query=query,
+        headers={name.lower(): str(value) for name, value in (step.get("headers") or {}).items()},
+        body=content.encode() if isinstance(content, str) else json.dumps(content).encode() if content else b"",
+        waits_for=step.get("dependsOn") or (),
+    )
+
+
+def answer_batch(
+    steps: Sequence[Step], answer: Callable[[Step], Answer], refuse: Callable[[GraphError], Answer]
+) -> dict[str, Any]:
+    """Answer step by step: those that wait for no other run at once, four for a mailbox (apis 3.5)."""
+    statuses: dict[str, int] = {}
+    running: Counter[str] = Counter()
+    responses = []
+    for step in steps:
+        if not step.waits_for:
+            running[step.owner] += 1
+        if any(statuses[one] >= 400 for one in step.waits_for):
+            given = refuse(GraphError(424, "FailedDependency", "A request this one depends on has failed."))
+        elif not step.waits_for and running[step.owner] > CONCURRENCY:
+            given = refuse(throttled("Application is over its MailboxConcurrency limit.", 1))
+        else:
+            given = answer(step)
+        statuses[step.id] = given.status
+        responses.append(_response(step.id, given))
+    return {"responses": responses}
+
+
+def _response(step_id: str, answer: Answer) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": step_id, "status": answer.status, "headers": dict(answer.headers)}
+    if isinstance(answer.body, dict):
+        shown["headers"] |= {"Content-Type": "application/json"}
+        shown["body"] = answer.body
+    elif answer.body is not None:
+        shown["body"] = base64.b64encode(answer.body).decode()
+    return shown
