@@ -29,7 +29,15 @@ from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
-from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails, read_waiting
+from connector.store.mails import (
+    MailAction,
+    MailState,
+    StoredMail,
+    change_mail,
+    read_mails,
+    read_sent_about,
+    read_waiting,
+)
 from connector.store.tasks import save_tasks
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import logged_mail
@@ -270,7 +278,17 @@ class _Worker:
                 self._mailbox.delete_draft(extra)
         except Refused as error:
             raise OutcomeUnknown(error.sentence, key=mail.key, code=error.code) from error
-        return found
+        if found.sent is None or not self._is_anothers(mail, found.sent):
+            return found
+        # A follow-up has its recipient and subject from the email before, which may have gone out just now.
+        return Found(where=Whereabouts.ABSENT if mail.draft is None else Whereabouts.DISCARDED)
+
+    def _is_anothers(self, mail: StoredMail, sent: SentMail) -> bool:
+        """Tell whether what lies in Sent is known to be another mail of ours."""
+        ids = [sent.internet_message_id] if sent.internet_message_id else []
+        with self._office.database.read() as tx:
+            known = read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])
+        return any(one.key != mail.key and one.state is MailState.SENT for one in known)
 
     def _is_too_early(self, claim: _Claim, found: Found) -> bool:
         """Leave a mail to a later look when what was found is no proof yet, or a send that may be undone."""

@@ -15,7 +15,7 @@ from connector.store.intents import find_intents
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.sync.actions import remove
 from connector.sync.opening import open_task
-from tests.world import ANA, BOB, World, WorldMaker, people
+from tests.world import ANA, BOB, TEMPLATES, World, WorldMaker, people
 
 GMAIL, OUTLOOK = ANA["email"], BOB["email"]
 BOTH = pytest.mark.parametrize("rep", [GMAIL, OUTLOOK])
@@ -346,3 +346,40 @@ def test_a_draft_that_cannot_be_looked_at_is_not_deleted(
     )
     world.sync()
     assert len(world.mails(rep, "drafts")) == 1
+
+
+# ------------------------------------------------------------------------------------------ two mails that look alike
+
+
+@BOTH
+def test_the_email_before_is_not_taken_for_the_follow_up_whose_answer_was_lost(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, rep: str
+) -> None:
+    """Sent late and from a phone, it has no stamp; the follow-up is due at once, to the same person, as `Re:`."""
+    world = make_world(
+        campaign=DRAFT.replace(
+            '- call: {name: "Call {{first_name}}"}',
+            "- email: {template: again, send: same_time_as_previous, follow_up: true}",
+        ),
+        templates={**TEMPLATES, "again.md": "---\n---\nStill there, {{first_name}}?\n"},
+    )
+    world.launch([PAT], rep=rep)
+    world.sync()
+    world.after(days=1, minutes=30)
+    world.act("rep_sends_from_phone", rep=rep, person=PAT.email)
+    mailbox = world.office.mailboxes[rep]
+    create = mailbox.create_draft
+    lost: list[str] = []
+
+    def lose_first(mail: Any) -> Any:
+        if not lost:
+            lost.append(mail.key)
+            raise OutcomeUnknown("the answer was lost", key=mail.key)
+        return create(mail)
+
+    monkeypatch.setattr(mailbox, "create_draft", lose_first)
+    for _ in range(4):
+        world.after(minutes=2)
+        world.sync()
+    assert lost
+    assert [sent["key"] for sent in world.effects("mail_sent") if sent["by"] == "api"] == lost
