@@ -19,6 +19,7 @@ from connector.content.compose import render
 from connector.content.fields import fields_of
 from connector.content.templates import FORMATS, Template, load_templates
 from connector.documents import read_document
+from connector.errors import BadInput
 from connector.intents import Mode, StepType
 from connector.ports import ENTRY_POINT_GROUP
 from connector.settings import Settings, config_schema, load_settings
@@ -91,6 +92,19 @@ def test_the_accounts_fit_the_sandbox(tmp_path: Path) -> None:
     sandbox["google"]["key_file"] = Path(sandbox["google"]["key_file"]).name
     port = re.compile(r":\d+")
     assert port.sub("", str(ours)) == port.sub("", str(sandbox))
+
+
+@pytest.mark.parametrize("name", ["google-service-account.json", "google-client.json"])
+def test_the_sandbox_overwrites_its_own_google_files_alone(tmp_path: Path, name: str) -> None:
+    real = '{"project_id": "acme-mail"}'
+    with Sandbox() as server:
+        for _ in range(2):
+            server.accounts(tmp_path)
+            server.write_google_client(tmp_path)
+        (tmp_path / name).write_text(real, encoding="utf-8")
+        with pytest.raises(BadInput, match=f"{name}' is not the sandbox's and is left as it is"):
+            (server.accounts if "account" in name else server.write_google_client)(tmp_path)
+    assert (tmp_path / name).read_text(encoding="utf-8") == real
 
 
 def test_both_files_fit_their_schemas(adapters: dict[str, Any]) -> None:
