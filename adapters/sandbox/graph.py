@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from adapters.sandbox.graph_attachments import Attachments
 from adapters.sandbox.graph_batch import Step, answer_batch, read_batch
 from adapters.sandbox.graph_delta import list_changes
 from adapters.sandbox.graph_drafts import Drafts
@@ -27,6 +28,7 @@ from adapters.sandbox.graph_messages import Messages
 from adapters.sandbox.graph_operations import find_operation
 from adapters.sandbox.graph_request import Call, read_query
 from adapters.sandbox.graph_shapes import ShapeError
+from adapters.sandbox.graph_upload import Uploads
 from adapters.sandbox.mailbox import Kind, Mailbox
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.microsoft_login import MicrosoftLogin
@@ -42,8 +44,10 @@ class GraphService:
         self._tokens = tokens
         self._log = log
         self._world = world
-        self._login = MicrosoftLogin(clock, tokens, log)
+        self.login = MicrosoftLogin(clock, tokens, log, world)
         self._limits = Limits(world)
+        attachments = Attachments(world)
+        self._uploads = Uploads(clock, attachments)
         self._answers: Mapping[str, Callable[[Call], Answer]] = {
             "profile": show_profile,
             "folders": list_folders,
@@ -51,6 +55,8 @@ class GraphService:
             "list": list_messages,
             "delta": list_changes,
             **Messages(world).answers(),
+            **attachments.answers(),
+            **self._uploads.answers(),
             **Drafts(world).answers(),
         }
 
@@ -60,20 +66,25 @@ class GraphService:
         self, tenant: str, client_id: str, secret: str, roles: Sequence[str] = ("Mail.ReadWrite", "Mail.Send")
     ) -> None:
         """Register an application with its secret and the application permissions it was granted."""
-        self._login.register_client(tenant, client_id, secret, roles)
+        self.login.register_client(tenant, client_id, secret, roles)
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the login's endpoints and everything under /v1.0."""
         every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
         return (
-            *self._login.routes(),
+            *self.login.routes(),
             Route("/v1.0/$batch", self._batch, methods=["POST"]),
             Route("/v1.0/{rest:path}", self._serve, methods=every),
+            Route("/api/v2.0/{rest:path}", self._upload, methods=["GET", "PUT", "DELETE"]),
         )
 
     def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """Return what can happen to the service itself."""
-        return {"outlook_expires_delta": self.expire_delta, "outlook_revokes_access": self.revoke_access}
+        return {
+            "outlook_expires_delta": self.expire_delta,
+            "outlook_revokes_access": self.revoke_access,
+            **self.login.actions(),
+        }
 
     def state(self) -> dict[str, Any]:
         """Return every Outlook mailbox as JSON."""
@@ -91,7 +102,7 @@ class GraphService:
     def revoke_access(self) -> dict[str, Any]:
         """Make every token invalid and forget every client, as an administrator can."""
         self._tokens.revoke_all("graph")
-        self._login.forget_clients()
+        self.login.forget_clients()
         return {}
 
     # ------------------------------------------------------------------------------------- one request
@@ -121,6 +132,19 @@ class GraphService:
             except GraphError as error:
                 return _response(self._refusal(error, headers))
         return JSONResponse(answered)
+
+    async def _upload(self, request: Request) -> Response:
+        body = await request.body()
+        url, headers = request.url, dict(request.headers)
+        self._log.call("graph", request.method, url.path)
+        root, query = f"{url.scheme}://{url.netloc}", dict(request.query_params)
+        with self._world.lock:
+            self._world.settle()
+            try:
+                answer = self._uploads.answer(request.method, root, url.path, query, headers, body)
+            except GraphError as error:
+                answer = self._refusal(error, headers)
+        return _response(answer)
 
     def _answer_step(self, step: Step, headers: Mapping[str, str]) -> Answer:
         self._log.requests.append({"service": "graph", "method": f"$batch {step.http}", "path": f"/v1.0{step.path}"})
