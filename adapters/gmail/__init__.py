@@ -29,16 +29,22 @@ class GmailAdapter:
     account_model: ClassVar[type[AccountModel] | None] = GoogleAccount
 
     def open_mailbox(
-        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock, vault: Vault
+        self,
+        account: AccountModel | None,
+        rep: MailIdentity,
+        *,
+        sole: bool,  # noqa: ARG002 - the port's shape
+        clock: Clock,
+        vault: Vault,
     ) -> GmailMailbox:
         """Open one rep's mailbox without calling anyone; raise `BadInput` when its credentials are missing."""
         if not isinstance(account, GoogleAccount):
             raise BadInput(f"{rep.email} has a Gmail mailbox: connector.yaml needs accounts.google")
-        own = account.auth != "access_token" or rep.email.lower() in account.tokens or sole
         return GmailMailbox(
             open_grant(account, rep.email, clock=clock, vault=vault),
             rep,
-            user="me" if own else rep.email,
+            # A ready token says of nobody whose it is: by the address, Gmail refuses one of another mailbox.
+            user=rep.email if account.auth == "access_token" else "me",
             clock=clock,
             endpoint=account.endpoint,
             capabilities=replace(CAPABILITIES, incoming=account.read_mail),

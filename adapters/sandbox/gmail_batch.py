@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from adapters.sandbox.gmail_errors import Answer, bad_batch, too_many_parts
 from adapters.sandbox.gmail_upload import boundary_of, split_head, split_parts
@@ -58,7 +59,7 @@ def _read(top: Mapping[str, str], content: bytes, authorization: str) -> Part:
     return Part(
         content_id=top.get("content-id", ""),
         http=match[1],
-        path=path,
+        path=unquote(path),
         query=query,
         headers={"authorization": authorization} | headers,
         body=body.strip(),

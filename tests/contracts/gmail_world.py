@@ -22,7 +22,7 @@ from tests.doubles import MemoryVault
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 REP = MailIdentity(email="ana@acme.example", name="Ana Diaz")
 KEY = "0f" * 16
-ME = "https://gmail.googleapis.com/gmail/v1/users/me"
+ME = "https://gmail.googleapis.com/gmail/v1/users/ana%40acme.example"
 
 
 class FrozenClock:

@@ -146,21 +146,21 @@ def test_a_draft_whose_conversation_gmail_takes_for_none_starts_a_new_one(opened
         assert opened().create_draft(a_mail(thread=thread)).thread_id == "19a"
 
 
-@pytest.mark.parametrize(
-    ("sole", "section", "user"),
-    [
-        (True, {}, "me"),
-        (False, {}, "ana@acme.example"),
-        (False, {"tokens": {"ana@acme.example": "${env:GMAIL_TOKEN}"}}, "me"),
-        (False, {"tokens": {"bo@acme.example": "${env:GMAIL_TOKEN}"}}, "ana@acme.example"),
-    ],
-)
-def test_the_mailbox_is_me_when_the_token_is_the_reps_own(opened, sole, section, user):
-    address = f"{ME.removesuffix('me')}{user.replace('@', '%40')}/profile"
+@pytest.mark.parametrize("sole", [True, False])
+@pytest.mark.parametrize("section", [{}, {"tokens": {REP.email: "${env:GMAIL_TOKEN}"}}])
+def test_with_a_ready_token_the_mailbox_is_named_so_that_another_is_refused(opened, sole, section):
     with responses.RequestsMock() as wire:
-        wire.get(address, json={"historyId": "7"})
+        wire.get(f"{ME}/profile", json={"historyId": "7"})
         opened(sole=sole, **section).pull_mail(None)
-        assert len(wire.calls) == 1
+
+
+def test_a_ready_token_of_another_mailbox_sends_nothing(sandbox, monkeypatch, opened):
+    sandbox.world.add_mailbox("gmail", "zoe@acme.example", "Zoe")
+    monkeypatch.setenv("GMAIL_TOKEN", sandbox.token("gmail", "zoe@acme.example"))
+    mailbox = opened(endpoint=sandbox.url)
+    with pytest.raises(Reconnect, match="belongs to another mailbox"):
+        mailbox.create_draft(a_mail())
+    assert sandbox.world.boxes["zoe@acme.example"].mails == {}
 
 
 def test_a_send_counts_although_its_message_id_cannot_be_read(opened):

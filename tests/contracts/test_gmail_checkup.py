@@ -193,7 +193,7 @@ def test_a_ready_token_of_somebody_else_is_told(world: GoogleWorld, monkeypatch:
     monkeypatch.setenv("GMAIL_TOKEN", world.sandbox.token("gmail", BEN))
     mailbox = world.open(world.account("access_token", token="${env:GMAIL_TOKEN}"))
     (fault,) = faults(mailbox.check())
-    assert fault.sentence == f"the sign-in opens the mailbox of {BEN}, not that of {ANA}"
+    assert fault.sentence == f"the token given for {ANA} belongs to another mailbox"
 
 
 def test_a_ready_token_that_ended_is_told(world: GoogleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
