@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from adapters.sandbox.graph_attachments import Attachments
 from adapters.sandbox.graph_batch import Step, answer_batch, read_batch
 from adapters.sandbox.graph_delta import list_changes
 from adapters.sandbox.graph_drafts import Drafts
@@ -27,6 +28,7 @@ from adapters.sandbox.graph_messages import Messages
 from adapters.sandbox.graph_operations import find_operation
 from adapters.sandbox.graph_request import Call, read_query
 from adapters.sandbox.graph_shapes import ShapeError
+from adapters.sandbox.graph_upload import Uploads
 from adapters.sandbox.mailbox import Kind, Mailbox
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.microsoft_login import MicrosoftLogin
@@ -44,6 +46,8 @@ class GraphService:
         self._world = world
         self.login = MicrosoftLogin(clock, tokens, log, world)
         self._limits = Limits(world)
+        attachments = Attachments(world)
+        self._uploads = Uploads(clock, attachments)
         self._answers: Mapping[str, Callable[[Call], Answer]] = {
             "profile": show_profile,
             "folders": list_folders,
@@ -51,6 +55,8 @@ class GraphService:
             "list": list_messages,
             "delta": list_changes,
             **Messages(world).answers(),
+            **attachments.answers(),
+            **self._uploads.answers(),
             **Drafts(world).answers(),
         }
 
@@ -69,6 +75,7 @@ class GraphService:
             *self.login.routes(),
             Route("/v1.0/$batch", self._batch, methods=["POST"]),
             Route("/v1.0/{rest:path}", self._serve, methods=every),
+            Route("/api/v2.0/{rest:path}", self._upload, methods=["GET", "PUT", "DELETE"]),
         )
 
     def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
@@ -125,6 +132,19 @@ class GraphService:
             except GraphError as error:
                 return _response(self._refusal(error, headers))
         return JSONResponse(answered)
+
+    async def _upload(self, request: Request) -> Response:
+        body = await request.body()
+        url, headers = request.url, dict(request.headers)
+        self._log.call("graph", request.method, url.path)
+        root, query = f"{url.scheme}://{url.netloc}", dict(request.query_params)
+        with self._world.lock:
+            self._world.settle()
+            try:
+                answer = self._uploads.answer(request.method, root, url.path, query, headers, body)
+            except GraphError as error:
+                answer = self._refusal(error, headers)
+        return _response(answer)
 
     def _answer_step(self, step: Step, headers: Mapping[str, str]) -> Answer:
         self._log.requests.append({"service": "graph", "method": f"$batch {step.http}", "path": f"/v1.0{step.path}"})

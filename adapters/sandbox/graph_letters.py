@@ -29,7 +29,13 @@ def read_enclosure(written: Mapping[str, Any]) -> Enclosure:
     if not written.get("name"):
         raise ShapeError("The attachment's name is missing.", "ErrorInvalidArgument")
     media_type = written.get("contentType") or "application/octet-stream"
-    return Enclosure(name=written["name"], media_type=media_type, content=content)
+    return Enclosure(
+        name=written["name"],
+        media_type=media_type,
+        content=content,
+        content_id=(written.get("contentId") or "").strip("<>"),
+        is_inline=written.get("isInline") is True,
+    )
 
 
 def _read_recipients(written: list[Mapping[str, Any]]) -> tuple[Who, ...]:

@@ -1,7 +1,7 @@
 """A stored mail as Microsoft Graph's JSON.
 
-Lives here: `show`, its properties for filters and orders, attached files. Does not live here: what a mail may be
-written with (`graph_shapes`, `graph_letters`), paths (`graph_operations`).
+Lives here: `show`, its properties for filters and orders. Does not live here: attached files
+(`graph_attachments`), what a mail may be written with (`graph_shapes`, `graph_letters`), paths (`graph_operations`).
 Source: reference apis 3.1 to 3.6 and the Graph mail OpenAPI.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.sandbox.graph_shapes import MESSAGE, folder_id
-from adapters.sandbox.letter import Enclosure, Letter, Who, open_letter, parse, plain_text, quoted
+from adapters.sandbox.letter import Letter, Who, open_letter, parse, plain_text, quoted
 from adapters.sandbox.mailbox import Place, StoredMail
 
 
@@ -71,7 +71,7 @@ def show(mail: StoredMail, *, immutable: bool, as_text: bool = False) -> dict[st
         "categories": mail.marks.get("categories", []),
         "receivedDateTime": instant(mail.at),
         "sentDateTime": instant(mail.at),
-        "hasAttachments": bool(letter.enclosures),
+        "hasAttachments": any(not one.is_inline for one in letter.enclosures),
         "internetMessageId": letter.message_id,
         "subject": letter.subject,
         "bodyPreview": " ".join(text.split())[:255],
@@ -117,16 +117,3 @@ PROPERTIES: Mapping[str, Callable[[StoredMail], Any]] = {
     "from/emailAddress/address": lambda mail: mail.head.sender[1],
     "sender/emailAddress/address": lambda mail: mail.head.sender[1],
 }
-
-
-def attachment(enclosure: Enclosure, number: int) -> dict[str, Any]:
-    """Return an attached file as Graph shows it."""
-    return {
-        "@odata.type": "#microsoft.graph.fileAttachment",
-        "id": f"AAMkAttachment{number:04d}=",
-        "name": enclosure.name,
-        "contentType": enclosure.media_type,
-        "size": len(enclosure.content),
-        "isInline": False,
-        "contentBytes": base64.b64encode(enclosure.content).decode(),
-    }

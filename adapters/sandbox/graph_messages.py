@@ -1,20 +1,19 @@
-"""Messages one by one: reading, changing, moving, deleting them, and their attached files.
+"""Messages one by one: reading, changing, moving, deleting them.
 
 Lives here: `Messages`, and what of a written message stays with the stored one. Does not live here: making and sending
-drafts (`graph_drafts`), lists (`graph_lists`).
+drafts (`graph_drafts`), attached files (`graph_attachments`), lists (`graph_lists`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from adapters.sandbox.graph_errors import Answer, GraphError, bad, no_folder
-from adapters.sandbox.graph_letters import letter_of, read_enclosure
-from adapters.sandbox.graph_message import attachment, show
+from adapters.sandbox.graph_letters import letter_of
+from adapters.sandbox.graph_message import show
 from adapters.sandbox.graph_request import Call
-from adapters.sandbox.graph_shapes import ATTACHMENT, MESSAGE, MOVE, folder_of
+from adapters.sandbox.graph_shapes import MESSAGE, MOVE, folder_of
 from adapters.sandbox.graph_view import shown
 from adapters.sandbox.letter import open_letter
 from adapters.sandbox.mailbox import Place, StoredMail
@@ -47,8 +46,6 @@ class Messages:
             "delete": self.delete,
             "value": self.value,
             "move": self.move,
-            "attachments": self.attachments,
-            "attach": self.attach,
         }
 
     def get(self, call: Call) -> Answer:
@@ -92,22 +89,6 @@ class Messages:
         if place is None:
             raise no_folder()
         return shown(call, self._world.move(call.box, mail, place), 201)
-
-    def attachments(self, call: Call) -> Answer:
-        """List the attached files."""
-        letter = open_letter(call.mail().raw)
-        return Answer(body={"value": [attachment(one, number) for number, one in enumerate(letter.enclosures)]})
-
-    def attach(self, call: Call) -> Answer:
-        """Attach a file to a draft."""
-        mail = call.mail()
-        if mail.place is not Place.DRAFTS:
-            raise bad("The message is no draft.", "ErrorInvalidPropertySet")
-        enclosure = read_enclosure(call.json(ATTACHMENT))
-        letter = open_letter(mail.raw)
-        letter = replace(letter, enclosures=(*letter.enclosures, enclosure))
-        self._world.rewrite(call.box, mail, letter.raw(self._world.clock.now()))
-        return Answer(status=201, body=attachment(enclosure, len(letter.enclosures) - 1))
 
 
 def _check_etag(call: Call, mail: StoredMail) -> None:

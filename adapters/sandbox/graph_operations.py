@@ -58,6 +58,10 @@ _MESSAGES = (
     ("move", "POST", "/{id}/move", _WRITE, _NONE),
     ("attachments", "GET", "/{id}/attachments", _READ, _ONE),
     ("attach", "POST", "/{id}/attachments", _WRITE, _NONE),
+    ("createUploadSession", "POST", "/{id}/attachments/createUploadSession", _WRITE, _NONE),
+    ("attachment", "GET", "/{id}/attachments/{attachment}", _READ, _ONE),
+    ("detach", "DELETE", "/{id}/attachments/{attachment}", _WRITE, _NONE),
+    ("attachmentValue", "GET", "/{id}/attachments/{attachment}/$value", _READ, _NONE),
 )
 
 

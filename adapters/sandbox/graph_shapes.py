@@ -53,9 +53,23 @@ ATTACHMENT = Shape(
         "contentType": str,
         "contentBytes": str,
         "contentId": str,
+        "contentLocation": str,
+        "lastModifiedDateTime": str,
         "isInline": bool,
         "size": int,
         "id": str,
+    },
+)
+
+_ITEM = Shape(
+    name="attachmentItem",
+    properties={
+        "attachmentType": ("file", "item", "reference"),
+        "name": str,
+        "size": int,
+        "contentType": str,
+        "contentId": str,
+        "isInline": bool,
     },
 )
 
@@ -88,6 +102,7 @@ _WRITTEN = {"message": MESSAGE, "Message": MESSAGE}
 #: Bodies of the actions on messages; Graph's own document writes the names with a capital letter, clients without.
 MOVE = Shape(name="move", properties={"destinationId": str})
 REPLY = Shape(name="createReply", properties={"comment": str, "Comment": str, **_WRITTEN})
+UPLOAD_SESSION = Shape(name="createUploadSession", properties={"AttachmentItem": _ITEM, "attachmentItem": _ITEM})
 SEND_MAIL = Shape(name="sendMail", properties={"saveToSentItems": bool, "SaveToSentItems": bool, **_WRITTEN})
 
 _EDM = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}

@@ -10,10 +10,10 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from adapters.sandbox.graph_attachments import show_attachments
 from adapters.sandbox.graph_errors import Answer, bad
-from adapters.sandbox.graph_message import PROPERTIES, attachment, show
+from adapters.sandbox.graph_message import PROPERTIES, show
 from adapters.sandbox.graph_request import Call
-from adapters.sandbox.letter import open_letter
 from adapters.sandbox.mailbox import StoredMail
 from adapters.sandbox.odata import property_key
 
@@ -47,8 +47,7 @@ def _expanded(text: str, mail: StoredMail) -> dict[str, Any]:
     if not text:
         return {}
     if text == "attachments":
-        letter = open_letter(mail.raw)
-        return {"attachments": [attachment(one, number) for number, one in enumerate(letter.enclosures)]}
+        return {"attachments": show_attachments(mail)}
     match = re.fullmatch(r"singleValueExtendedProperties\(\$filter=(.*)\)", text)
     wanted = re.findall(r"id eq '((?:[^']|'')*)'", match[1]) if match else []
     if not wanted:

@@ -16,6 +16,7 @@ from email.parser import BytesParser
 from email.utils import format_datetime, getaddresses
 from functools import lru_cache
 from html import escape, unescape
+from typing import Any
 
 from connector.ports import STAMP_HEADER
 
@@ -164,6 +165,10 @@ class Enclosure:
     name: str
     media_type: str
     content: bytes = field(repr=False)
+    #: By this the HTML shows it, without angle brackets; "" for a file it does not show.
+    content_id: str = ""
+    #: Shown in the body, and not listed as a file.
+    is_inline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,12 +211,25 @@ class Letter:
         message.set_content(self.text or plain_text(self.html))
         if self.html:
             message.add_alternative(self.html, subtype="html")
-        for enclosure in self.enclosures:
-            kind, _, subtype = enclosure.media_type.partition("/")
-            message.add_attachment(
-                enclosure.content, maintype=kind, subtype=subtype or "octet-stream", filename=enclosure.name
-            )
+        for enclosure in sorted(self.enclosures, key=lambda one: not one.is_inline):
+            _enclose(message, enclosure)
         return message.as_bytes()
+
+
+def _enclose(message: EmailMessage, enclosure: Enclosure) -> None:
+    """Add a file: beside the HTML that shows it, else beside the whole body."""
+    kind, _, subtype = enclosure.media_type.partition("/")
+    about: dict[str, Any] = {"maintype": kind, "subtype": subtype or "octet-stream", "filename": enclosure.name}
+    if enclosure.content_id:
+        about["cid"] = f"<{enclosure.content_id}>"
+    if not enclosure.is_inline:
+        message.add_attachment(enclosure.content, **about)
+        return
+    html = message.get_body(("related", "html"))
+    if html is None:
+        message.add_attachment(enclosure.content, **about, disposition="inline")
+    else:
+        html.add_related(enclosure.content, **about, disposition="inline")
 
 
 def header_of(who: Who) -> str:
@@ -256,13 +274,17 @@ def enclosures(message: EmailMessage) -> tuple[Enclosure, ...]:
     """Return the files attached to a mail."""
     found = []
     for part in message.walk():
-        if part.get_content_disposition() == "attachment" or part.get_filename():
+        content_id = str(part.get("Content-ID", "")).strip().strip("<>")
+        shown = bool(content_id) and part.get_content_maintype() not in ("multipart", "text")
+        if part.get_content_disposition() == "attachment" or part.get_filename() or shown:
             content = part.get_payload(decode=True)
             found.append(
                 Enclosure(
                     name=part.get_filename() or "attachment",
                     media_type=part.get_content_type(),
                     content=content if isinstance(content, bytes) else b"",
+                    content_id=content_id,
+                    is_inline=shown and part.get_content_disposition() != "attachment",
                 )
             )
     return tuple(found)

@@ -1,109 +1,32 @@
 """The simulated Microsoft login and Graph mail API, judged by Microsoft's own description of Graph mail."""
 
 import base64
-import json
-import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes, policy
-from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import msal
 import pytest
 import requests
 from flufl.bounce import all_failures
-from jsonschema import Draft202012Validator
+from graph_client import (
+    BEN,
+    BOB,
+    BOSS,
+    IMMUTABLE,
+    KEY,
+    NOON,
+    STAMP,
+    WITH_STAMP,
+    Client,
+    found_by_stamp,
+    judge_exchange,
+    message,
+)
 from sandbox_front import open_front
 
-BEN, BOB, BOSS = "ben@acme.example", "bob@buyer.example", "boss@buyer.example"
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-KEY = "0123456789abcdef0123456789abcdef"
-STAMP = "String {6b1f2c34-5d6e-4f70-8192-a3b4c5d6e7f8} Name ConnectorIntentId"
-IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
-WITH_STAMP = {"$expand": f"singleValueExtendedProperties($filter=id eq '{STAMP}')"}
-
-OPENAPI = json.loads((Path(__file__).parents[1] / "data" / "graph-mail-openapi.json").read_text(encoding="utf-8"))
-PROPERTY = {
-    "type": "object",
-    "properties": {"id": {"type": "string"}, "value": {"type": "string"}},
-    "required": ["id", "value"],
-    "additionalProperties": False,
-}
-
-
-# ---------------------------------------------------------------------------------------------------- judge
-
-
-def _closed(node):
-    """Turn an OpenAPI schema into JSON Schema that refuses unknown keys; annotations stay allowed."""
-    if isinstance(node, list):
-        return [_closed(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    out = {name: _closed(value) for name, value in node.items() if name not in ("nullable", "description", "example")}
-    if "$ref" in out:
-        return {"$ref": out["$ref"].replace("#/components/schemas/", "#/$defs/")}
-    if node.get("type") == "object" and "properties" in node:
-        out["additionalProperties"] = False
-        out["patternProperties"] = {r"^@odata\.|^@removed$": {}}
-    if node.get("nullable"):
-        out = {"anyOf": [out, {"type": "null"}]}
-    return out
-
-
-DEFINITIONS = _closed(OPENAPI["components"]["schemas"])
-for _name, _node in DEFINITIONS.items():
-    if _name.startswith("microsoft.graph.message"):
-        # The description was trimmed to mail; extended properties are described elsewhere.
-        _node["properties"]["singleValueExtendedProperties"] = {"type": "array", "items": PROPERTY}
-    if _name == "error":
-        # The description says innererror, the service innerError.
-        _node["properties"]["error"]["properties"]["innerError"] = {"type": "object"}
-DEFINITIONS["microsoft.graph.attachment"] = DEFINITIONS["microsoft.graph.attachment-create"]
-
-
-def _operation(method, path):
-    path = re.sub(r"/users/[^/]+", "/me", path)
-    found = []
-    for template, item in OPENAPI["paths"].items():
-        if method.lower() in item and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template.replace("$", r"\$")), path):
-            found.append((template.count("{"), template))
-    assert found, f"{method} {path} is not described"
-    return OPENAPI["paths"][min(found)[1]][method.lower()]
-
-
-def _judge(schema, body, what):
-    schema = {**_closed(schema), "$defs": DEFINITIONS}
-    errors = [f"{list(error.path)}: {error.message}" for error in Draft202012Validator(schema).iter_errors(body)]
-    assert not errors, (what, errors)
-
-
-def judge(method, path, sent, answer):
-    """Refuse a request or an answer that Microsoft's description does not allow."""
-    operation = _operation(method, path)
-    if sent is not None:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        if "/create" in path or "/sendMail" in path:
-            schema = {
-                **schema,
-                "properties": {one[0].lower() + one[1:]: to for one, to in schema["properties"].items()},
-            }
-        _judge(schema, sent, "request")
-    if answer.status_code >= 400:
-        _judge({"$ref": "#/components/schemas/error"}, answer.json(), "error")
-        return
-    described = operation["responses"].get(str(answer.status_code)) or operation["responses"].get("2XX")
-    assert described, f"{method} {path} answered {answer.status_code}, which is not described"
-    content = described.get("content", {}).get("application/json")
-    if content:
-        schema = content["schema"]
-        if "delta" in path:
-            # @odata.deltaLink and nextLink are annotations; a removed item is an id and a reason.
-            assert answer.json().keys() & {"@odata.nextLink", "@odata.deltaLink"}
-        _judge(schema, answer.json(), "answer")
-    elif not path.endswith("$value"):
-        assert answer.content == b""
+from tests.judges.graph_schema import judge_named
 
 
 @pytest.fixture(scope="module")
@@ -121,60 +44,10 @@ def sandbox(front):
     return fresh
 
 
-class Client:
-    """Calls Graph for one mailbox and has every exchange judged."""
-
-    def __init__(self, sandbox, session):
-        self.sandbox = sandbox
-        self.session = session
-        self.base = f"{sandbox.url}/v1.0"
-        self.owner = f"/users/{BEN}"
-
-    def signed(self):
-        return {"Authorization": f"Bearer {self.sandbox.token('graph', '', scopes=['Mail.Send'])}"}
-
-    def raw(self, method, path, *, token=None, roles=("Mail.ReadWrite", "Mail.Send"), headers=None, **more):
-        token = self.sandbox.token("graph", "", scopes=list(roles)) if token is None else token
-        headers = (headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
-        return self.session.request(method, self.base + path, headers=headers, timeout=10, **more)
-
-    def __call__(self, method, path, body=None, *, status=None, **more):
-        answer = self.raw(method, self.owner + path, **({"json": body} if body is not None else {}), **more)
-        judge(method, self.owner + path.partition("?")[0], body, answer)
-        if status is not None:
-            assert answer.status_code == status, answer.text
-        return answer.json() if answer.content and not path.endswith("$value") else answer.content
-
-    def follow(self, link, **more):
-        parts = urlsplit(link)
-        path = parts.path.removeprefix("/v1.0").removeprefix(self.owner)
-        return self("GET", path, params=parse_qsl(parts.query), **more)
-
-    def refused(self, method, path, body=None, *, judged=False, **more):
-        """Return (status, code) of a refusal; the request itself may be one that the description forbids."""
-        answer = self.raw(method, self.owner + path, **({"json": body} if body is not None else {}), **more)
-        _judge({"$ref": "#/components/schemas/error"}, answer.json(), "error")
-        return answer.status_code, answer.json()["error"]["code"]
-
-
 @pytest.fixture
 def graph(sandbox):
     with requests.Session() as session:
         yield Client(sandbox, session)
-
-
-def message(**parts):
-    return {
-        "subject": "Quarterly plan",
-        "body": {"contentType": "html", "content": "<p>Hello <b>Bob</b></p>"},
-        "toRecipients": [{"emailAddress": {"name": "Bob Buyer", "address": BOB}}],
-        "singleValueExtendedProperties": [{"id": STAMP, "value": KEY}],
-    } | parts
-
-
-def found_by_stamp(key, folder="sentitems"):
-    test = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{key}')"
-    return f"/mailFolders/{folder}/messages", {"$filter": test} | WITH_STAMP
 
 
 @pytest.mark.parametrize(
@@ -189,9 +62,9 @@ def found_by_stamp(key, folder="sentitems"):
 )
 def test_the_judge_refuses(body):
     with pytest.raises(AssertionError):
-        _judge({"$ref": "#/components/schemas/microsoft.graph.message-create"}, body, "request")
+        judge_named("microsoft.graph.message-create", body)
     with pytest.raises(AssertionError):
-        _judge({"$ref": "#/components/schemas/microsoft.graph.message"}, body, "answer")
+        judge_named("microsoft.graph.message", body)
 
 
 # --------------------------------------------------------------------------------------------------- drafts
@@ -256,7 +129,7 @@ def test_mime_and_attachments(graph):
     made = graph.raw(
         "POST", f"{graph.owner}/messages", data=base64.b64encode(mime), headers={"Content-Type": "text/plain"}
     )
-    judge("POST", "/me/messages", None, made)
+    judge_exchange("POST", "/me/messages", None, made)
     path = f"/messages/{made.json()['id']}"
     file = {"@odata.type": "#microsoft.graph.fileAttachment", "name": "plan.pdf", "contentType": "application/pdf"}
     kept = graph("POST", f"{path}/attachments", file | {"contentBytes": base64.b64encode(b"%PDF").decode()}, status=201)
@@ -608,8 +481,7 @@ def test_a_batch_answers_item_by_item_four_at_a_time_for_a_mailbox(graph, sandbo
     statuses = {one["id"]: one["status"] for one in answer.json()["responses"]}
     assert statuses == dict(zip("012345678", [201, 201, 201, 201, 429, 201, 424, 201, 404], strict=True))
     for one in answer.json()["responses"]:
-        name = "microsoft.graph.message" if one["status"] == 201 else "error"
-        _judge({"$ref": f"#/components/schemas/{name}"}, one["body"], "batch")
+        judge_named("microsoft.graph.message" if one["status"] == 201 else "error", one["body"])
     assert len(sandbox.state()["graph"][BEN]["mails"]) == 5
     assert sandbox.log.calls["graph"] == 1
 
