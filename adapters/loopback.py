@@ -40,6 +40,8 @@ class Answer:
 
     code: str = field(default="", repr=False)
     error: str = ""
+    #: What was said of the error; not ours, so it is never shown as it came.
+    description: str = field(default="", repr=False)
 
 
 class Loopback:
@@ -111,7 +113,13 @@ class Loopback:
             return 400, f"{self._service} sent no answer. Start the sign-in again from the terminal."
         if not self._answered.acquire(blocking=False):
             return 400, "This sign-in has had its answer. Go back to the terminal."
-        self._answers.put(Answer(code=said.get("code", ""), error=said.get("error", "")))
+        self._answers.put(
+            Answer(
+                code=said.get("code", ""),
+                error=said.get("error", ""),
+                description=said.get("error_description", "")[:2000],
+            )
+        )
         if said.get("error"):
             return 200, f"{self._service} did not sign you in. Go back to the terminal: it says what to do."
         return 200, f"{self._service} has answered. You may close this page: the terminal says who is signed in."

@@ -1,67 +1,94 @@
 """Outlook mailboxes through Microsoft Graph.
 
-Lives here: `adapter`, how a mailbox is opened. See `account` (keys, tokens), `session` (HTTP, errors), `messages`
-(JSON), `mailbox` (what is asked of Graph).
+`adapter` is what the entry point `outlook` gives; see `account` for the keys of `accounts.microsoft`.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 from urllib.parse import quote
 
-from adapters.outlook.account import Application, GivenToken, MicrosoftAccount, SignIn
+from adapters.outlook import authorize
+from adapters.outlook.account import ACCOUNT, MicrosoftAccount, SignIn
+from adapters.outlook.checkup import look
 from adapters.outlook.mailbox import CAPABILITIES, OutlookMailbox
 from adapters.outlook.session import GraphSession
+from adapters.outlook.signin import Application, GivenToken, KeptSignIn
 from connector.accounts import AccountModel
 from connector.capabilities import MailboxCapabilities
-from connector.ports import Clock, MailIdentity, Vault
+from connector.errors import BadInput
+from connector.ports import Clock, Conversation, MailIdentity, Vault
 
 __all__ = ["MicrosoftAccount", "OutlookAdapter", "adapter"]
 
 
 class OutlookAdapter:
-    """Opens Outlook mailboxes; those of one application share one msal application and its tokens."""
+    """Opens Outlook mailboxes, and signs reps in; mailboxes of one application share its tokens."""
 
     capabilities: ClassVar[MailboxCapabilities] = CAPABILITIES
-    account_name: ClassVar[str | None] = "microsoft"
+    account_name: ClassVar[str] = ACCOUNT
     account_model: ClassVar[type[AccountModel] | None] = MicrosoftAccount
 
     def __init__(self) -> None:
         """Start with no application."""
         self._lock = threading.Lock()
-        self._applications: dict[tuple[str, ...], Application] = {}
+        self._applications: dict[str, Application] = {}
 
     def open_mailbox(
-        self,
-        account: AccountModel | None,
-        rep: MailIdentity,
-        *,
-        sole: bool,
-        clock: Clock,
-        vault: Vault,  # noqa: ARG002 - for each rep's own sign-in (issue 5)
+        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock, vault: Vault
     ) -> OutlookMailbox:
         """Open one rep's mailbox; nothing is called until it is used.
 
         It is addressed as `/me` when the token is the rep's own, else as `/users/<rep>`.
         """
-        if not isinstance(account, MicrosoftAccount):
-            raise TypeError("an Outlook mailbox is opened with accounts.microsoft")
-        own = account.tokens.get(rep.email.lower())
-        given = account.auth == "access_token"
-        is_me = given and (own is not None or sole)
+        known = _own(account)
+        secret = known.tokens.get(rep.email.lower())
+        is_me = known.auth in known.by_person or (known.auth == "access_token" and (secret is not None or sole))
+        sign_in: SignIn
+        if known.auth in known.by_person:
+            sign_in = KeptSignIn(known, rep.email, vault)
+        elif known.auth == "access_token":
+            sign_in = GivenToken(secret or known.token)
+        else:
+            sign_in = self._application(known)
         session = GraphSession(
-            endpoint=account.endpoint,
+            endpoint=known.graph_address,
             mailbox="/me" if is_me else f"/users/{quote(rep.email, safe='@')}",
             account=f"outlook:{rep.email}",
-            sign_in=GivenToken(own or account.token) if given else self._application(account),
+            sign_in=sign_in,
         )
-        return OutlookMailbox(rep=rep, session=session, clock=clock)
+        return OutlookMailbox(rep=rep, session=session, clock=clock, checkup=partial(look, known, sign_in, rep, clock))
 
-    def _application(self, account: MicrosoftAccount) -> SignIn:
-        identity = (account.authority, account.tenant, account.client_id, str(account.client_secret))
+    def sign_in(
+        self,
+        account: AccountModel,
+        talk: Conversation,
+        *,
+        rep: str | None,
+        aliases: Sequence[str] = (),
+        clock: Clock,
+        vault: Vault,
+    ) -> str:
+        """Sign a rep in and keep what that gave; return a sentence that says who is signed in."""
+        return authorize.sign_in(_own(account), talk, rep=rep, aliases=aliases, clock=clock, vault=vault)
+
+    def sign_out(self, account: AccountModel, *, rep: str | None, vault: Vault) -> str:
+        """Forget a rep's sign-in."""
+        return authorize.sign_out(_own(account), rep=rep, vault=vault)
+
+    def _application(self, account: MicrosoftAccount) -> Application:
+        # Its repr names the variables of secrets, and holds none.
         with self._lock:
-            return self._applications.setdefault(identity, Application(account))
+            return self._applications.setdefault(repr(account), Application(account))
+
+
+def _own(account: AccountModel | None) -> MicrosoftAccount:
+    if not isinstance(account, MicrosoftAccount):
+        raise BadInput("an Outlook mailbox needs accounts.microsoft in connector.yaml")
+    return account
 
 
 adapter = OutlookAdapter()

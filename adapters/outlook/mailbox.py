@@ -10,7 +10,7 @@ change on send whatever is asked, so several keys are tried; a draft that left D
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -37,7 +37,7 @@ from adapters.outlook.messages import (
 from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
 from adapters.outlook.sightings import Sighting, judged, resembles
 from connector.capabilities import MailboxCapabilities
-from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Unsupported
+from connector.errors import AdapterError, OutcomeUnknown, Refused, Unsupported
 from connector.ports import (
     Check,
     Clock,
@@ -53,7 +53,6 @@ from connector.ports import (
     MailSent,
     SentMail,
     Trace,
-    Verdict,
     Whereabouts,
 )
 
@@ -95,8 +94,16 @@ class OutlookMailbox:
 
     capabilities: ClassVar[MailboxCapabilities] = CAPABILITIES
 
-    def __init__(self, *, rep: MailIdentity, session: GraphSession, clock: Clock) -> None:
-        """Open; nothing is called."""
+    def __init__(
+        self,
+        *,
+        rep: MailIdentity,
+        session: GraphSession,
+        clock: Clock,
+        checkup: Callable[[Callable[[], object]], Sequence[Check]],
+    ) -> None:
+        """Open; nothing is called. `checkup` looks at everything, given something that reads the mailbox."""
+        self._checkup = checkup
         self._rep = rep
         self._session = session
         self._clock = clock
@@ -108,19 +115,8 @@ class OutlookMailbox:
         return self._session.calls
 
     def check(self) -> Sequence[Check]:
-        """Look whether the mailbox can be read."""
-        try:
-            self.pull_mail(None)  # from now on: one look, nothing is taken
-        except AdapterError as error:
-            fault = Check(
-                area="sign-in",
-                verdict=Verdict.FAULT,
-                sentence=error.sentence,
-                mend=error.advice,
-                reconnect=isinstance(error, Reconnect),
-            )
-            return (fault,)
-        return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {self._rep.email} can be read"),)
+        """Look at sign-in, permissions and reach."""
+        return self._checkup(lambda: self.pull_mail(None))  # from now on: one look, nothing is taken
 
     def close(self) -> None:
         """Close the connections."""

@@ -185,8 +185,8 @@ def authors(world):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["microsoft"], "the adapter of microsoft has no sign-in by a person yet"),
-        (["revoke", "microsoft"], "the adapter of microsoft has no sign-in by a person yet"),
+        (["microsoft"], "auth: client_credentials of accounts.microsoft needs no person"),
+        (["revoke", "microsoft"], "to sign in rep by rep, write auth: auth_code or auth: device_code"),
         (["google", "--rep", BOB["email"]], "bob@acme.example does not use google, but 'mailbox: outlook'"),
         (["hubspot"], "there is no account 'hubspot' to sign in to (there are: google, microsoft, salesforce)"),
         (["revoke"], "name one account"),

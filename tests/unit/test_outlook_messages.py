@@ -131,8 +131,8 @@ def test_a_full_mailbox_rests_an_hour_unless_told():
 @pytest.mark.parametrize(
     ("section", "sentence"),
     [
-        ({"auth": "device_code"}, "auth: device_code comes with a later release"),
-        ({"auth": "auth_code", "tenant": "t"}, "auth: auth_code comes with a later release"),
+        ({"auth": "device_code"}, "auth: device_code needs tenant, client_id as well"),
+        ({"auth": "auth_code", "tenant": "t"}, "auth: auth_code needs client_id as well"),
         ({"auth": "access_token"}, "auth: access_token needs token"),
         ({"auth": "client_credentials", "tenant": "t"}, "needs client_id, client_secret as well"),
         (

@@ -1,0 +1,145 @@
+"""What `connector doctor` says of an Outlook mailbox: sign-in, permissions, reach, clocks.
+
+Lives here: one line for each thing that must hold, and how to mend it. Does not live here: fetching tokens (`signin`),
+the calls (`mailbox`), what a refused call means (`session`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+
+from adapters.http import ServiceSession
+from adapters.outlook.account import COSTS, MicrosoftAccount, SignIn, missing_permissions, read_certificate
+from connector.accounts import is_loopback
+from connector.errors import AdapterError, BadInput, Reconnect
+from connector.ports import Check, Clock, MailIdentity, Verdict
+
+#: How far this machine's clock may be off: Microsoft allows five minutes.
+_SKEW = timedelta(minutes=2)
+
+#: How long before its end a certificate is spoken of.
+_NOTICE = timedelta(days=30)
+
+_LIMITING = (
+    "the application may open every mailbox of the organisation, unless it was limited: have an Exchange administrator "
+    "limit it to the reps by RBAC for Applications (New-ManagementRoleAssignment with a scope), and remove the "
+    "tenant-wide permission"
+)
+
+#: Code of a refused call -> how to mend it.
+_MENDS: Mapping[str, str] = {
+    "MailboxNotEnabledForRESTAPI": "give the user a licence with Exchange Online; a mailbox on premises, of a guest or "
+    "without a licence cannot be opened",
+    "ErrorInvalidUser": "check the rep's address: it must be that of a mailbox of this organisation",
+    "ErrorAccessDenied": "grant Mail.ReadWrite and Mail.Send, and let the limits of the application hold this mailbox",
+}
+
+
+def look(
+    account: MicrosoftAccount, sign_in: SignIn, rep: MailIdentity, clock: Clock, reach: Callable[[], object]
+) -> Sequence[Check]:
+    """Return the lines about one mailbox; `reach` reads something of it."""
+    try:
+        token = sign_in.token(f"outlook:{rep.email}")
+    except AdapterError as error:
+        return (_fault(error), *_clocks(account, clock))
+    except BadInput as error:  # the key to the secrets is missing, say
+        return (Check(area="sign-in", verdict=Verdict.FAULT, sentence=str(error)),)
+    found = [*_permissions(claims_of(token), sign_in, rep), *_certificate(account, clock), *_clocks(account, clock)]
+    try:
+        reach()
+    except AdapterError as error:
+        return (_fault(error), *found)
+    return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {rep.email} can be read"), *found)
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    """Return what a token says of itself; nothing for one that does not.
+
+    It is not verified, for it is not believed: Graph decides. This only tells in advance what Graph will refuse.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _fault(error: AdapterError) -> Check:
+    return Check(
+        area="sign-in",
+        verdict=Verdict.FAULT,
+        sentence=error.sentence,
+        mend=_MENDS.get(error.code, error.advice),
+        reconnect=isinstance(error, Reconnect),
+    )
+
+
+def _permissions(claims: Mapping[str, Any], sign_in: SignIn, rep: MailIdentity) -> Iterator[Check]:
+    """Yield what the token may do; nothing when it does not say."""
+    roles, scopes = claims.get("roles"), claims.get("scp")
+    if isinstance(roles, list):
+        granted = [str(role) for role in roles]
+    elif isinstance(scopes, str):
+        granted = scopes.split()
+    else:
+        return
+    lacking = missing_permissions(granted)
+    for name in lacking:
+        yield Check(
+            area="setup",
+            verdict=Verdict.FAULT,
+            sentence=f"the token of {rep.email} lacks {name}: {COSTS[name]}",
+            mend=sign_in.widening,
+            reconnect=True,
+        )
+    if not lacking:
+        yield Check(area="setup", verdict=Verdict.OK, sentence=f"the token holds what is needed: {' and '.join(COSTS)}")
+    if isinstance(roles, list):
+        yield Check(area="setup", verdict=Verdict.OK, sentence=_LIMITING)
+
+
+def _certificate(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
+    if account.certificate_file is None:
+        return
+    ends = read_certificate(account.certificate_file).ends
+    if ends - clock.now() < _NOTICE:
+        yield Check(
+            area="sign-in",
+            verdict=Verdict.WARNING,
+            sentence=f"the certificate of certificate_file ends on {ends:%Y-%m-%d}",
+            mend="make a new one, upload it to the app, and put it in the place of the old one",
+        )
+
+
+def _clocks(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
+    """Yield a fault when this machine's clock is off; a service of this machine may have a time of its own."""
+    address = account.login_address
+    if account.auth == "access_token" or is_loopback(address):
+        return
+    try:
+        with ServiceSession() as session:
+            answer = session.get(f"{address}/{account.tenant}/v2.0/.well-known/openid-configuration")
+        off = clock.now() - parsedate_to_datetime(answer.headers.get("Date", ""))
+    except (requests.RequestException, ValueError):
+        return
+    if abs(off) > _SKEW:
+        way = "ahead of" if off > timedelta() else "behind"
+        yield Check(
+            area="setup",
+            verdict=Verdict.FAULT,
+            sentence=f"the clock of this machine is {abs(off).total_seconds() / 60:.0f} minutes {way} Microsoft's: "
+            "sign-ins fail, and mail goes out at the wrong time",
+            mend="set it by NTP",
+        )
