@@ -108,7 +108,7 @@ def losing(room: Mailroom, lost: list[str], kind: str = "", number: int = 0) -> 
 
 def _kind(asked: Asked) -> str:
     """Return a call without ids and query."""
-    name = asked.path.partition("?")[0].removeprefix("/gmail/v1/users/me/")
+    name = re.sub("^/gmail/v1/users/[^/]+/", "", asked.path.partition("?")[0])
     return f"{asked.method} {re.sub(r'(?<=^drafts/)(?!send$).*|(?<=^messages/).*', '{id}', name)}"
 
 
