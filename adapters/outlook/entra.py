@@ -64,7 +64,7 @@ def asked(ask: Callable[[], T], account: str) -> T:
     try:
         return ask()
     except BadInput as error:
-        raise Reconnect(str(error), account=account, code="certificate_file") from error
+        raise Reconnect(str(error), account=account, code="credentials") from error
     except (MsalServiceError, requests.RequestException, RuntimeError, json.JSONDecodeError) as error:
         raise Retry(f"Microsoft's sign-in service did not answer for {account}", code="token_service") from error
     except ValueError as error:

@@ -96,9 +96,6 @@ class Application:
         if self._msal is None:
             self._msal = confidential_application(self._account)
         answer: dict[str, Any] = self._msal.acquire_token_for_client(scopes=self._account.scopes)
-        if "access_token" not in answer:
-            # msal answers the same refusal from memory for a minute; what was mended meanwhile must count at once.
-            self._msal = None
         return answer
 
 
