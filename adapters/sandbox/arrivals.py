@@ -63,7 +63,7 @@ class Arrivals(Acts):
             raise ValueError(f"{rep} has no Gmail mailbox: only those know spam here")
         content = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
         content = re.sub(rb"\r?\n", b"\r\n", content)
-        return told(box, self.world.receive(box, content, place=Place.SPAM if spam else Place.INBOX))
+        return told(box, self.world.receive(box, content, place=Place.SPAM if spam else None))
 
     def prospect_replies(
         self,

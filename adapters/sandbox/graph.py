@@ -8,10 +8,11 @@ request (`graph_request`), answers (`graph_messages`, `graph_drafts`, `graph_lis
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,10 +20,11 @@ from starlette.routing import BaseRoute, Route
 
 from adapters.sandbox.graph_attachments import Attachments
 from adapters.sandbox.graph_batch import Step, answer_batch, read_batch
-from adapters.sandbox.graph_delta import list_changes
+from adapters.sandbox.graph_delta import Delta
 from adapters.sandbox.graph_drafts import Drafts
-from adapters.sandbox.graph_errors import Answer, GraphError, bad, denied
-from adapters.sandbox.graph_limits import Limits
+from adapters.sandbox.graph_errors import Answer, GraphError, bad, denied, throttled
+from adapters.sandbox.graph_faults import Faults
+from adapters.sandbox.graph_limits import CONCURRENCY, Limits, owner_of
 from adapters.sandbox.graph_lists import list_folders, list_messages, show_folder, show_profile
 from adapters.sandbox.graph_messages import Messages
 from adapters.sandbox.graph_operations import find_operation
@@ -46,6 +48,7 @@ class GraphService:
         self._world = world
         self.login = MicrosoftLogin(clock, tokens, log, world)
         self._limits = Limits(world)
+        self._faults = Faults()
         attachments = Attachments(world)
         self._uploads = Uploads(clock, attachments)
         self._answers: Mapping[str, Callable[[Call], Answer]] = {
@@ -53,11 +56,11 @@ class GraphService:
             "folders": list_folders,
             "folder": show_folder,
             "list": list_messages,
-            "delta": list_changes,
+            **Delta(world).answers(),
             **Messages(world).answers(),
             **attachments.answers(),
             **self._uploads.answers(),
-            **Drafts(world).answers(),
+            **Drafts(world, self._limits).answers(),
         }
 
     # ------------------------------------------------------------------------------------------ set-up
@@ -83,6 +86,7 @@ class GraphService:
         return {
             "outlook_expires_delta": self.expire_delta,
             "outlook_revokes_access": self.revoke_access,
+            **self._faults.actions(),
             **self.login.actions(),
         }
 
@@ -111,26 +115,37 @@ class GraphService:
         body = await request.body()
         self._log.call("graph", request.method, request.url.path)
         path = request.url.path.removeprefix("/v1.0")
-        with self._world.lock:
-            self._world.settle()
-            answer = self.answer(request.method, path, request.url.query, dict(request.headers), body)
+        headers = dict(request.headers)
+        owner = owner_of(path, headers.get("authorization", ""))
+        with self._limits.running([owner]) as before:
+            if self._world.settings.outlook_delay:
+                await asyncio.sleep(self._world.settings.outlook_delay)
+            with self._world.lock:
+                self._world.settle()
+                beside = before[owner]
+                answer = self.answer(request.method, path, request.url.query, headers, body, beside=beside)
         return _response(answer)
 
     async def _batch(self, request: Request) -> Response:
         body = await request.body()
         self._log.call("graph", request.method, request.url.path)
         headers = dict(request.headers)
-        with self._world.lock:
-            self._world.settle()
-            try:
-                self._grant(headers)
+        try:
+            self._grant(headers)
+            steps = read_batch(body, headers.get("authorization", ""))
+        except GraphError as error:
+            return _response(self._refusal(error, headers))
+        with self._limits.running([step.owner for step in steps if not step.waits_for]) as before:
+            if self._world.settings.outlook_delay:
+                await asyncio.sleep(self._world.settings.outlook_delay)
+            with self._world.lock:
+                self._world.settle()
                 answered = answer_batch(
-                    read_batch(body),
+                    steps,
                     lambda step: self._answer_step(step, headers),
                     lambda error: self._refusal(error, headers),
+                    before,
                 )
-            except GraphError as error:
-                return _response(self._refusal(error, headers))
         return JSONResponse(answered)
 
     async def _upload(self, request: Request) -> Response:
@@ -149,16 +164,18 @@ class GraphService:
     def _answer_step(self, step: Step, headers: Mapping[str, str]) -> Answer:
         self._log.requests.append({"service": "graph", "method": f"$batch {step.http}", "path": f"/v1.0{step.path}"})
         own = {"authorization": headers.get("authorization", ""), **step.headers, "host": headers["host"]}
-        return self.answer(step.http, unquote(step.path), step.query, own, step.body)
+        return self.answer(step.http, step.path, step.query, own, step.body)
 
-    def answer(self, http: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one request; `path` comes after /v1.0."""
+    def answer(
+        self, http: str, path: str, query: str, headers: Mapping[str, str], body: bytes, *, beside: int = 0
+    ) -> Answer:
+        """Answer one request; `path` comes after /v1.0, `beside` requests to the mailbox run already."""
         try:
-            return self._answer(http, re.sub(r"\('([^']*)'\)", r"/\1", path), query, headers, body)
+            return self._answer(http, re.sub(r"\('([^']*)'\)", r"/\1", path), query, headers, body, beside)
         except GraphError as error:
             return self._refusal(error, headers)
 
-    def _answer(self, http: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _answer(self, http: str, path: str, query: str, headers: Mapping[str, str], body: bytes, beside: int) -> Answer:
         grant = self._grant(headers)
         match = re.fullmatch(r"/(?:me|users/(?P<user>[^/]+))(?P<rest>/.*)?", path)
         if match is None:
@@ -168,6 +185,8 @@ class GraphService:
         box = self._box(grant, match["user"])
         if not grant.scopes & operation.roles:
             raise denied()
+        if beside >= CONCURRENCY:
+            raise throttled("Application is over its MailboxConcurrency limit.", 1)
         self._limits.spend(box)
         start = path[: len(path) - len(match["rest"] or "")]
         call = Call(
@@ -180,7 +199,7 @@ class GraphService:
             body=body,
         )
         try:
-            return self._answers[operation.name](call)
+            return self._faults.perform(http, path, lambda: self._answers[operation.name](call))
         except (BadFilter, ShapeError) as wrong:
             raise bad(str(wrong), wrong.code) from None
 
@@ -214,7 +233,10 @@ class GraphService:
         return box
 
     def _refusal(self, error: GraphError, headers: Mapping[str, str]) -> Answer:
-        return error.answer(self._clock.now(), headers.get("client-request-id", ""))
+        answer = error.answer(self._clock.now(), headers.get("client-request-id", ""))
+        if self._world.settings.outlook_retry_after:
+            return answer
+        return replace(answer, headers={name: one for name, one in answer.headers.items() if name != "Retry-After"})
 
 
 def _response(answer: Answer) -> Response:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from adapters.sandbox.graph_errors import Answer, bad, gone
+from adapters.sandbox.graph_errors import Answer, bad, gone, too_large
 from adapters.sandbox.graph_letters import read_enclosure
 from adapters.sandbox.graph_message import instant
 from adapters.sandbox.graph_request import Call
@@ -128,7 +128,10 @@ class Attachments:
 
     def _rewrite(self, box: Mailbox, mail: StoredMail, files: Sequence[Enclosure]) -> None:
         letter = replace(open_letter(mail.raw), enclosures=tuple(files))
-        self._world.rewrite(box, mail, letter.raw(self._world.clock.now()))
+        raw, limit = letter.raw(self._world.clock.now()), self._world.settings.outlook_message_bytes
+        if limit is not None and len(raw) > limit:
+            raise too_large()
+        self._world.rewrite(box, mail, raw)
 
 
 def draft_of(call: Call) -> StoredMail:

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from adapters.sandbox.graph_errors import Answer, GraphError, bad, throttled
-from adapters.sandbox.graph_limits import CONCURRENCY
+from adapters.sandbox.graph_limits import CONCURRENCY, owner_of
 
 _MOST_STEPS = 20
 
@@ -31,15 +32,12 @@ class Step:
     headers: Mapping[str, str]
     body: bytes
     waits_for: Sequence[str]
-
-    @property
-    def owner(self) -> str:
-        """Return whose mailbox it goes to, as the path says it."""
-        return "/".join(self.path.split("/")[1:3]) if self.path.startswith("/users/") else "me"
+    #: Whose mailbox it goes to.
+    owner: str
 
 
-def read_batch(body: bytes) -> list[Step]:
-    """Read a batch; raise `GraphError` for one that is refused as a whole."""
+def read_batch(body: bytes, authorization: str) -> list[Step]:
+    """Read a batch sent with an Authorization header; raise `GraphError` for one that is refused as a whole."""
     try:
         steps = json.loads(body)["requests"]
     except (ValueError, KeyError, TypeError):
@@ -52,7 +50,7 @@ def read_batch(body: bytes) -> list[Step]:
     for step in steps:
         _check_step(step, ids)
         ids.add(step["id"])
-    return [_step(step) for step in steps]
+    return [_step(step, authorization) for step in steps]
 
 
 def _check_step(step: Any, before: set[str]) -> None:
@@ -69,26 +67,33 @@ def _check_step(step: Any, before: set[str]) -> None:
         raise bad(f"Request id : {step['id']} depends on a request that does not come before it.")
 
 
-def _step(step: Mapping[str, Any]) -> Step:
+def _step(step: Mapping[str, Any], authorization: str) -> Step:
     path, _, query = step["url"].partition("?")
     content = step.get("body")
     return Step(
         id=step["id"],
         http=step["method"].upper(),
-        path=path,
+        path=unquote(path),
         query=query,
         headers={name.lower(): str(value) for name, value in (step.get("headers") or {}).items()},
         body=content.encode() if isinstance(content, str) else json.dumps(content).encode() if content else b"",
         waits_for=step.get("dependsOn") or (),
+        owner=owner_of(unquote(path), authorization),
     )
 
 
 def answer_batch(
-    steps: Sequence[Step], answer: Callable[[Step], Answer], refuse: Callable[[GraphError], Answer]
+    steps: Sequence[Step],
+    answer: Callable[[Step], Answer],
+    refuse: Callable[[GraphError], Answer],
+    before: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Answer step by step: those that wait for no other run at once, four for a mailbox (apis 3.5)."""
+    """Answer step by step: those that wait for no other run at once, four for a mailbox (apis 3.5).
+
+    `before` are the requests that run already, for each owner.
+    """
     statuses: dict[str, int] = {}
-    running: Counter[str] = Counter()
+    running = Counter(before)
     responses = []
     for step in steps:
         if not step.waits_for:

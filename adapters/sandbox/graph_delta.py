@@ -1,6 +1,6 @@
 """Delta: what changed in a folder since the last look.
 
-Lives here: `list_changes`, the tokens in its links, and what an expired one gets. Does not live here: the change log
+Lives here: `Delta`, the tokens in its links, and what an expired one gets. Does not live here: the change log
 (`mailbox`). Source: reference apis 3.4.
 """
 
@@ -18,10 +18,23 @@ from adapters.sandbox.graph_message import PROPERTIES
 from adapters.sandbox.graph_request import Call
 from adapters.sandbox.graph_view import viewed
 from adapters.sandbox.mailbox import FIRST_SERIAL, Place, StoredMail, What
+from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.odata import Filter
 
 
-def list_changes(call: Call) -> Answer:
+class Delta:
+    """Answers of delta."""
+
+    def __init__(self, world: MailWorld) -> None:
+        """Answer for the mailboxes of this world."""
+        self._world = world
+
+    def answers(self) -> Mapping[str, Callable[[Call], Answer]]:
+        """Return them by the operation's name."""
+        return {"delta": lambda call: _list_changes(call, self._world.settings.outlook_expired_delta)}
+
+
+def _list_changes(call: Call, expired: str) -> Answer:
     """List what changed in a folder, in pages; a mail that left it, deleted or moved, is `@removed`."""
     place = call.place()
     if place is None:
@@ -31,7 +44,7 @@ def list_changes(call: Call) -> Answer:
     if token is not None and (state["forgotten"] != call.box.forgotten or state["place"] != place.value):
         raise GraphError(
             410,
-            "syncStateNotFound",
+            expired,
             "The sync state generation is not found; the full sync must be started anew.",
             {"Location": call.link(state["query"])},
         )

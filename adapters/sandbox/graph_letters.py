@@ -1,6 +1,6 @@
-"""Written messages as letters: what JSON or MIME a client sends becomes, and replies that quote.
+"""Written messages as letters: what JSON or MIME a client sends becomes, and answers that quote.
 
-Lives here: `letter_of`, `letter_of_mime`, `quoted_reply`. Does not live here: how a stored mail is shown
+Lives here: `letter_of`, `letter_of_mime`, `quoted`. Does not live here: how a stored mail is shown
 (`graph_message`). Source: reference apis 3.1, 3.2, 3.6.
 """
 
@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import StrEnum
 from html import escape
 from typing import Any
 
@@ -70,6 +71,8 @@ def letter_of(written: Mapping[str, Any], letter: Letter) -> Letter:
     for name, own in fields.items():
         if written.get(name) is not None:
             changed[own] = _read_recipients(written[name])
+    if written.get("from") is not None:
+        changed["sender"] = _read_recipients([written["from"]])[0]
     if written.get("subject") is not None:
         changed["subject"] = written["subject"]
     if written.get("internetMessageId"):
@@ -95,18 +98,47 @@ def letter_of_mime(raw: bytes, owner: Who) -> Letter:
     return replace(letter, sender=owner, headers=kept)
 
 
-def quoted_reply(answered: StoredMail, owner: Who, *, comment: str, everyone: bool) -> Letter:
-    """Return the reply Graph drafts: the original's sender as recipient (oneself, for one's own mail), and a quote.
+class Quote(StrEnum):
+    """A mail that quotes another one, by the name of Graph's action."""
+
+    REPLY = "reply"
+    REPLY_ALL = "replyAll"
+    FORWARD = "forward"
+
+
+def quoted(answered: StoredMail, owner: Who, quote: Quote, *, comment: str) -> Letter:
+    """Return what Graph drafts: to the original's sender (oneself, for one's own mail), all of them, or nobody yet.
 
     `comment` loses its line breaks (apis 3.1).
     """
     original = open_letter(answered.raw)
+    is_forward = quote is Quote.FORWARD
+    to, cc = ((), ()) if is_forward else _answered_people(original, owner, everyone=quote is Quote.REPLY_ALL)
+    prefix = "FW:" if is_forward else "RE:"
+    subject = original.subject
+    return Letter(
+        sender=owner,
+        to=to,
+        cc=cc,
+        subject=subject if subject.upper().startswith(prefix) else f"{prefix} {subject}",
+        html=_quoting(answered, original, comment),
+        # A forward takes the files along, an answer only what its quote shows.
+        enclosures=tuple(one for one in original.enclosures if is_forward or one.is_inline),
+        in_reply_to=original.message_id,
+        references=(*original.references, original.message_id),
+    )
+
+
+def _answered_people(original: Letter, owner: Who, *, everyone: bool) -> tuple[tuple[Who, ...], tuple[Who, ...]]:
     to = original.reply_to or (original.sender,)
-    cc: tuple[Who, ...] = ()
-    if everyone:
-        own = owner[1].lower()
-        to = tuple(who for who in (*to, *original.to) if who[1].lower() != own) or to
-        cc = tuple(who for who in original.cc if who[1].lower() != own)
+    if not everyone:
+        return to, ()
+    own = owner[1].lower()
+    others = tuple(who for who in (*to, *original.to) if who[1].lower() != own)
+    return others or to, tuple(who for who in original.cc if who[1].lower() != own)
+
+
+def _quoting(answered: StoredMail, original: Letter, comment: str) -> str:
     body = re.sub(r"(?is)^.*<body[^>]*>|</body>.*$", "", html_of(original))
     lines = (
         ("From", _line((original.sender,))),
@@ -115,21 +147,11 @@ def quoted_reply(answered: StoredMail, owner: Who, *, comment: str, everyone: bo
         ("Subject", escape(original.subject)),
     )
     head = "<br>".join(f"<b>{name}:</b> {value}" for name, value in lines)
-    html = (
+    return (
         f"<html><head></head><body>{escape(' '.join(comment.split()))}"
         '<hr tabindex="-1" style="display:inline-block; width:98%">'
         f'<div id="divRplyFwdMsg" dir="ltr"><font face="Calibri, sans-serif">{head}</font><div>&nbsp;</div></div>'
         f"{body}</body></html>"
-    )
-    subject = original.subject
-    return Letter(
-        sender=owner,
-        to=to,
-        cc=cc,
-        subject=subject if subject.lower().startswith("re:") else f"RE: {subject}",
-        html=html,
-        in_reply_to=original.message_id,
-        references=(*original.references, original.message_id),
     )
 
 

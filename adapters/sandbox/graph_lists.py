@@ -17,7 +17,12 @@ from adapters.sandbox.graph_view import viewed
 from adapters.sandbox.mailbox import Mailbox, Place, StoredMail
 from adapters.sandbox.odata import Filter
 
-_FOLDER_NAMES = {Place.TRASH: "Deleted Items", Place.SENT: "Sent Items", Place.SCHEDULED: "Outbox"}
+_FOLDER_NAMES = {
+    Place.TRASH: "Deleted Items",
+    Place.SENT: "Sent Items",
+    Place.SCHEDULED: "Outbox",
+    Place.SPAM: "Junk Email",
+}
 
 
 def show_profile(call: Call) -> Answer:
@@ -59,7 +64,7 @@ def list_messages(call: Call) -> Answer:
         names = wanted.names
         mails = [mail for mail in mails if wanted.test(mail)]
     mails = _ordered(mails, call.query.get("$orderby", ""), names)
-    top, skip = call.number("$top", 10, 1, 1000), call.number("$skip", 0, 0, 1_000_000)
+    top, skip = call.page_size(), call.number("$skip", 0, 0, 1_000_000)
     body: dict[str, Any] = {}
     if call.query.get("$count") == "true":
         body["@odata.count"] = len(mails)

@@ -102,6 +102,9 @@ _WRITTEN = {"message": MESSAGE, "Message": MESSAGE}
 #: Bodies of the actions on messages; Graph's own document writes the names with a capital letter, clients without.
 MOVE = Shape(name="move", properties={"destinationId": str})
 REPLY = Shape(name="createReply", properties={"comment": str, "Comment": str, **_WRITTEN})
+FORWARD = Shape(
+    name="createForward", properties={**REPLY.properties, "toRecipients": [_RECIPIENT], "ToRecipients": [_RECIPIENT]}
+)
 UPLOAD_SESSION = Shape(name="createUploadSession", properties={"AttachmentItem": _ITEM, "attachmentItem": _ITEM})
 SEND_MAIL = Shape(name="sendMail", properties={"saveToSentItems": bool, "SaveToSentItems": bool, **_WRITTEN})
 
@@ -159,6 +162,8 @@ _FOLDERS: Mapping[str, Place] = {
     "inbox": Place.INBOX,
     "deleteditems": Place.TRASH,
     "outbox": Place.SCHEDULED,
+    "archive": Place.ARCHIVE,
+    "junkemail": Place.SPAM,
 }
 
 

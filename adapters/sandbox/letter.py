@@ -93,6 +93,12 @@ def with_headers(raw: bytes, **headers: str | None) -> bytes:
     return top + b"\r\n" + body
 
 
+def without_foreign_headers(raw: bytes) -> bytes:
+    """Return the mail without its x- headers, as a client sends it that writes it anew."""
+    foreign = {name.replace("-", "_"): None for name in parse_head(raw) if name.lower().startswith("x-")}
+    return with_headers(raw, **foreign) if foreign else raw
+
+
 def plain_text(html: str) -> str:
     """Return the words of an HTML text, a line for each block."""
     text = re.sub(r"(?is)<(style|script|head)\b.*?</\1>|<!--.*?-->", "", html)

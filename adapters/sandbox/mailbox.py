@@ -147,6 +147,8 @@ class Mailbox:
         self.aliases: dict[str, str] = {}
         #: Labels the user made: id -> name.
         self.made_labels: dict[str, str] = {}
+        #: The user's rules, in order: sender ("" for anybody) -> where what arrives is put.
+        self.rules: dict[str, Place] = {}
         #: When a mail was sent from here, by whatever hand.
         self.sendings: list[datetime] = []
 
@@ -206,6 +208,10 @@ class Mailbox:
     def addresses(self) -> tuple[str, ...]:
         """Every address of the person, the mailbox's own first."""
         return (self.email, *self.aliases)
+
+    def landing(self, sender: str) -> Place:
+        """Return where a mail of this sender lands: in the inbox, unless a rule moves it."""
+        return next((place for who, place in self.rules.items() if who in ("", sender.lower())), Place.INBOX)
 
     def owns(self, address: str) -> bool:
         """Tell whether the address is this mailbox's."""

@@ -17,7 +17,7 @@ from email.utils import format_datetime
 from functools import partial
 from typing import Any
 
-from adapters.sandbox.letter import head, with_headers
+from adapters.sandbox.letter import bare_subject, head, with_headers, without_foreign_headers
 from adapters.sandbox.mailbox import PLACE_LABELS, Kind, Mailbox, Place, StoredMail, What
 from adapters.sandbox.service import SandboxClock, SandboxLog
 
@@ -57,8 +57,20 @@ class MailSettings:
     outlook_immutable_ids_change: bool = False
     #: Seconds until a sent mail appears in Sent Items.
     outlook_sent_delay: float = 0
+    #: Mails with the same subject share a conversation, though they have nothing to do with each other (apis 3.2).
+    outlook_shares_conversations: bool = False
     #: Requests in ten minutes for a mailbox (apis 3.5); None is without limit.
     outlook_requests_per_10_minutes: int | None = None
+    #: Mails a minute that go out of a mailbox, the others wait in the Outbox (apis 3.1); None is without limit.
+    outlook_sends_per_minute: int | None = None
+    #: Bytes a mail may have with its files, as an administrator sets it (35 MB at first); None is without limit.
+    outlook_message_bytes: int | None = None
+    #: Refusals that ask to wait say how long (apis 3.5: it may be absent).
+    outlook_retry_after: bool = True
+    #: What an expired delta link gets: syncStateNotFound or resyncRequired (apis 3.4).
+    outlook_expired_delta: str = "syncStateNotFound"
+    #: Seconds each HTTP call to Graph really takes, by the machine's clock.
+    outlook_delay: float = 0
 
 
 class MailWorld:
@@ -143,7 +155,8 @@ class MailWorld:
     def send(self, box: Mailbox, draft: StoredMail, *, by: str = "api", new_message_id: bool = False) -> StoredMail:
         """Send a draft: it leaves Drafts, the sent mail gets another id, and copies go out.
 
-        Gmail overwrites the Message-ID (apis 2.3); Outlook keeps it unless `new_message_id` (classic Outlook, 3.2).
+        Gmail overwrites the Message-ID (apis 2.3); Outlook keeps it unless `new_message_id`: classic Outlook writes the
+        mail anew, without the x- headers (3.2).
         """
         properties = dict(draft.properties)
         if box.kind is Kind.GMAIL:
@@ -153,11 +166,9 @@ class MailWorld:
             box.put(sent)
         else:
             raw = with_headers(draft.raw, date=format_datetime(self.clock.now()))
-            unsubscribe = next((value for name, value in properties.items() if name.lower() == UNSUBSCRIBE), None)
-            if unsubscribe is not None:
-                raw = with_headers(raw, list_unsubscribe=unsubscribe)
+            raw = _with_unsubscribe(raw, properties)
             if new_message_id:
-                raw = with_headers(raw, message_id=self.new_message_id(box))
+                raw = without_foreign_headers(with_headers(raw, message_id=self.new_message_id(box)))
             box.take_out(draft)
             sent = self.new_mail(box, Place.SENT, raw, thread=draft.thread, properties=properties)
             sent.created, sent.marks = draft.created, draft.marks
@@ -182,7 +193,10 @@ class MailWorld:
 
         Gmail overwrites the Message-ID but that of a mail program over SMTP, `keep_message_id` (apis 2.3).
         """
-        raw = self.as_sent(box, raw) if box.kind is Kind.GMAIL and not keep_message_id else raw
+        if box.kind is Kind.OUTLOOK:
+            raw = _with_unsubscribe(raw, properties or {})
+        elif not keep_message_id:
+            raw = self.as_sent(box, raw)
         sent = self.new_mail(box, Place.SENT, raw, thread=thread, properties=properties)
         if keep:
             self._appear(box, sent)
@@ -194,9 +208,10 @@ class MailWorld:
         self.note_effect(box, "mail_sent", sent, by=by)
         self._deliver(sent)
 
-    def receive(self, box: Mailbox, raw: bytes, *, place: Place = Place.INBOX) -> StoredMail:
-        """Put a mail into the inbox (or where else it lands), in the thread of the mail it answers."""
-        received = self.new_mail(box, place, raw, thread=box.thread_of(head(raw).answers))
+    def receive(self, box: Mailbox, raw: bytes, *, place: Place | None = None) -> StoredMail:
+        """Put a mail where it lands by the user's rules (or into a place), in the thread of the mail it answers."""
+        top = head(raw)
+        received = self.new_mail(box, place or box.landing(top.sender[1]), raw, thread=box.thread_of(top.answers))
         received.received = self.clock.now()
         received.unread = True
         self.note_effect(box, "mail_received", received)
@@ -265,6 +280,8 @@ class MailWorld:
         now = self.clock.now()
         new = self.new_id(box.kind)
         is_draft = place is Place.DRAFTS
+        if thread is None and self.settings.outlook_shares_conversations:
+            thread = self._thread_by_subject(box, head(raw).subject)
         return StoredMail(
             id=new,
             second_id=self.new_second_id(box.kind) if is_draft or box.kind is Kind.OUTLOOK else "",
@@ -278,6 +295,13 @@ class MailWorld:
             received=now if place is Place.INBOX else None,
             properties=dict(properties or {}),
         )
+
+    def _thread_by_subject(self, box: Mailbox, subject: str) -> str | None:
+        """Return the conversation Exchange takes a mail into by its subject alone; None in Gmail."""
+        if box.kind is Kind.GMAIL:
+            return None
+        topic = bare_subject(subject)
+        return next((one.thread for one in box.mails.values() if bare_subject(one.head.subject) == topic), None)
 
     def as_sent(self, box: Mailbox, raw: bytes) -> bytes:
         """Return a mail as Gmail sends it: dated now, with a Message-ID of its own."""
@@ -320,6 +344,12 @@ class MailWorld:
                 for box in self.boxes.values()
                 if box.kind is kind
             }
+
+
+def _with_unsubscribe(raw: bytes, properties: Mapping[str, str]) -> bytes:
+    """Return a mail with the List-Unsubscribe header that Exchange makes of its property (apis 3.6)."""
+    value = next((value for name, value in properties.items() if name.lower() == UNSUBSCRIBE), None)
+    return raw if value is None else with_headers(raw, list_unsubscribe=value)
 
 
 def _put(box: Mailbox, mail: StoredMail) -> None:

@@ -25,6 +25,7 @@ class RepActs(Acts):
             self.add_mail_account,
             self.add_alias,
             self.mail_settings,
+            self.rep_makes_rule,
             self.rep_sends_draft,
             self.rep_sends_from_alias,
             self.rep_sends_from_phone,
@@ -62,6 +63,14 @@ class RepActs(Acts):
                 raise ValueError(f"there is no mail setting '{name}': {', '.join(MailSettings.__slots__)}")
             setattr(self.world.settings, name, value)
         return {name: getattr(self.world.settings, name) for name in MailSettings.__slots__}
+
+    def rep_makes_rule(self, *, rep: str, folder: str, person: str = "") -> dict[str, Any]:
+        """Let what arrives (from one person, or from anybody) land in archive, spam, trash, or the inbox again."""
+        box, place = self.world.box_of(rep), Place(folder)
+        if place not in (Place.INBOX, Place.ARCHIVE, Place.SPAM, Place.TRASH):
+            raise ValueError(f"a rule puts mails into inbox, archive, spam or trash, not into {folder}")
+        box.rules[person.lower()] = place
+        return {"mailbox": box.email, "rules": dict(box.rules)}
 
     def rep_loses_mailbox(self, *, rep: str) -> dict[str, Any]:
         """Take the mailbox's licence away."""

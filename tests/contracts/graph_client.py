@@ -1,7 +1,10 @@
 """A client of the simulated Graph that has every exchange judged by Microsoft's description."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
+
+import requests
 
 from tests.judges.graph_schema import find_called, judge_answer, judge_named, judge_request
 
@@ -13,11 +16,28 @@ IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
 WITH_STAMP = {"$expand": f"singleValueExtendedProperties($filter=id eq '{STAMP}')"}
 
 
+def fresh_sandbox(front):
+    """Put a new sandbox behind the server, with Outlook for Ben and Dia and Gmail for Ana."""
+    fresh = front.fresh(NOON)
+    fresh.world.add_mailbox("outlook", BEN, "Ben Ode")
+    fresh.world.add_mailbox("outlook", "dia@acme.example", "Dia")
+    fresh.world.add_mailbox("gmail", "ana@acme.example", "Ana")
+    return fresh
+
+
+@contextmanager
+def graph_of(sandbox):
+    """Open a client for Ben's mailbox."""
+    with requests.Session() as session:
+        yield Client(sandbox, session)
+
+
 def judge_exchange(method, path, sent, answer):
-    """Refuse a request or an answer that Microsoft's description does not allow."""
+    """Refuse a request or an answer that Microsoft's description does not allow; return what was called."""
     called = judge_request(method, path, sent) if sent is not None else find_called(method, urlsplit(path).path)
     is_json = answer.headers.get("Content-Type", "").startswith("application/json")
     judge_answer(called, answer.status_code, answer.json() if is_json else answer.content or None)
+    return called
 
 
 class Client:
@@ -28,6 +48,8 @@ class Client:
         self.session = session
         self.base = f"{sandbox.url}/v1.0"
         self.owner = f"/users/{BEN}"
+        #: Operations, by method and described path, whose requests and good answers were judged.
+        self.judged = set()
 
     def signed(self):
         return {"Authorization": f"Bearer {self.sandbox.token('graph', '', scopes=['Mail.Send'])}"}
@@ -43,7 +65,9 @@ class Client:
         path = f"{target.path.removeprefix('/v1.0')}?{target.query}"
         if method == "GET":
             judge_request(method, path)
-        judge_exchange(method, path, body, answer)
+        called = judge_exchange(method, path, body, answer)
+        if answer.ok:
+            self.judged.add((called.http, called.template))
         if status is not None:
             assert answer.status_code == status, answer.text
         is_json = answer.headers.get("Content-Type", "").startswith("application/json")

@@ -22,6 +22,7 @@ from connector.accounts import AccountModel
 from connector.ports import Address, Mail, Mailbox, MailboxAdapter, MailIdentity, Trace
 from connector.ports import Thread as MailThread
 from tests.doubles import MemoryVault
+from tests.judges import graph_schema
 from tests.judges.gmail_requests import judge_wire
 from tests.judges.gmail_schema import Called
 
@@ -31,7 +32,7 @@ _numbers = itertools.count(1)
 class Relay:
     """A line to the sandbox that can lose an answer after the service has acted.
 
-    What goes to Gmail is judged by Google's description on its way.
+    What goes to Gmail and to Graph is judged by Google's and by Microsoft's description on its way.
     """
 
     def __init__(self, target: str) -> None:
@@ -40,6 +41,8 @@ class Relay:
         self.lost: list[str] = []
         #: Calls of Gmail that were judged, and what was wrong with any.
         self.judged: list[Called] = []
+        #: Calls of Graph that were judged.
+        self.judged_graph: list[graph_schema.Called] = []
         self.complaints: list[str] = []
         self._session = requests.Session()
 
@@ -52,6 +55,7 @@ class Relay:
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
                 try:
                     relay.judged += judge_wire(self.command, self.path, headers, body)
+                    relay.judged_graph += graph_schema.judge_wire(self.command, self.path, headers, body)
                 except AssertionError as error:
                     relay.complaints.append(f"{self.command} {self.path}: {error}")
                 answer = relay._session.request(

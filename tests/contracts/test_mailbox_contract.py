@@ -54,7 +54,7 @@ def harness(request: pytest.FixtureRequest, sandbox: Sandbox, relay: Relay) -> I
     made = module.Harness(sandbox, relay, adapter)
     yield made
     made.close()
-    assert relay.complaints == [], "Google describes no such request"
+    assert relay.complaints == [], "neither Google nor Microsoft describes such a request"
 
 
 def needs(harness: MailboxHarness, *abilities: str) -> None:

@@ -16,11 +16,11 @@ from graph_client import (
     BOSS,
     IMMUTABLE,
     KEY,
-    NOON,
     STAMP,
     WITH_STAMP,
-    Client,
     found_by_stamp,
+    fresh_sandbox,
+    graph_of,
     judge_exchange,
     message,
 )
@@ -37,17 +37,13 @@ def front():
 
 @pytest.fixture
 def sandbox(front):
-    fresh = front.fresh(NOON)
-    fresh.world.add_mailbox("outlook", BEN, "Ben Ode")
-    fresh.world.add_mailbox("outlook", "dia@acme.example", "Dia")
-    fresh.world.add_mailbox("gmail", "ana@acme.example", "Ana")
-    return fresh
+    return fresh_sandbox(front)
 
 
 @pytest.fixture
 def graph(sandbox):
-    with requests.Session() as session:
-        yield Client(sandbox, session)
+    with graph_of(sandbox) as client:
+        yield client
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from graph_client import BEN, NOON, Client, message
+from graph_client import fresh_sandbox, graph_of, message
 from sandbox_front import open_front
 
 FILE = "#microsoft.graph.fileAttachment"
@@ -22,15 +22,13 @@ def front():
 
 @pytest.fixture
 def sandbox(front):
-    fresh = front.fresh(NOON)
-    fresh.world.add_mailbox("outlook", BEN, "Ben Ode")
-    return fresh
+    return fresh_sandbox(front)
 
 
 @pytest.fixture
 def graph(sandbox):
-    with requests.Session() as session:
-        yield Client(sandbox, session)
+    with graph_of(sandbox) as client:
+        yield client
 
 
 def image(**parts):

@@ -36,12 +36,6 @@ _LEFT_OUT: Mapping[tuple[str, str], Mapping[str, Any]] = {
         ("get", f"/me{folder}/messages/{{id_1}}/attachments/{{id_2}}/$value"): {"responses": {"200": {}}}
         for folder in ("", "/mailFolders/{id_0}")
     },
-    **{
-        (http, "/me/mailFolders/{id_0}/messages/{id_1}/attachments/{id_2}"): OPENAPI["paths"][
-            "/me/messages/{id_1}/attachments/{id_2}"
-        ][http]
-        for http in ("get", "delete")
-    },
 }
 
 #: Query options of delta, which the document leaves out (apis 3.4), and what follows a page of any list.
