@@ -23,7 +23,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from typing import Any
 import gmail
 import psycopg
 import push
+from processes import seconds
 from sqlalchemy import Table
 
 from connector.app import Project, open_office
@@ -118,13 +118,6 @@ def launch_people(project: Project, office: Office, who: Iterator[Person], start
         start=start,
         overrides={},
     )
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Return how long something takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 # ---------------------------------------------------------------------- measured in processes of their own

@@ -16,36 +16,30 @@ from __future__ import annotations
 
 import argparse
 import base64
-import gc
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import requests
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build
+from processes import START, in_own_process, project_office, seconds, slow_sandbox
 
 from adapters.gmail.quota import UNITS, UNITS_PER_MINUTE
 from adapters.sandbox import Sandbox
-from connector.app import Project, open_app
+from connector.app import Project
 from connector.people import Person
 from connector.sync.launch import launch
-from connector.sync.office import Office
 from connector.sync.prepare import prepare
 from connector.sync.tick import tick
 from connector.sync.wheel import MAILBOXES_AT_A_TIME, turn
 
-START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DELAY = 0.1
 MAILBOXES = 50
 DRAFTS_A_MAILBOX = 20
@@ -121,19 +115,6 @@ def serve(folder: Path, count: int) -> None:
         sys.stdin.read()
 
 
-@contextmanager
-def slow_sandbox(folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Run `serve` in a process of its own and yield what it says."""
-    command = [sys.executable, __file__, "--serve", str(folder), str(count)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            ready: dict[str, Any] = json.loads(process.stdout.readline())
-            yield ready
-        finally:
-            process.terminate()
-
-
 def calls_of(url: str) -> Counter[str]:
     """Return what Gmail was asked, by method and last word of the path."""
     log = requests.get(f"{url}/sandbox/log", timeout=60).json()["requests"]
@@ -146,7 +127,7 @@ def calls_of(url: str) -> Counter[str]:
 
 def measure_plan(folder: Path) -> dict[str, float]:
     """Launch, decide and prepare; return the seconds of it."""
-    with _office(folder) as (project, office):
+    with project_office(folder) as (project, office):
         began = time.perf_counter()
         for rep in project.settings.reps:
             launch(
@@ -165,21 +146,13 @@ def measure_plan(folder: Path) -> dict[str, float]:
 
 def measure_pass(folder: Path) -> dict[str, float]:
     """Turn the wheel once; return its seconds, those of the processor, and how many drafts it placed."""
-    with _office(folder) as (_, office):
+    with project_office(folder) as (_, office):
         began, worked = time.perf_counter(), time.process_time()
         report = turn(office)
         taken, worked = time.perf_counter() - began, time.process_time() - worked
     if report.needs_attention:
         raise SystemExit("\n".join(report.needs_attention))
     return {"pass": taken, "processor": worked, "drafts": report.delivered["drafts"]}
-
-
-@contextmanager
-def _office(folder: Path) -> Iterator[tuple[Project, Office]]:
-    gc.freeze()  # as the command does
-    project = Project(folder=folder)
-    with open_app(project, clock=_Still(), database_url=f"sqlite:///{folder / 'bench.db'}") as app:
-        yield project, app.office
 
 
 def measure_loop(url: str, token: str) -> dict[str, float]:
@@ -200,21 +173,6 @@ def measure_loop(url: str, token: str) -> dict[str, float]:
     return {"loop": seconds(create)}
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return how long something takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-class _Still:
-    def now(self) -> datetime:
-        return START
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
 # --------------------------------------------------------------------------------------------- the run
 
 
@@ -233,12 +191,12 @@ def run(scale: int) -> bool:
     count = mailboxes * DRAFTS_A_MAILBOX
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with slow_sandbox(folder, mailboxes) as ready:
+        with slow_sandbox(__file__, folder, mailboxes) as ready:
             environment = {**os.environ, **ready["environment"]}
-            measured = in_own_process(["plan", str(folder)], environment)
-            measured |= in_own_process(["pass", str(folder)], environment)
+            measured = in_own_process(__file__, ["plan", str(folder)], environment)
+            measured |= in_own_process(__file__, ["pass", str(folder)], environment)
             calls = calls_of(ready["url"])
-            measured |= in_own_process(["loop", ready["url"], ready["token"]], environment)
+            measured |= in_own_process(__file__, ["loop", ready["url"], ready["token"]], environment)
     by_calls, by_quota = limit(mailboxes)
     least = max(by_calls, by_quota)
     ratio = measured["pass"] / least
@@ -258,16 +216,6 @@ def run(scale: int) -> bool:
     for what, figure, good in results:
         print(f"gmail       {what}: {figure} {'good' if good else 'NOT GOOD'}")
     return all(good for *_, good in results)
-
-
-def in_own_process(arguments: Sequence[str], environment: dict[str, str]) -> dict[str, float]:
-    """Run one measurement in a new process and return what it says."""
-    command = [sys.executable, __file__, "--measure", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(done.stderr)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def main() -> None:

@@ -12,34 +12,28 @@ all of them.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
+from processes import START, in_own_process, project_office, seconds, slow_sandbox
 from simple_salesforce.api import Salesforce
 
 from adapters.sandbox import Sandbox
-from connector.app import Project, open_app
+from connector.app import Project
 from connector.people import Person
 from connector.sync.crm import push_tasks
 from connector.sync.launch import launch
-from connector.sync.office import Office
 from connector.sync.prepare import prepare
 from connector.sync.tick import tick
 
-START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DELAY = 0.1
 SAMPLE = 50
 #: Tasks of the small run that memory is compared with: one batch of `push_tasks`.
@@ -94,19 +88,6 @@ def serve(folder: Path, count: int) -> None:
         sys.stdin.read()
 
 
-@contextmanager
-def slow_sandbox(folder: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Run `serve` in a process of its own and yield what it says."""
-    command = [sys.executable, __file__, "--serve", str(folder), str(count)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            ready: dict[str, Any] = json.loads(process.stdout.readline())
-            yield ready
-        finally:
-            process.terminate()
-
-
 def calls_of(url: str) -> Counter[str]:
     """Return what the sandbox was asked: `upsert`, `query` or `other`, without signing in."""
     seen: Counter[str] = Counter()
@@ -124,7 +105,7 @@ def calls_of(url: str) -> Counter[str]:
 
 def measure_plan(folder: Path, count: int) -> dict[str, float]:
     """Launch, decide and prepare; return the seconds of each."""
-    with _office(folder) as (project, office):
+    with project_office(folder) as (project, office):
         launched = seconds(
             lambda: launch(
                 office,
@@ -145,7 +126,7 @@ def measure_plan(folder: Path, count: int) -> dict[str, float]:
 
 def measure_push(folder: Path) -> dict[str, float]:
     """Write the tasks that were prepared; return the seconds, how many were written, and peak memory in MB."""
-    with _office(folder) as (_, office):
+    with project_office(folder) as (_, office):
         began = time.perf_counter()
         pushed = push_tasks(office)
         taken = time.perf_counter() - began
@@ -153,14 +134,6 @@ def measure_push(folder: Path) -> dict[str, float]:
         raise SystemExit("\n".join(pushed.attention))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"push": taken, "written": pushed.written, "memory_mb": peak}
-
-
-@contextmanager
-def _office(folder: Path) -> Iterator[tuple[Project, Office]]:
-    gc.freeze()  # as the command does
-    project = Project(folder=folder)
-    with open_app(project, clock=_Still(), database_url=f"sqlite:///{folder / 'bench.db'}") as app:
-        yield project, app.office
 
 
 def measure_loop(url: str, token: str, count: int) -> dict[str, float]:
@@ -183,21 +156,6 @@ def measure_loop(url: str, token: str, count: int) -> dict[str, float]:
             )
 
     return {"loop": seconds(create)}
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Return how long something takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-class _Still:
-    def now(self) -> datetime:
-        return START
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 # --------------------------------------------------------------------------------------------- the run
@@ -248,23 +206,13 @@ def _measured(count: int) -> tuple[dict[str, float], Counter[str], dict[str, flo
     """Return what the product took, what it asked, and what the loop took for the sample, against one sandbox."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with slow_sandbox(folder, count) as ready:
+        with slow_sandbox(__file__, folder, count) as ready:
             environment = {**os.environ, **ready["environment"]}
-            product = in_own_process(["plan", str(folder), str(count)], environment)
-            product |= in_own_process(["push", str(folder)], environment)
+            product = in_own_process(__file__, ["plan", str(folder), str(count)], environment)
+            product |= in_own_process(__file__, ["push", str(folder)], environment)
             calls = calls_of(ready["url"])
-            loop = in_own_process(["loop", ready["url"], ready["token"], str(SAMPLE)], environment)
+            loop = in_own_process(__file__, ["loop", ready["url"], ready["token"], str(SAMPLE)], environment)
     return product, calls, loop
-
-
-def in_own_process(arguments: Sequence[str], environment: dict[str, str]) -> dict[str, float]:
-    """Run one measurement in a new process and return what it says."""
-    command = [sys.executable, __file__, "--measure", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        raise SystemExit(done.stderr)
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def main() -> None:
