@@ -30,6 +30,8 @@ class MailboxCapabilities:
     one_click_unsubscribe: bool
     #: Largest sum of attachments, in bytes; 0 means none.
     attachment_bytes: int
+    #: Drafts that are placed by one call at most.
+    drafts_at_once: int = 1
     #: Longest compose address in characters, when there is no API; None where drafts exist.
     address_length: int | None = None
 

@@ -347,6 +347,13 @@ class Drafts(Protocol):
         """Place a draft. The request is sent once; a lost answer raises `OutcomeUnknown(mail.key)`."""
         ...
 
+    def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
+        """Place at most `capabilities.drafts_at_once` drafts, each as `create_draft` does.
+
+        Returns for each mail, in order, its draft or why there is none; what concerns them all is raised.
+        """
+        ...
+
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft; one that is gone already is no error."""
         ...

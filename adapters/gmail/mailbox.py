@@ -16,6 +16,7 @@ from adapters.gmail.quota import UNITS_PER_MINUTE
 from adapters.gmail.session import GmailSession
 from adapters.gmail.watching import Watching
 from connector.capabilities import MailboxCapabilities
+from connector.errors import AdapterError
 from connector.ports import Check, Clock, DraftRef, Found, Mail, MailIdentity, MailPull, SentMail, Trace
 
 CAPABILITIES = MailboxCapabilities(
@@ -79,6 +80,10 @@ class GmailMailbox:
     def create_draft(self, mail: Mail) -> DraftRef:
         """Place a draft; a lost answer raises `OutcomeUnknown(mail.key)`."""
         return self._drafting.create(mail)
+
+    def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
+        """Place one draft: parts of a batch run at once, and Gmail refuses a user's third or fourth."""
+        return [self.create_draft(mail) for mail in mails]
 
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft; one that is gone already is no error."""

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from connector.accounts import AccountModel
 from connector.capabilities import MailboxCapabilities
-from connector.errors import Unsupported
+from connector.errors import AdapterError, Unsupported
 from connector.ports import (
     Check,
     Clock,
@@ -68,6 +68,10 @@ class LinksMailbox:
     def create_draft(self, mail: Mail) -> DraftRef:
         """Refuse: there is nowhere to place it."""
         raise self._unsupported(f"no draft to {mail.to.email} can be placed")
+
+    def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
+        """Refuse, as for one."""
+        return [self.create_draft(mail) for mail in mails]
 
     def delete_draft(self, draft: DraftRef) -> None:
         """Refuse: there are no drafts."""

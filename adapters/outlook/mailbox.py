@@ -147,6 +147,10 @@ class OutlookMailbox:
             body["attachments"] = [attachment_body(attachment) for attachment in mail.attachments]
         return draft_ref(self._session.post_once("/messages", body, key=mail.key))
 
+    def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
+        """Place drafts one by one."""
+        return [self.create_draft(mail) for mail in mails]
+
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft (it goes to Deleted Items). One that is gone, or was sent under the same id, is left."""
         path = _message(draft.draft_id)
