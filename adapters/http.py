@@ -1,7 +1,8 @@
 """The HTTP session every adapter uses: timeouts, counting, no silent repeats, known hosts only.
 
-Lives here: `ServiceSession` (one per account, one thread at a time), and `retrying`, the retry policy for calls
-that may be repeated. Does not live here: what an error of a service means; each adapter translates its own.
+Lives here: `ServiceSession` (one per account, one thread at a time), `retrying`, the retry policy for calls that may
+be repeated, how long a large body may take, and whether a request that failed can have had an effect. Does not live
+here: what an error of a service means; each adapter translates its own.
 
 Why our own session: simple-salesforce sets no timeout and builds https addresses only; httplib2 repeats a POST by
 itself when the answer is lost; `requests` with no retries does neither.
@@ -9,6 +10,7 @@ itself when the answer is lost; `requests` with no retries does neither.
 
 from __future__ import annotations
 
+import io
 import random
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from urllib3.exceptions import NewConnectionError
 
 from connector.accounts import is_loopback
 from connector.errors import Retry
@@ -31,6 +34,36 @@ TIMEOUT = (5.0, 15.0)
 
 #: Longest wait inside one call; a longer `Retry-After` goes up to the lane, which blocks the mailbox.
 LONGEST_WAIT = 2.0
+
+#: A larger body goes out piece by piece: sent at once, all of it would have to leave within the time to connect.
+AT_ONCE = 256 * 1024
+
+#: Seconds a body, or a file of several, may take to leave. With the answer's 15 s this stays within the lease of a lane
+#: (60 s): a holder that took longer could find that another had placed the same draft meanwhile.
+LONGEST_UPLOAD = 40.0
+
+
+class TooSlow(Exception):  # noqa: N818 - named for what it tells
+    """The body did not leave in time; the server cannot have acted on a part of it.
+
+    No error of the line on purpose: `requests` would turn it into one that says less.
+    """
+
+
+class TimedBody(io.BytesIO):
+    """A body that stops being sent when it takes too long: past `until`, as `time.monotonic` counts."""
+
+    def __init__(self, content: bytes, *, until: float) -> None:
+        """Take what is sent."""
+        super().__init__(content)
+        self._until = until
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next piece; raise `TooSlow` when its time is over."""
+        if time.monotonic() > self._until:
+            raise TooSlow("the line is too slow for a body of this size")
+        return super().read(size)
+
 
 
 class _PlainLoopback(HTTPAdapter):
@@ -96,6 +129,14 @@ def retry_after(response: requests.Response) -> timedelta | None:
     except ValueError:
         return None
     return max(at - now, timedelta(0))
+
+
+def never_connected(error: requests.RequestException) -> bool:
+    """Tell whether a request that failed cannot have reached the service."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
 
 
 def _worth_another(error: BaseException) -> bool:

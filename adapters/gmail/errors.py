@@ -14,11 +14,10 @@ from typing import Any
 
 import requests
 from googleapiclient.errors import HttpError
-from urllib3.exceptions import NewConnectionError
 
 from adapters.gmail.account import COMPOSE_SCOPE, READ_SCOPE
 from adapters.gmail.codes import Rule, Treatment, rule_for
-from adapters.http import retry_after
+from adapters.http import never_connected, retry_after
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 
 #: "User-rate limit exceeded.  Retry after 2026-11-23T10:00:00.000Z (Mail sending)"
@@ -74,7 +73,7 @@ def unanswered(error: requests.RequestException, *, mailbox: str, key: str | Non
     if isinstance(error, ValueError):
         # `requests` derives its errors about the address itself (scheme, host) from ValueError as well.
         return Refused(f"Gmail cannot be called for {mailbox}: check accounts.google.endpoint", code="address")
-    if key is None or _never_connected(error):
+    if key is None or never_connected(error):
         return Retry(f"Gmail could not be reached for {mailbox}; it is tried again", code="connection")
     return OutcomeUnknown(f"the line to Gmail broke for {mailbox} before the answer came", key=key, code="connection")
 
@@ -96,13 +95,6 @@ def garbled(*, mailbox: str, key: str | None) -> AdapterError:
     if key is None:
         return Retry(f"Gmail's answer for {mailbox} could not be read; it is tried again", code="garbled")
     return OutcomeUnknown(f"Gmail's answer for {mailbox} could not be read", key=key, code="garbled")
-
-
-def _never_connected(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(getattr(cause, "reason", cause), NewConnectionError)
 
 
 def _wait(error: HttpError, now: datetime) -> timedelta | None:

@@ -9,10 +9,10 @@ seen only through Google's answers. Source: reference apis 2.7 (Google's table s
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from adapters.quota import Window
 from connector.errors import Retry
 from connector.ports import Clock
 
@@ -52,12 +52,12 @@ class Quota:
         self.per_minute = per_minute
         self._clock = clock
         self._mailbox = mailbox
-        self._used: deque[tuple[datetime, int]] = deque()
+        self._window = Window(limit=per_minute, span=_MINUTE)
 
     def take(self, units: int) -> None:
         """Take units before a call; waits a little for them, raises `Retry` when that would be long."""
         now = self._clock.now()
-        wait = self._wait(units, now)
+        wait = self._window.wait(units, now)
         if wait > _SHORT:
             raise Retry(
                 f"the {self.per_minute:,} quota units a minute of {self._mailbox} at Gmail are used up; "
@@ -69,17 +69,4 @@ class Quota:
         if wait:
             self._clock.sleep(wait.total_seconds())
             now += wait
-        self._used.append((now, units))
-
-    def _wait(self, units: int, now: datetime) -> timedelta:
-        # What lies ahead by more than a wait was used before the clock was set back: it is forgotten, too.
-        while self._used and abs(self._used[0][0] - now) >= _MINUTE:
-            self._used.popleft()
-        over = sum(used for _, used in self._used) + units - self.per_minute
-        if over <= 0:
-            return timedelta()
-        for at, used in self._used:
-            over -= used
-            if over <= 0:
-                return at + _MINUTE - now
-        return timedelta()  # More than a whole minute's worth at once: it must go some time.
+        self._window.take(units, now)

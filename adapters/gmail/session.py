@@ -21,9 +21,9 @@ from adapters.gmail.codes import NOT_FOUND
 from adapters.gmail.errors import answered, garbled, too_slow, unanswered
 from adapters.gmail.messages import encode_raw
 from adapters.gmail.quota import UNITS_PER_MINUTE, Quota, units_of
-from adapters.gmail.transport import TooSlow, Transport
+from adapters.gmail.transport import Transport
 from adapters.gmail.upload import LARGEST_IN_JSON, draft_upload
-from adapters.http import retrying
+from adapters.http import TooSlow, retrying
 from connector.errors import AdapterError, Refused, Retry
 from connector.ports import Clock
 

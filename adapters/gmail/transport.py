@@ -9,43 +9,18 @@ says, so that one lost answer becomes two mails (reference apis 2.8). Here each 
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httplib2
 import requests
 
 from adapters.gmail.account import Grant
-from adapters.http import ServiceSession
+from adapters.http import AT_ONCE, LONGEST_UPLOAD, ServiceSession, TimedBody
 
-#: A larger body goes out piece by piece: sent at once, all of it would have to leave within the time to connect.
-_AT_ONCE = 256 * 1024
-#: Seconds a body may take to leave. With the answer's 15 s this stays within the lease of a lane (60 s): a holder
-#: that took longer could find that another had placed the same draft meanwhile.
-_LONGEST_UPLOAD = 40.0
-
-
-class TooSlow(Exception):  # noqa: N818 - named for what it tells
-    """The body did not leave in time; the server cannot have acted on a part of it.
-
-    No error of the line on purpose: `requests` would turn it into one that says less.
-    """
-
-
-class _Body(io.BytesIO):
-    """A body that stops being sent when it takes too long."""
-
-    def __init__(self, content: bytes, now: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(content)
-        self._now = now
-        self._until = now() + _LONGEST_UPLOAD
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self._now() > self._until:
-            raise TooSlow("the line is too slow for a body of this size")
-        return super().read(size)
+#: Seconds a mail may take to leave.
+_LONGEST_UPLOAD = LONGEST_UPLOAD
 
 
 class Transport:
@@ -90,7 +65,9 @@ class Transport:
         # Always last: a caller's own Authorization header never wins over the mailbox's.
         sent = {**(headers or {}), "authorization": f"Bearer {self._grant.token()}"}
         content = body.encode() if isinstance(body, str) else body
-        data = _Body(content) if content is not None and len(content) > _AT_ONCE else content
+        data: bytes | TimedBody | None = content
+        if content is not None and len(content) > AT_ONCE:
+            data = TimedBody(content, until=time.monotonic() + _LONGEST_UPLOAD)
         return self._session.request(method, uri, data=data, headers=sent)
 
     def close(self) -> None:
