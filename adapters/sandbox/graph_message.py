@@ -54,6 +54,16 @@ def _shown_headers(mail: StoredMail) -> list[dict[str, str]] | None:
     return items or None
 
 
+def _meeting_kind(raw: bytes) -> str:
+    """Return what Exchange makes of a mail with a calendar in it; "" for any other mail."""
+    if b"BEGIN:VCALENDAR" not in raw:
+        return ""
+    for part in parse(raw).walk():
+        if part.get_content_type() == "text/calendar":
+            return "eventMessageResponse" if part.get_param("method") == "REPLY" else "eventMessageRequest"
+    return ""
+
+
 def show(mail: StoredMail, *, immutable: bool, as_text: bool = False) -> dict[str, Any]:
     """Return a mail as Graph shows it, every property; headers are there for `$select` alone."""
     letter = open_letter(mail.raw)
@@ -94,6 +104,9 @@ def show(mail: StoredMail, *, immutable: bool, as_text: bool = False) -> dict[st
         "replyTo": [_recipient(who) for who in letter.reply_to],
         "flag": mail.marks.get("flag", {"flagStatus": "notFlagged"}),
     }
+    kind = _meeting_kind(mail.raw)
+    if kind:
+        shown = {"@odata.type": f"#microsoft.graph.{kind}"} | shown
     headers = _shown_headers(mail)
     return shown | ({"internetMessageHeaders": headers} if headers else {})
 

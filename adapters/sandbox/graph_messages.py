@@ -46,6 +46,7 @@ class Messages:
             "delete": self.delete,
             "value": self.value,
             "move": self.move,
+            "permanentDelete": self.delete_for_good,
         }
 
     def get(self, call: Call) -> Answer:
@@ -76,6 +77,13 @@ class Messages:
         mail = call.mail()
         _check_etag(call, mail)
         self._world.discard(call.box, mail)
+        return Answer(status=204)
+
+    def delete_for_good(self, call: Call) -> Answer:
+        """Delete a message from wherever it lies, past every bin that a user can open."""
+        mail = call.mail()
+        self._world.note_effect(call.box, "draft_deleted" if mail.place is Place.DRAFTS else "mail_deleted", mail)
+        call.box.take_out(mail)
         return Answer(status=204)
 
     def value(self, call: Call) -> Answer:

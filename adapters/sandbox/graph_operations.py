@@ -60,6 +60,7 @@ _MESSAGES = (
     ("forward", "POST", "/{id}/forward", _SEND, _NONE),
     ("send", "POST", "/{id}/send", _SEND, _NONE),
     ("move", "POST", "/{id}/move", _WRITE, _NONE),
+    ("permanentDelete", "POST", "/{id}/permanentDelete", _WRITE, _NONE),
     ("attachments", "GET", "/{id}/attachments", _READ, _ONE),
     ("attach", "POST", "/{id}/attachments", _WRITE, _NONE),
     ("createUploadSession", "POST", "/{id}/attachments/createUploadSession", _WRITE, _NONE),

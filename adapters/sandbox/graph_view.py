@@ -37,7 +37,7 @@ def viewed(call: Call, mail: StoredMail) -> dict[str, Any]:
                 f"'{name}' on type 'microsoft.graph.message'."
             )
     if select:
-        kept = {name: every[name] for name in every if name in select or name in ("id", "@odata.etag")}
+        kept = {name: every[name] for name in every if name in select or name in ("id", "@odata.etag", "@odata.type")}
     else:
         kept = {name: value for name, value in every.items() if name != "internetMessageHeaders"}
     return kept | _expanded(call.query.get("$expand", ""), mail)
