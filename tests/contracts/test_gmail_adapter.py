@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email import message_from_bytes
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -20,10 +18,7 @@ from gmail_world import (
     REP,
     START,
     a_mail,
-    delegating,
-    gmail_sandbox,
     google_error,
-    opening,
     trace,
 )
 
@@ -40,25 +35,6 @@ from connector.ports import (
     Whereabouts,
 )
 from tests.doubles import MemoryVault
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    with opening(monkeypatch) as way:
-        yield way
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with gmail_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def delegated(sandbox: Sandbox, tmp_path: Path) -> Iterator[Any]:
-    with delegating(sandbox, tmp_path) as mailbox:
-        yield mailbox
-
 
 # ------------------------------------------------------------------------------------------ what is sent
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +16,7 @@ from gmail_world import (
     FrozenClock,
     a_mail,
     delegating,
-    gmail_sandbox,
     google_error,
-    opening,
 )
 
 from adapters.sandbox import Sandbox
@@ -28,24 +24,6 @@ from connector.errors import Reconnect, Retry
 from connector.ports import (
     MailIdentity,
 )
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    with opening(monkeypatch) as way:
-        yield way
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with gmail_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def delegated(sandbox: Sandbox, tmp_path: Path) -> Iterator[Any]:
-    with delegating(sandbox, tmp_path) as mailbox:
-        yield mailbox
 
 
 def questions(sandbox: Sandbox, count: int) -> set[str]:

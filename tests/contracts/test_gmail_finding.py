@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +11,6 @@ from gmail_world import (
     ME,
     REP,
     a_mail,
-    delegating,
-    gmail_sandbox,
-    opening,
     trace,
 )
 
@@ -29,24 +24,6 @@ from connector.ports import (
     MailSent,
     Whereabouts,
 )
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    with opening(monkeypatch) as way:
-        yield way
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with gmail_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def delegated(sandbox: Sandbox, tmp_path: Path) -> Iterator[Any]:
-    with delegating(sandbox, tmp_path) as mailbox:
-        yield mailbox
 
 
 def test_an_edited_draft_that_lost_its_stamp_and_its_id_is_still_found(sandbox, delegated):

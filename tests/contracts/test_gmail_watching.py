@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +14,7 @@ from gmail_world import (
     REP,
     START,
     a_mail,
-    delegating,
-    gmail_sandbox,
     google_error,
-    opening,
 )
 
 from adapters.gmail import watching
@@ -31,25 +26,6 @@ from connector.ports import (
     MailReceived,
     MailSent,
 )
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    with opening(monkeypatch) as way:
-        yield way
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with gmail_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def delegated(sandbox: Sandbox, tmp_path: Path) -> Iterator[Any]:
-    with delegating(sandbox, tmp_path) as mailbox:
-        yield mailbox
-
 
 # --------------------------------------------------------------------------------------- history, page by page
 

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,6 @@ from gmail_world import (
     RawServer,
     a_mail,
     google_error,
-    opening,
     trace,
 )
 from googleapiclient.discovery import build
@@ -37,13 +36,6 @@ from connector.ports import (
     DraftRef,
     MailIdentity,
 )
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    with opening(monkeypatch) as way:
-        yield way
-
 
 # ------------------------------------------------------------------------------- one request, whatever happens
 

@@ -6,16 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
-from sandbox_front import open_front
 
 from adapters.outlook import MicrosoftAccount, OutlookAdapter
 from adapters.outlook.account import DRAFTS, PERMISSIONS, SENDS, read_certificate
 from connector.errors import AdapterError, BadInput, Reconnect, Refused
 from connector.ports import MailIdentity, Verdict
+from tests.certificates import made_certificate
 from tests.doubles import MemoryVault
 
 ANA, BEN = "ana@acme.example", "ben@acme.example"
@@ -74,12 +70,6 @@ class Office:
     @property
     def token_calls(self):
         return self.sandbox.log.calls["graph:token"]
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture
@@ -262,29 +252,10 @@ def test_a_sign_in_that_cannot_be_reached_is_tried_again_and_keeps_what_there_is
 # ------------------------------------------------------------------------------------ by certificate
 
 
-def made_certificate(path):
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "connector")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOON - timedelta(days=1))
-        .not_valid_after(NOON + timedelta(days=10))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(private + certificate.public_bytes(pem))
-    return certificate.public_bytes(pem).decode()
-
-
 def test_an_application_signs_in_by_its_certificate_and_by_no_other(office, tmp_path):
     good, bad = tmp_path / "good.pem", tmp_path / "bad.pem"
-    office.sandbox.graph.login.register_certificate("acme", "app", made_certificate(good))
-    made_certificate(bad)
+    office.sandbox.graph.login.register_certificate("acme", "app", made_certificate(good, NOON))
+    made_certificate(bad, NOON)
     box = office.open(office.account("client_credentials", certificate_file=str(good)))
     told = {one.sentence: one.verdict for one in box.check()}
     assert told[f"the mailbox of {ANA} can be read"] is Verdict.OK
@@ -298,8 +269,8 @@ def test_an_application_signs_in_by_its_certificate_and_by_no_other(office, tmp_
 
 def test_a_key_beside_anothers_certificate_is_refused(tmp_path):
     one, other, mixed = tmp_path / "one.pem", tmp_path / "other.pem", tmp_path / "mixed.pem"
-    mine = made_certificate(one)
-    made_certificate(other)
+    mine = made_certificate(one, NOON)
+    made_certificate(other, NOON)
     assert read_certificate(one).public == mine
     key, begin, _ = other.read_text().partition("-----BEGIN CERTIFICATE")
     mixed.write_text(key + begin + one.read_text().partition(begin)[2])

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sandbox_front import open_front
 
 from adapters.salesforce import SalesforceCrm, adapter
 from adapters.salesforce.metadata import PicklistValue
@@ -18,12 +17,6 @@ START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ANA = "ana@acme.example"
 
 OK, WARNING, FAULT = Verdict.OK, Verdict.WARNING, Verdict.FAULT
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as front:
-        yield front
 
 
 class World:

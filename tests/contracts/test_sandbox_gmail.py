@@ -8,13 +8,6 @@ from email import message_from_bytes, policy
 import pytest
 from gmail_client import ANA, BOB, KEY, draft_body, fresh_sandbox, gmail_of, headers_of, run, send_stamped
 from googleapiclient.errors import HttpError
-from sandbox_front import open_front
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,15 +6,8 @@ from email import message_from_bytes, policy
 import pytest
 from flufl.bounce import all_failures
 from gmail_client import ANA, BOB, CYN, KEY, draft_body, fresh_sandbox, gmail_of, headers_of, run, send_stamped
-from sandbox_front import open_front
 
 from connector.errors import BadInput
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,15 +4,8 @@ import pytest
 from gmail_client import ANA, SCOPE, draft_body, fresh_sandbox, gmail_of
 from googleapiclient.errors import HttpError
 from googleapiclient.http import BatchHttpRequest
-from sandbox_front import open_front
 
 from tests.judges.gmail_schema import judge
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,15 +5,8 @@ from email.message import EmailMessage
 
 import pytest
 from gmail_client import ANA, BOB, KEY, draft_body, fresh_sandbox, gmail_of, run
-from sandbox_front import open_front
 
 from adapters.sandbox.gmail_methods import METHODS
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

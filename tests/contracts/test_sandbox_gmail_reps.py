@@ -17,15 +17,8 @@ from gmail_client import (
     send_stamped,
 )
 from googleapiclient.errors import HttpError
-from sandbox_front import open_front
 
 from connector.errors import BadInput
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

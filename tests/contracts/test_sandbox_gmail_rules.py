@@ -23,18 +23,11 @@ from gmail_client import (
     send_stamped,
 )
 from googleapiclient.errors import HttpError
-from sandbox_front import open_front
 
 from adapters.sandbox.gmail_methods import METHODS
 from adapters.sandbox.gmail_shapes import SHAPES
 from tests.judges import gmail_schema
 from tests.judges.gmail_schema import DISCOVERY, judge, judge_request
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

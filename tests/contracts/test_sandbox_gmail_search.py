@@ -5,13 +5,6 @@ from email.message import EmailMessage
 
 import pytest
 from gmail_client import ANA, BOB, KEY, NOON, draft_body, fresh_sandbox, gmail_of, headers_of, run, send_stamped
-from sandbox_front import open_front
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,16 +10,9 @@ import requests
 from gmail_client import ANA, BOB, draft_body, fresh_sandbox, gmail_of, mime
 from googleapiclient.errors import HttpError, ResumableUploadError
 from googleapiclient.http import MediaIoBaseUpload
-from sandbox_front import open_front
 
 CHUNK = 256 * 1024
 LIMIT = 36_700_160
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.transport.requests import Request
 from google.oauth2 import credentials, service_account
-from sandbox_front import open_front
 
 ANA, CYN = "ana@acme.example", "cyn@acme.example"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -23,12 +22,6 @@ REDIRECT = "http://localhost:1717/callback"
 VERIFIER = "v" * 64
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 ROBOT = "robot@project.iam.gserviceaccount.com"
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -24,15 +24,8 @@ from graph_client import (
     judge_exchange,
     message,
 )
-from sandbox_front import open_front
 
 from tests.judges.graph_schema import judge_named
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,16 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from graph_client import fresh_sandbox, graph_of, message
-from sandbox_front import open_front
 
 FILE = "#microsoft.graph.fileAttachment"
 MEGABYTE = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,13 +6,6 @@ from datetime import timedelta
 import pytest
 import requests
 from graph_client import BEN, KEY, fresh_sandbox, graph_of, message
-from sandbox_front import open_front
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

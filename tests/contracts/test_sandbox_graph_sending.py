@@ -6,13 +6,6 @@ from email import message_from_bytes, policy
 
 import pytest
 from graph_client import BEN, BOB, BOSS, IMMUTABLE, KEY, fresh_sandbox, graph_of, message
-from sandbox_front import open_front
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

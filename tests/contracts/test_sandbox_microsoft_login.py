@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 import jwt
 import pytest
 import requests
-from sandbox_front import open_front
 
 ANA = "ana@acme.example"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -21,12 +20,6 @@ SCOPES = (
     "https://graph.microsoft.com/Mail.ReadWrite https://graph.microsoft.com/User.Read openid profile offline_access"
 )
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-@pytest.fixture(scope="module")
-def front():
-    with open_front() as running:
-        yield running
 
 
 @pytest.fixture

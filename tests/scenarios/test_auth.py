@@ -1,36 +1,14 @@
 """`connector auth`: the whole command on a project, with a browser that an HTTP client plays."""
 
-import io
 import json
 import socket
-import sys
-import threading
 
 import pytest
-import requests
 
 from connector.store.lanes import read_pacing
 from connector.vault import KEY_FILE, StoredVault
-from tests.command import command_in
+from tests.command import command_with_browser
 from tests.world import ANA, BOB, people
-
-
-class Screen(io.StringIO):
-    """What the command says; when an address appears, somebody opens it in a browser."""
-
-    def __init__(self):
-        super().__init__()
-        self.visits = []
-
-    def write(self, text):
-        for line in text.splitlines():
-            if "/services/oauth2/authorize?" in line:
-                threading.Thread(target=self._visit, args=(line.strip(),)).start()
-        return super().write(text)
-
-    def _visit(self, address):
-        answer = requests.get(address, timeout=10)
-        self.visits.append((answer.status_code, answer.text))
 
 
 @pytest.fixture
@@ -67,17 +45,7 @@ def configure(world, **change):
 
 @pytest.fixture
 def connector(world, monkeypatch, capsys):
-    command = command_in(world, monkeypatch, capsys)
-
-    def run(*arguments):
-        screen = Screen()
-        world.reopen()
-        monkeypatch.setattr(sys, "stderr", screen)
-        result = command(*arguments)
-        told = screen.getvalue()
-        return type(result)(status=result.status, out=result.out, err=told)
-
-    return run
+    return command_with_browser(world, monkeypatch, capsys)
 
 
 def test_a_person_signs_in_syncs_and_signs_out(world, connector):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 from connector.vault import KEY_FILE, StoredVault
-from tests.command import Result, command_in
+from tests.command import Result, command_with_browser
 from tests.world import ANA, BOB, World, WorldMaker, people
 
 ONE_TASK = """\
@@ -24,16 +20,6 @@ days:
 """
 
 DEE = {"email": "dee@acme.example", "name": "Dee Roe", "time_zone": "UTC", "mailbox": "gmail"}
-
-
-class Screen(io.StringIO):
-    """What the command says; when an address appears, somebody opens it in a browser."""
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if "/google/auth?" in line:
-                threading.Thread(target=requests.get, args=(line.strip(),), kwargs={"timeout": 10}).start()
-        return super().write(text)
 
 
 Connector = Callable[..., Result]
@@ -60,16 +46,7 @@ def use_oauth(world: World, **change: Any) -> None:
 
 @pytest.fixture
 def connector(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Connector:
-    command = command_in(world, monkeypatch, capsys)
-
-    def run(*arguments: str) -> Result:
-        screen = Screen()
-        world.reopen()
-        monkeypatch.setattr(sys, "stderr", screen)
-        result = command(*arguments)
-        return Result(status=result.status, out=result.out, err=screen.getvalue())
-
-    return run
+    return command_with_browser(world, monkeypatch, capsys)
 
 
 def sign_in(connector: Connector, rep: str) -> Result:

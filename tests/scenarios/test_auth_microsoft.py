@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 import pytest
-import requests
 
 from adapters.outlook.account import MicrosoftAccount
 from adapters.outlook.signin import KeptSignIn
 from connector.vault import KEY_FILE, StoredVault
-from tests.command import Result, command_in
+from tests.command import Result, command_with_browser
 from tests.world import ANA, BOB, World, WorldMaker, people
 
 EVE = {"email": "eve@acme.example", "name": "Eve Roe", "time_zone": "UTC", "mailbox": "outlook"}
 
 Connector = Callable[..., Result]
-
-
-class Screen(io.StringIO):
-    """What the command says; when an address appears, somebody opens it in a browser."""
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if "/oauth2/v2.0/authorize?" in line:
-                threading.Thread(target=requests.get, args=(line.strip(),), kwargs={"timeout": 10}).start()
-        return super().write(text)
 
 
 @pytest.fixture
@@ -52,16 +38,7 @@ def use(world: World, auth: str) -> None:
 
 @pytest.fixture
 def connector(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Connector:
-    command = command_in(world, monkeypatch, capsys)
-
-    def run(*arguments: str) -> Result:
-        screen = Screen()
-        world.reopen()
-        monkeypatch.setattr(sys, "stderr", screen)
-        result = command(*arguments)
-        return Result(status=result.status, out=result.out, err=screen.getvalue())
-
-    return run
+    return command_with_browser(world, monkeypatch, capsys)
 
 
 def sign_in(connector: Connector, rep: str) -> Result:
