@@ -65,7 +65,6 @@ class TimedBody(io.BytesIO):
         return super().read(size)
 
 
-
 class _PlainLoopback(HTTPAdapter):
     """Send an https request for one loopback host over plain http (simple-salesforce cannot say http)."""
 

@@ -57,8 +57,9 @@ class OutlookAdapter:
         session = GraphSession(
             endpoint=known.graph_address,
             mailbox="/me" if is_me else f"/users/{quote(rep.email, safe='@')}",
-            account=f"outlook:{rep.email}",
+            rep=rep.email,
             sign_in=sign_in,
+            clock=clock,
         )
         return OutlookMailbox(rep=rep, session=session, clock=clock, checkup=partial(look, known, sign_in, rep, clock))
 

@@ -143,6 +143,11 @@ class SignIn(Protocol):
     """Where the bearer token of a call comes from. `account` names the mailbox in errors: `outlook:<rep>`."""
 
     @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew, as the end of a sentence."""
+        ...
+
+    @property
     def widening(self) -> str:
         """How it is given more permissions, as the end of a sentence."""
         ...

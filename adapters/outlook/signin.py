@@ -36,6 +36,11 @@ class GivenToken:
         self._secret = secret
 
     @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return "put a new token under accounts.microsoft"
+
+    @property
     def widening(self) -> str:
         """How it is given more permissions."""
         return "put a token that has it under accounts.microsoft"
@@ -63,6 +68,14 @@ class Application:
         self._account = account
         self._lock = threading.Lock()
         self._msal: Any = None
+
+    @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return (
+            "an administrator must look at the app (tenant, client_id and client_secret or certificate_file of "
+            "accounts.microsoft), and at its admin consent"
+        )
 
     @property
     def widening(self) -> str:
@@ -112,6 +125,11 @@ class KeptSignIn:
         self._cache: SerializableTokenCache | None = None
         self._spent = ""
         self._fetched = ""
+
+    @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return f"run '{sign_in_command(self._rep)}'"
 
     @property
     def widening(self) -> str:

@@ -1,6 +1,6 @@
 """Graph's JSON and errors as our values, and what the account section must say."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from adapters.outlook import messages
 from adapters.outlook.account import MicrosoftAccount
-from adapters.outlook.session import CursorExpired, ItemGone, address, translate
-from connector.errors import Reconnect, Refused, Retry
+from adapters.outlook.session import address
 from connector.ports import Address
 
 
@@ -75,57 +74,6 @@ def test_a_stamp_is_read_whatever_the_case_of_the_guid():
     assert messages.stamp_of({"singleValueExtendedProperties": [{"id": held, "value": "k"}]}) == "k"
     assert messages.stamp_of({"singleValueExtendedProperties": [{"id": "String 0x1045", "value": "k"}]}) is None
     assert messages.stamp_of({}) is None
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "inner", "kind"),
-    [
-        (401, "InvalidAuthenticationToken", None, Reconnect),
-        (403, "ErrorAccessDenied", None, Reconnect),
-        (404, "MailboxNotEnabledForRESTAPI", None, Reconnect),
-        (404, "ErrorItemNotFound", None, ItemGone),
-        (400, "ErrorInvalidIdMalformed", None, ItemGone),
-        (410, "SyncStateNotFound", None, CursorExpired),
-        (400, "BadRequest", "resyncRequired", CursorExpired),
-        (400, "ErrorInvalidRecipients", None, Refused),
-        (409, "ErrorIrresolvableConflict", None, Refused),
-        (412, "ErrorIrresolvableConflict", None, Refused),
-        (413, "ErrorMessageSizeExceeded", None, Refused),
-        (418, "Unheard", None, Refused),
-        (429, "ApplicationThrottled", None, Retry),
-        (429, "UnknownError", "MailboxConcurrency", Retry),
-        (400, "UnknownError", "TooManyRequests", Retry),
-        (503, "ResourceUnhealthy", None, Retry),
-        (504, "UnheardOf", None, Retry),
-        (507, "ErrorQuotaExceeded", None, Retry),
-        (403, "ErrorExceededMessageLimit", None, Retry),
-    ],
-)
-def test_errors_by_what_they_ask_of_us(status, code, inner, kind):
-    error = {"code": code, "message": "Sorry.", "innerError": {"request-id": "r-1"}}
-    if inner:
-        error["innerError"]["code"] = inner
-    translated = translate(status, {"error": error}, account="outlook:max@acme.example")
-    assert type(translated) is kind
-    assert translated.code == (inner or code)
-    said = "the token was not accepted" if status == 401 else "Sorry."
-    assert str(translated).startswith(
-        f"Outlook answered {status} {inner or code} for outlook:max@acme.example: {said} (request r-1)"
-    )
-    assert ("connect it again" in str(translated)) is (kind is Reconnect)
-
-
-@pytest.mark.parametrize("body", [None, [], "<html>", {"error": "no"}, {}])
-def test_an_error_without_json_is_judged_by_status(body):
-    assert isinstance(translate(502, body, account="a"), Retry)
-    assert isinstance(translate(401, body, account="a"), Reconnect)
-    assert type(translate(404, body, account="a")) is Refused
-
-
-def test_a_full_mailbox_rests_an_hour_unless_told():
-    full = {"error": {"code": "ErrorQuotaExceeded"}}
-    assert translate(507, full, account="a").after == timedelta(hours=1)
-    assert translate(507, full, account="a", after=timedelta(seconds=9)).after == timedelta(seconds=9)
 
 
 @pytest.mark.parametrize(
