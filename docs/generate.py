@@ -1,6 +1,6 @@
 """Write the parts of the docs that come from the code: state diagrams, what services can do, what refusals mean.
 
-python docs/generate.py            # rewrites states.md, adapters.md, salesforce-errors.md and gmail-errors.md
+python docs/generate.py            # rewrites states.md, adapters.md, salesforce-, gmail- and outlook-errors.md
 python docs/generate.py --check    # exit status 1 if that would change them
 """
 
@@ -15,6 +15,8 @@ from pathlib import Path
 
 from adapters.gmail.codes import CODES as GMAIL_CODES
 from adapters.gmail.codes import Rule as GmailRule
+from adapters.outlook.codes import CODES as GRAPH_CODES
+from adapters.outlook.codes import Rule as GraphRule
 from adapters.salesforce.codes import CODES, UNKNOWN, Rule
 from connector.app import is_mailbox_adapter, load_adapters
 from connector.capabilities import MailboxCapabilities
@@ -78,6 +80,23 @@ A row with words in quotation marks counts when Google's message has them. *Late
 time, or the time shown, or for a moment; *reconnect* stops this mailbox until a person acts; *refused* and
 *unsupported* fail the one mail. A failure of Google's server (5xx) and a line that broke are no refusals: a read is
 tried again, a draft or a send is looked up before anything else happens.
+
+{table}
+"""
+
+_OUTLOOK_ERRORS = """\
+# What Microsoft Graph's refusals mean here
+
+Made from the table in `adapters/outlook/codes.py` by `python docs/generate.py`. The same table decides what is tried
+again and what people are told.
+
+Graph wraps the telling code in general ones: the innermost code that stands here counts, whatever the
+status, and else the status; `404` as a code is a page that is not Graph's. A row with words in quotation marks counts
+when Microsoft's message has them. *Later* blocks the mailbox till Microsoft's time (Retry-After), or the time shown, or
+for a moment; *reconnect* stops this mailbox until a person acts; *gone* is looked up by the stamp; *expired* reads the
+mailbox anew; *refused* and *unsupported* fail the one mail. What a 5xx means depends on the call: a read is tried
+again, a draft or a send is looked up before anything else happens. *How it is signed in anew* and *how it is given more
+permissions* name the command for a rep who signs in himself, and else what the administrator does.
 
 {table}
 """
@@ -147,6 +166,25 @@ def _gmail_row(rule: GmailRule) -> str:
     return f"| {status} | {said} | {done} | {sentence} | {rule.advice} |"
 
 
+def outlook_table() -> str:
+    """Return the table of Graph's refusals."""
+    head = "| code | status | what is done | sentence | for the administrator |"
+    return "\n".join([head, "|---" * 5 + "|", *(_graph_row(rule) for rule in GRAPH_CODES)])
+
+
+def _graph_row(rule: GraphRule) -> str:
+    code = ", ".join(f"`{code}`" for code in rule.codes) + (f' "{rule.when}"' if rule.when else "")
+    status = ", ".join(str(status) for status in rule.status) or ("" if rule.codes else "any other")
+    done = str(rule.treatment) + (f"; waits {_span(rule.after)}" if rule.after is not None else "")
+    sentence = rule.sentence.format(
+        mailbox="*mailbox*",
+        said="*Microsoft's words*",
+        renewal="*how it is signed in anew*",
+        widening="*how it is given more permissions*",
+    )
+    return f"| {code} | {status} | {done} | {sentence} | {rule.advice} |"
+
+
 def _span(wait: timedelta) -> str:
     minutes, seconds = divmod(int(wait.total_seconds()), 60)
     return f"{minutes} min" if minutes else f"{seconds} s"
@@ -167,6 +205,7 @@ def pages() -> dict[Path, str]:
         HERE / "adapters.md": _ADAPTERS.format(table=mailbox_table()),
         HERE / "salesforce-errors.md": _SALESFORCE_ERRORS.format(sections=code_sections()),
         HERE / "gmail-errors.md": _GMAIL_ERRORS.format(table=gmail_table()),
+        HERE / "outlook-errors.md": _OUTLOOK_ERRORS.format(table=outlook_table()),
     }
 
 

@@ -50,9 +50,9 @@ class Rule:
     sentence: str
     #: For the administrator: the next move.
     advice: str = ""
-    #: Graph's codes; empty for answers without one that is known.
+    #: Graph's codes, whatever the status; "404" for an answer of that status that has none at all.
     codes: tuple[str, ...] = ()
-    #: HTTP status, for rows without codes; empty for any.
+    #: HTTP status of an answer whose codes are not in the table. With neither, the row fits all that is left.
     status: tuple[int, ...] = ()
     #: Regular expression, small letters: the row counts only when Microsoft's message has it.
     when: str = ""
@@ -80,13 +80,8 @@ CODES: tuple[Rule, ...] = (
     # --------------------------------------------------------------------------------- sign-in and rights
     Rule(
         # Not quoted: what Microsoft says about a token may quote it.
-        codes=("InvalidAuthenticationToken",), treatment=_RECONNECT, category=_SIGN_IN,
+        codes=("InvalidAuthenticationToken",), status=(401,), treatment=_RECONNECT, category=_SIGN_IN,
         sentence="Outlook no longer accepts the sign-in of {mailbox}: {renewal}",
-        advice="a changed password, a revoked session or a policy ends it; a token of another cloud is never taken",
-    ),
-    Rule(
-        status=(401,), treatment=_RECONNECT, category=_SIGN_IN,
-        sentence="Outlook does not accept the sign-in of {mailbox}: {renewal}",
         advice="a changed password, a revoked session or a policy ends it; a token of another cloud is never taken",
     ),
     Rule(
@@ -121,13 +116,9 @@ CODES: tuple[Rule, ...] = (
     ),
     Rule(
         codes=("ApplicationThrottled", "TooManyRequests", "activityLimitReached", "ErrorExceededConnectionCount"),
-        treatment=_LATER, category=_PASSING,
-        sentence="Outlook asks {mailbox} to slow down: {said}",
-        advice="10,000 requests in ten minutes for one application and mailbox, of all its programs together",
-    ),
-    Rule(
         status=(429,), treatment=_LATER, category=_PASSING,
         sentence="Outlook asks {mailbox} to slow down: {said}",
+        advice="10,000 requests in ten minutes for one application and mailbox, of all its programs together",
     ),
     Rule(
         codes=("ErrorServerBusy", "ErrorMailboxStoreUnavailable", "ServiceUnavailable", "ResourceUnhealthy"),
@@ -158,12 +149,8 @@ CODES: tuple[Rule, ...] = (
         sentence="Outlook has no such item in the mailbox of {mailbox}",
     ),
     Rule(
-        codes=("syncStateNotFound", "SyncStateInvalid", "resyncRequired"), treatment=Treatment.EXPIRED,
-        category=_PASSING,
-        sentence="what was known of the changes in the mailbox of {mailbox} is too old: it is looked through anew",
-    ),
-    Rule(
-        status=(410,), treatment=Treatment.EXPIRED, category=_PASSING,
+        codes=("syncStateNotFound", "SyncStateInvalid", "resyncRequired"), status=(410,),
+        treatment=Treatment.EXPIRED, category=_PASSING,
         sentence="what was known of the changes in the mailbox of {mailbox} is too old: it is looked through anew",
     ),
     # ------------------------------------------------------------------------------------------- refusals
@@ -178,28 +165,19 @@ CODES: tuple[Rule, ...] = (
         advice="or let the organisation send from aliases (Set-OrganizationConfig -SendFromAliasEnabled)",
     ),
     Rule(
-        codes=("ErrorMessageSizeExceeded", "RequestEntityTooLarge"), treatment=_UNSUPPORTED, category=_ACCESS,
-        code=TOO_LARGE,
+        codes=("ErrorMessageSizeExceeded", "RequestEntityTooLarge"), status=(413,), treatment=_UNSUPPORTED,
+        category=_ACCESS, code=TOO_LARGE,
         sentence="the mail is larger than the mailbox of {mailbox} takes: make its attachments smaller",
         advice="35 MB unless the Exchange admin centre says otherwise for this mailbox, at most 150 MB",
     ),
     Rule(
-        status=(413,), treatment=_UNSUPPORTED, category=_ACCESS, code=TOO_LARGE,
-        sentence="the mail is larger than the mailbox of {mailbox} takes: make its attachments smaller",
-        advice="35 MB unless the Exchange admin centre says otherwise for this mailbox, at most 150 MB",
-    ),
-    Rule(
-        codes=("ErrorIrresolvableConflict",), treatment=_REFUSED, category=_OTHER,
-        sentence="somebody else changed the same item of {mailbox}: it is left as it is",
-    ),
-    Rule(
-        status=(409, 412), treatment=_REFUSED, category=_OTHER,
+        codes=("ErrorIrresolvableConflict",), status=(409, 412), treatment=_REFUSED, category=_OTHER,
         sentence="somebody else changed the same item of {mailbox}: it is left as it is",
     ),
     Rule(
         codes=(
             "InefficientFilter", "InvalidInternetMessageHeader", "InvalidInternetMessageHeaderCollection",
-            "ErrorMimeContentInvalidBase64String", "ErrorInvalidPropertySet",
+            "ErrorMimeContentInvalidBase64String",
         ),
         treatment=_REFUSED, category=_ACCESS,
         sentence="Outlook did not understand what was asked for {mailbox}: {said}",
@@ -239,4 +217,4 @@ def rule_for(status: int, codes: Sequence[str], message: str) -> Rule:
             if code.lower() in (one.lower() for one in rule.codes) and re.search(rule.when, said):
                 return rule
     general = min(500, status)
-    return next(rule for rule in CODES if not rule.codes and (not rule.status or general in rule.status))
+    return next(rule for rule in CODES if general in rule.status or not (rule.codes or rule.status))

@@ -25,9 +25,10 @@ def told(code: str, inner: str | None = None, message: str = "Sorry.") -> dict:
 
 @pytest.mark.parametrize("rule", CODES, ids=lambda rule: ",".join(rule.codes) or str(rule.status))
 def test_no_row_is_hidden_by_one_before_it(rule: Rule):
-    for status in rule.status or (418,):
-        for code in rule.codes or ("Unheard",):
-            assert rule_for(status, (code,), SAID.get(rule.when, "")) is rule
+    for code in rule.codes:
+        assert rule_for(418, ("Unheard", code), SAID.get(rule.when, "")) is rule
+    for status in rule.status or ((418,) if not rule.codes else ()):
+        assert rule_for(status, ("Unheard",), "") is rule
 
 
 @pytest.mark.parametrize("rule", CODES, ids=lambda rule: ",".join(rule.codes) or str(rule.status))
@@ -39,7 +40,7 @@ def test_every_sentence_names_the_mailbox_and_a_person_who_must_act_is_told_how(
         assert rule.advice
     if rule.after is not None:
         assert rule.treatment is Treatment.LATER
-    if 401 in rule.status or "InvalidAuthenticationToken" in rule.codes:
+    if 401 in rule.status:
         assert "{said}" not in rule.sentence  # it may quote the token
 
 
