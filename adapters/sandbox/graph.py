@@ -87,6 +87,7 @@ class GraphService:
             "outlook_expires_delta": self.expire_delta,
             "outlook_revokes_access": self.revoke_access,
             **self._faults.actions(),
+            **self._uploads.actions(),
             **self.login.actions(),
         }
 
@@ -140,13 +141,21 @@ class GraphService:
                 await asyncio.sleep(self._world.settings.outlook_delay)
             with self._world.lock:
                 self._world.settle()
-                answered = answer_batch(
-                    steps,
-                    lambda step: self._answer_step(step, headers),
-                    lambda error: self._refusal(error, headers),
-                    before,
-                )
-        return JSONResponse(answered)
+                try:
+                    answer = self._faults.perform(
+                        "POST",
+                        "/$batch",
+                        lambda: answer_batch(
+                            steps,
+                            lambda step: self._answer_step(step, headers),
+                            lambda error: self._refusal(error, headers),
+                            before,
+                        ),
+                        named=True,
+                    )
+                except GraphError as error:
+                    answer = self._refusal(error, headers)
+        return _response(answer)
 
     async def _upload(self, request: Request) -> Response:
         body = await request.body()
@@ -156,7 +165,12 @@ class GraphService:
         with self._world.lock:
             self._world.settle()
             try:
-                answer = self._uploads.answer(request.method, root, url.path, query, headers, body)
+                answer = self._faults.perform(
+                    request.method,
+                    url.path,
+                    lambda: self._uploads.answer(request.method, root, url.path, query, headers, body),
+                    named=True,
+                )
             except GraphError as error:
                 answer = self._refusal(error, headers)
         return _response(answer)

@@ -87,7 +87,7 @@ def answer_batch(
     answer: Callable[[Step], Answer],
     refuse: Callable[[GraphError], Answer],
     before: Mapping[str, int],
-) -> dict[str, Any]:
+) -> Answer:
     """Answer step by step: those that wait for no other run at once, four for a mailbox (apis 3.5).
 
     `before` are the requests that run already, for each owner.
@@ -106,7 +106,7 @@ def answer_batch(
             given = answer(step)
         statuses[step.id] = given.status
         responses.append(_response(step.id, given))
-    return {"responses": responses}
+    return Answer(body={"responses": responses})
 
 
 def _response(step_id: str, answer: Answer) -> dict[str, Any]:

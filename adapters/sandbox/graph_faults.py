@@ -79,7 +79,9 @@ class Faults:
     def fail_next(self, *, fault: str, times: int = 1, method: str = "", path: str = "") -> dict[str, Any]:
         """Let the next requests fail; `method` is an HTTP method, `path` a part of the address, "" means any.
 
-        Requests inside a batch are meant too, each by itself. `times=0` takes back what is still to come.
+        Requests inside a batch are meant too, each by itself; the batch as a whole, and the address of an upload
+        session, only when `path` names them (`$batch`, `AttachmentSessions`). `times=0` takes back what is still to
+        come.
         """
         if fault not in FAULTS:
             raise ValueError(f"fault is one of {', '.join(FAULTS)}, not '{fault}'")
@@ -89,9 +91,12 @@ class Faults:
             self._asked = [one for one in self._asked if one.fault is not FAULTS[fault]]
         return {"to_come": sum(one.left for one in self._asked)}
 
-    def perform(self, http: str, path: str, act: Callable[[], Answer]) -> Answer:
-        """Do what a request asks, or fail as was asked for; raises `GraphError`."""
-        fault = self._take(http, path)
+    def perform(self, http: str, path: str, act: Callable[[], Answer], *, named: bool = False) -> Answer:
+        """Do what a request asks, or fail as was asked for; raises `GraphError`.
+
+        A request that must be `named` fails only when its path was asked for.
+        """
+        fault = self._take(http, path, named=named)
         if fault is None:
             return act()
         if not fault.acts:
@@ -101,9 +106,9 @@ class Faults:
             raise GraphError(fault.status, fault.code, fault.message, fault.headers)
         return replace(answer, headers={**answer.headers, **fault.headers})
 
-    def _take(self, http: str, path: str) -> Fault | None:
+    def _take(self, http: str, path: str, *, named: bool) -> Fault | None:
         for asked in self._asked:
-            if asked.left > 0 and asked.http in ("", http) and asked.path in path:
+            if asked.left > 0 and asked.http in ("", http) and asked.path in path and (asked.path or not named):
                 asked.left -= 1
                 return asked.fault
         return None

@@ -63,6 +63,16 @@ class Uploads:
         """Return the operations by name."""
         return {"createUploadSession": self.open}
 
+    def actions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
+        """Return what can happen to the sessions."""
+        return {"outlook_ends_uploads": self.end_all}
+
+    def end_all(self) -> dict[str, Any]:
+        """End every session before its time, with what it holds."""
+        ended = len(self._sessions)
+        self._sessions.clear()
+        return {"ended": ended}
+
     def open(self, call: Call) -> Answer:
         """Open a session for one file of a draft."""
         mail = draft_of(call)
