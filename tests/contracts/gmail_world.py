@@ -1,14 +1,11 @@
-"""What the tests of the Gmail adapter begin with: a clock that stands still, servers that misbehave, a rep's mailbox."""
+"""What the tests of the Gmail adapter begin with: a clock that stands still, a rep's mailbox, Google's errors."""
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread as SystemThread
 from typing import Any
 
 import pytest
@@ -94,54 +91,3 @@ def trace(mail: Mail, draft: DraftRef | None) -> Trace:
 def google_error(status: int, reason: str, message: str = "In Google's words.") -> dict[str, Any]:
     item = {"domain": "global", "reason": reason, "message": message}
     return {"error": {"code": status, "message": message, "errors": [item], "status": "X"}}
-
-
-class RawServer:
-    """Takes connections, reads one whole request of each, and answers with `reply` (None: a reset)."""
-
-    def __init__(self, reply: bytes | None) -> None:
-        self.requests: list[bytes] = []
-        self._reply = reply
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = SystemThread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._socket.accept()
-            except OSError:
-                return
-            with line:
-                request = b""
-                while b"\r\n\r\n" not in request:
-                    request += line.recv(65536)
-                head, _, body = request.partition(b"\r\n\r\n")
-                length = next(
-                    (int(row[15:]) for row in head.split(b"\r\n") if row.lower().startswith(b"content-length:")), 0
-                )
-                while len(body) < length:
-                    body += line.recv(65536)
-                self.requests.append(head)
-                if self._reply is None:
-                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                else:
-                    line.sendall(self._reply)
-
-    def close(self) -> None:
-        # A blocked accept() ends only when somebody calls.
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
-
-
-LOST_ANSWERS = {
-    "closed without a word": b"",
-    "reset": None,
-    "cut off in the head": b"HTTP/1.1 200 OK\r\nContent-Le",
-    "cut off in the body": b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"id"',
-    "not JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell",
-    "not what was asked for": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]",
-    "failed after acting": b"HTTP/1.1 503 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-}

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 import requests
 import responses
+from broken_lines import LOST_ANSWERS, RawServer
 from gmail_world import (
     KEY,
-    LOST_ANSWERS,
     ME,
     REP,
     START,
     FrozenClock,
-    RawServer,
     a_mail,
     google_error,
     trace,
