@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import socket
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -25,7 +22,7 @@ from typing import Any
 
 import requests
 
-from tests.judges.programs import find_program, install
+from tests.judges.programs import install, serving
 
 #: Who its first user is.
 REP = "ana@acme.example"
@@ -40,22 +37,9 @@ def emulated(folder: Path) -> Iterator[str]:
     (folder / "seed.yaml").write_text(json.dumps(seed), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with subprocess.Popen(
-        [find_program("node"), script, "start", "-s", "google", "--seed", "seed.yaml", "-p", str(port)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as program:
-        try:
-            assert program.stdout is not None
-            # It prints its address once it listens; if it ends before that, its output ends too.
-            assert any("http://" in line for line in program.stdout), "emulate ended without having started"
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            # The environment's node is a script that starts the real one: both must end.
-            os.killpg(program.pid, signal.SIGTERM)
+    arguments = ("start", "-s", "google", "--seed", "seed.yaml", "-p", str(port))
+    with serving(script, *arguments, folder=folder):
+        yield f"http://127.0.0.1:{port}"
 
 
 class Mailroom:

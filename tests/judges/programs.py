@@ -1,4 +1,4 @@
-"""Node programs of others that judge the simulated services: installing them once, and running a script with them.
+"""Node programs of others that judge the simulated services: installing them once, running a script or a server.
 
 They are installed into the user's cache folder, by the lock file beside this module. A test that needs them is skipped
 only where there is no node or npm (the dev extra brings both) or no package registry can be reached.
@@ -10,9 +10,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,3 +81,27 @@ def run_script(name: str, given: Any) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@contextmanager
+def serving(script: Path, *arguments: str, folder: Path | None = None) -> Iterator[str]:
+    """Run a server of node until the end of the block, and yield the line by which it says where it listens."""
+    with subprocess.Popen(
+        [find_program("node"), str(script), *arguments],
+        cwd=folder,
+        env={**os.environ, "NODE_PATH": str(install())},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        try:
+            assert program.stdout is not None
+            # If it ends before it listens, its output ends too.
+            line = next((line for line in program.stdout if "http://" in line), None)
+            assert line is not None, f"{script.name} ended without having started"
+            yield line.strip()
+        finally:
+            # The environment's node is a script that starts the real one: both must end.
+            os.killpg(program.pid, signal.SIGTERM)
