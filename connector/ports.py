@@ -292,6 +292,8 @@ class DraftSaved:
     key: str | None = None
     #: The service knows that it was changed after it was made. Gmail does not: there a new message id tells it.
     edited: bool = False
+    #: What it is called now; None when that was not told.
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,21 @@ class _Clock(Protocol):
     def now(self) -> datetime: ...
 
 
+class StillClock:
+    """A clock that moves only when something waits."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self.waits: list[float] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
 class MemoryVault:
     """A `ports.Vault` of one process."""
 

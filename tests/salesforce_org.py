@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -179,18 +179,3 @@ class WireOrg:
             found.sort(key=lambda row: (row["SystemModstamp"], row["Id"]))
         inner_columns = {column.split(".")[0].lower() for column in columns} | {"attributes"}
         return [{name: row[name] for name in row if name.lower() in inner_columns} for row in found]
-
-
-class StillClock:
-    """A clock that moves only when something waits."""
-
-    def __init__(self, at: datetime = NOW) -> None:
-        self.at = at
-        self.waits: list[float] = []
-
-    def now(self) -> datetime:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.at += timedelta(seconds=seconds)

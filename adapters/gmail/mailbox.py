@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from adapters.clocks import clock_checks
 from adapters.gmail.account import Grant
 from adapters.gmail.checkup import look
 from adapters.gmail.drafting import ATTACHMENT_BYTES, Drafting
@@ -71,7 +72,9 @@ class GmailMailbox:
     def check(self) -> Sequence[Check]:
         """Look at sign-in, scopes and reach of this mailbox."""
         profile = self._session.api.users.getProfile(userId=self._session.user)
-        return look(self._grant, self._rep, self.capabilities, lambda: self._session.read(profile))
+        found = look(self._grant, self._rep, self.capabilities, lambda: self._session.read(profile))
+        costs = "mail goes out at the wrong time, and a send that its rep undid may be believed"
+        return (*found, *clock_checks(self._session.api.base, self._session.clock, "Google", costs=costs))
 
     def close(self) -> None:
         """Close its connections."""

@@ -24,6 +24,7 @@ from adapters.gmail.messages import (
     Message,
     decode_raw,
     draft_ref,
+    first,
     headers_of,
     labels_of,
     looks_like_report,
@@ -258,7 +259,8 @@ class Watching:
         draft_id = drafts.get(str(message["id"]))
         if draft_id is None:
             return None
-        return DraftSaved(draft=draft_ref(draft_id, message), key=stamp_of(headers_of(message)))
+        headers = headers_of(message)
+        return DraftSaved(draft=draft_ref(draft_id, message), key=stamp_of(headers), subject=first(headers, "subject"))
 
     def _raws(self, reports: Sequence[Message]) -> dict[str, bytes]:
         """Return message id -> the whole mail of those that are not too large, a few at a time."""

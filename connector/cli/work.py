@@ -22,6 +22,7 @@ from connector.errors import BadInput
 from connector.events import Event, sentence
 from connector.intents import IntentEvent, Priority
 from connector.store.enrollments import count_due
+from connector.store.lanes import Pacing
 from connector.store.ledger import read_events
 from connector.store.people import read_people
 from connector.sync import actions, views
@@ -359,6 +360,12 @@ def status(context: typer.Context) -> None:
     _tell_status(terminal, standing)
 
 
+def _waits(lane: Pacing) -> str:
+    if lane.sends_blocked_until is None:
+        return moment(lane.blocked_until)
+    return f"{moment(lane.blocked_until)} sends: {moment(lane.sends_blocked_until)}".strip()
+
+
 def _tell_status(terminal: Terminal, standing: Status) -> None:
     terminal.table(
         "Campaigns",
@@ -370,7 +377,7 @@ def _tell_status(terminal: Terminal, standing: Status) -> None:
         "Accounts (times in UTC)",
         ("account", "last read", "sent today", "waits until", "problem"),
         [
-            (name, moment(standing.pulled.get(name)), lane.day_count, moment(lane.blocked_until), lane.problem)
+            (name, moment(standing.pulled.get(name)), lane.day_count, _waits(lane), lane.problem)
             for name, lane in standing.lanes.items()
         ],
     )

@@ -9,7 +9,7 @@ past its lease finds out at its next write and stops.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 
 from sqlalchemy import bindparam, or_, select, update
@@ -39,9 +39,6 @@ _RENEW = (
 _RELEASE = (
     update(lanes).where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token")).values(until=0.0)
 )
-_PACING = select(lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem).where(
-    lanes.c.key == bindparam("of_key")
-)
 
 
 class FencedError(Exception):
@@ -56,15 +53,22 @@ class Lease:
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Pacing:
     """How far a lane's pacing stands; instants aware, UTC."""
 
     next_at: datetime | None = None
     day: date | None = None
     day_count: int = 0
+    #: Nothing is asked of the service before.
     blocked_until: datetime | None = None
+    #: No mail is sent before, as the service said when one was; drafts are placed.
+    sends_blocked_until: datetime | None = None
     problem: str | None = None
+
+
+_PACING = tuple(lanes.c[field.name] for field in fields(Pacing))
+_OF_LANE = select(*_PACING).where(lanes.c.key == bindparam("of_key"))
 
 
 def take(tx: Transaction, lane: str, owner: str) -> Lease | None:
@@ -95,36 +99,17 @@ def release(tx: Transaction, lease: Lease) -> None:
 
 def read_pacing(tx: Transaction, lane: str) -> Pacing:
     """Return the pacing of a lane; a lane never used has none."""
-    row = tx.execute(_PACING, {"of_key": lane}).first()
+    row = tx.execute(_OF_LANE, {"of_key": lane}).first()
     return Pacing() if row is None else Pacing(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
     """Write the pacing of a lane."""
     _make(tx, lane)
-    tx.execute(
-        update(lanes)
-        .where(lanes.c.key == lane)
-        .values(
-            next_at=pacing.next_at,
-            day=pacing.day,
-            day_count=pacing.day_count,
-            blocked_until=pacing.blocked_until,
-            problem=pacing.problem,
-        )
-    )
+    tx.execute(update(lanes).where(lanes.c.key == lane).values(asdict(pacing)))
 
 
 def list_lanes(tx: Transaction) -> dict[str, Pacing]:
     """Return every mailbox and CRM lane that was ever used, with its pacing."""
-    columns = (lanes.c.key, lanes.c.next_at, lanes.c.day, lanes.c.day_count, lanes.c.blocked_until, lanes.c.problem)
-    return {
-        row.key: Pacing(
-            next_at=row.next_at,
-            day=row.day,
-            day_count=row.day_count,
-            blocked_until=row.blocked_until,
-            problem=row.problem,
-        )
-        for row in tx.execute(select(*columns).where(~lanes.c.key.startswith(RENEWALS)).order_by(lanes.c.key))
-    }
+    query = select(lanes.c.key, *_PACING).where(~lanes.c.key.startswith(RENEWALS)).order_by(lanes.c.key)
+    return {key: Pacing(*pacing) for key, *pacing in tx.execute(query)}

@@ -9,7 +9,7 @@ untouched draft of an ended campaign); `discarded`, `left`, `cancelled`, `failed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -73,6 +73,8 @@ class StoredMail:
     internet_message_id: str | None = None
     references: tuple[str, ...] = ()
     edited: bool = False
+    #: The subject its rep gave the draft, when that is known and another; the mail may lose all but that on its way.
+    draft_subject: str | None = None
     #: Since when it is neither in Drafts nor surely sent: looked for again. Of a scheduled one: its last look.
     missing: datetime | None = None
     #: When it was sent. Of a draft that is still `present`: it was seen in Sent, and its sending may yet be undone.
@@ -99,7 +101,8 @@ class StoredMail:
     def trace(self) -> Trace:
         """What is known of it, to find it again."""
         since = (self.claimed or self.due) - _CLOCK_SKEW
-        return Trace(key=self.key, draft=self.draft, to=self.recipient, subject=self.subject, since=since)
+        subject = self.draft_subject or self.subject
+        return Trace(key=self.key, draft=self.draft, to=self.recipient, subject=subject, since=since)
 
     def with_draft(self, draft: DraftRef) -> dict[str, Any]:
         """Return the fields that a draft's ids change."""
@@ -167,6 +170,12 @@ def change_mail(tx: Transaction, key: str, **changes: Any) -> None:
     if "edited" in changes:
         changes["edited"] = int(changes["edited"])
     tx.execute(_CHANGE, {"of_key": key, **changes})
+
+
+def change_mails(tx: Transaction, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the same fields of several mails: key -> field -> value."""
+    if changes:
+        tx.execute(_CHANGE, [{"of_key": key, **values} for key, values in changes.items()])
 
 
 def read_waiting(tx: Transaction, lane: str, now: datetime, most: int) -> list[StoredMail]:

@@ -307,6 +307,7 @@ mails = Table(
     Column("internet_message_id", Text),
     Column("references", Json),
     Column("edited", SmallInteger, nullable=False),
+    Column("draft_subject", Text),
     # Since when it is neither in Drafts nor surely sent; looked for again until found or given up. Of a scheduled
     # one: when it was last looked at.
     Column("missing", Instant),
@@ -375,6 +376,7 @@ lanes = Table(
     Column("day", Day),
     Column("day_count", Integer, nullable=False),
     Column("blocked_until", Instant),
+    Column("sends_blocked_until", Instant),
     # Why it stands still, for `status`; "reconnect" accounts wait for a person.
     Column("problem", Text),
 )

@@ -16,17 +16,20 @@ A crash at any line is replayed by the same code.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.events import EventKind
-from connector.intents import CLOSED_STATES, Intent, IntentEvent, IntentState
+from connector.intents import CLOSED_STATES, IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Whereabouts
 from connector.store.database import Transaction
-from connector.store.intents import StoredIntent, move_intent, read_intents
+from connector.store.intents import move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.mails import (
@@ -34,13 +37,14 @@ from connector.store.mails import (
     MailState,
     StoredMail,
     change_mail,
+    change_mails,
     read_mails,
     read_sent_about,
     read_waiting,
 )
-from connector.store.tasks import save_tasks
-from connector.sync.letters import Letter, Letters
-from connector.sync.mirror import logged_mail
+from connector.sync.claiming import LASTS, TOGETHER, Claim, let_go
+from connector.sync.claiming import claim as claim_mails
+from connector.sync.letters import Letters
 from connector.sync.office import Office, PacingRule
 from connector.sync.outcomes import (
     SHOWN,
@@ -51,10 +55,11 @@ from connector.sync.outcomes import (
     may_be_undone,
     say,
 )
-from connector.sync.pacing import after_send, before_send, fairly, seconds_to_wait
-from connector.sync.record import intent_fact, record
+from connector.sync.pacing import fairly, seconds_to_wait
+from connector.sync.record import intent_fact
+from connector.sync.sent import confirm_sent
 from connector.sync.taking_back import take_back
-from connector.sync.withholding import Stop, block, hold_unclassified, stop_of, withhold
+from connector.sync.withholding import Stop, block, stop_of, withhold
 
 #: Mails read at a time.
 BATCH = 500
@@ -79,20 +84,6 @@ class Drained:
     attention: list[str] = field(default_factory=list)
     #: The account must be signed in again.
     reconnect: Reconnect | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claim:
-    """A mail that is ours to deliver: what is known of it, and what it says."""
-
-    mail: StoredMail
-    stored: StoredIntent
-    #: None when it cannot be composed any more; then it can only be looked up.
-    letter: Letter | None
-    #: It was in flight before: look it up first.
-    again: bool
-    #: It must not be sent any more, unless it was: the fact that ends its campaign, or the state that holds it.
-    stopped: Stop | None = None
 
 
 def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = None) -> Drained:
@@ -139,11 +130,9 @@ class _Worker:
             batch = [mail for mail in fairly(waiting) if mail.key not in done]
             if not batch:
                 return
-            for mail in batch:
-                done.add(mail.key)
-                if not self._may_start(mail):
-                    continue
-                if not self._deliver(mail):
+            done.update(mail.key for mail in batch)
+            for together in _grouped(batch):
+                if self._may_start(together[0]) and not self._deliver(together):
                     return
 
     def _may_start(self, mail: StoredMail) -> bool:
@@ -153,7 +142,11 @@ class _Worker:
         now = self._office.now()
         if pacing.blocked_until is not None and pacing.blocked_until > now:
             return False
-        if mail.action is not MailAction.SEND or mail.state is not MailState.WANTED:
+        if mail.action is not MailAction.SEND:
+            return True
+        if pacing.sends_blocked_until is not None and pacing.sends_blocked_until > now:
+            return False
+        if mail.state is not MailState.WANTED:
             return True
         wait = seconds_to_wait(pacing, self._rule, now)
         if wait is None or now + timedelta(seconds=wait) > self._until:
@@ -162,31 +155,76 @@ class _Worker:
             self._office.clock.sleep(wait)
         return True
 
-    def _deliver(self, mail: StoredMail) -> bool:
-        """Deliver one mail; False when the lane must stop."""
+    def _deliver(self, together: Sequence[StoredMail]) -> bool:
+        """Deliver one mail, or place drafts together; False when the lane must stop."""
+        first = together[0]
+        if _is_new_draft(first):
+            return self._place([mail.key for mail in together])
+        if first.state is MailState.UNWANTED:
+            return self._goes_well(first.key, lambda: self._take_back(first))
+        return self._goes_well(first.key, lambda: self._place_or_send(first.key))
+
+    def _goes_well(self, key: str, work: Callable[[], None]) -> bool:
+        """Do something for one mail, and note its trouble; False when the lane must stop."""
         try:
-            if mail.state is MailState.UNWANTED:
-                self._drained.deleted += take_back(self._office, self._rep, self._mailbox, mail, self._guard)
-            else:
-                self._place_or_send(mail.key)
+            work()
         except Retry as error:
-            self._put_back(mail.key, error, blocked_until=self._office.now() + (error.after or _LATER))
+            self._put_back(key, error, blocked_until=self._office.now() + (error.after or _LATER))
             return False
         except Reconnect as error:
-            self._put_back(mail.key, error, blocked_until=None)
+            self._put_back(key, error, blocked_until=None)
             self._drained.reconnect = error
             return False
         except Refused as error:
-            self._fail(mail.key, error)
+            self._fail(key, error)
         return True
+
+    def _take_back(self, mail: StoredMail) -> None:
+        self._drained.deleted += take_back(self._office, self._rep, self._mailbox, mail, self._guard)
+
+    def _place(self, keys: Sequence[str]) -> bool:
+        """Place drafts that were never tried, as many in a call as the mailbox takes; False when the lane must stop."""
+        claims = self._claim(keys)
+        at_once = self._mailbox.capabilities.drafts_at_once
+        while claims:
+            together, claims = claims[:at_once], claims[at_once:]
+            if self._office.now() - (together[0].mail.claimed or self._until) > LASTS:
+                self._let_go([*together, *claims])
+                return True
+            answers = self._create(together)
+            self._save_drafts([(claim, draft) for claim, draft in answers if isinstance(draft, DraftRef)])
+            troubles = [(claim.mail.key, error) for claim, error in answers if isinstance(error, AdapterError)]
+            gone_well = [self._goes_well(key, partial(self._look_up, key, error)) for key, error in troubles]
+            if not all(gone_well):
+                self._let_go(claims)
+                return False
+        return True
+
+    def _create(self, together: Sequence[Claim]) -> list[tuple[Claim, DraftRef | AdapterError]]:
+        """Have drafts made; what cannot be composed any more is blocked and left out."""
+        composed = [(claim, mail) for claim in together if (mail := self._composed(claim)) is not None]
+        try:
+            if len(composed) == 1:
+                answers: Sequence[DraftRef | AdapterError] = [self._mailbox.create_draft(composed[0][1])]
+            else:
+                answers = self._mailbox.create_drafts([mail for _, mail in composed])
+        except AdapterError as error:
+            answers = [error] * len(composed)
+        return [(claim, answer) for (claim, _), answer in zip(composed, answers, strict=True)]
+
+    def _look_up(self, key: str, error: AdapterError) -> None:
+        """Go on with a draft that was not made, as far as is known."""
+        if not isinstance(error, OutcomeUnknown):
+            raise error
+        self._place_or_send(key)
 
     def _place_or_send(self, key: str) -> None:
         for _ in range(_TRIES_A_PASS):
-            claim = self._claim(key)
-            if claim is None:
+            claims = self._claim([key])
+            if not claims:
                 return
             try:
-                self._act(claim)
+                self._act(claims[0])
             except OutcomeUnknown as error:
                 unclear = error
                 if self._is_being_sent(key):
@@ -194,6 +232,15 @@ class _Worker:
                 continue
             return
         self._postpone(key, unclear)
+
+    def _claim(self, keys: Sequence[str]) -> list[Claim]:
+        with self._office.database.write() as tx:
+            return claim_mails(tx, self._office, self._lease, self._rule, keys)
+
+    def _let_go(self, claims: Sequence[Claim]) -> None:
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            let_go(tx, self._lease, [claim.mail.key for claim in claims])
 
     def _is_being_sent(self, key: str) -> bool:
         """Tell whether the lost answer was that of a send: the mail may take a while to show in Sent."""
@@ -203,50 +250,7 @@ class _Worker:
 
     # ------------------------------------------------------------------------------------ the steps
 
-    def _claim(self, key: str) -> _Claim | None:
-        """Commit `in_flight` before anything is called; None when there is nothing to do any more."""
-        now = self._office.now()
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
-            mail = read_mails(tx, [key])[key]
-            stored = read_intents(tx, [key])[key]
-            again = mail.state is MailState.IN_FLIGHT
-            if mail.state not in (MailState.WANTED, MailState.IN_FLIGHT):
-                return None
-            if not again and stored.state is not _READY[mail.action]:
-                change_mail(tx, key, state=MailState.CANCELLED)
-                return None
-            letters = Letters(tx, self._office, [stored.intent])
-            stopped = stop_of(self._office, letters, stored, mail, now)
-            if stopped is not None and not again:
-                withhold(tx, self._office, mail, stored, stopped, now)
-                return None
-            person = letters.people[stored.intent.person]
-            if person.held is not None and mail.action is MailAction.SEND and not again:
-                hold_unclassified(tx, stored, now)
-                return None
-            letter: Letter | None
-            try:
-                letter = letters.compose(stored.intent)
-                letter.mail(key, self._office.folder)  # an attachment that has gone is found out here, calling nobody
-            except BadInput as error:
-                if not again:
-                    block(tx, stored, str(error), now)
-                    return None
-                letter = None  # It may have been sent all the same: it is looked up, and never made anew.
-            attempts = mail.attempts + 1
-            claimed = mail.claimed or now
-            change_mail(tx, key, state=MailState.IN_FLIGHT, attempts=attempts, token=self._lease.token, claimed=claimed)
-            if mail.action is MailAction.SEND:
-                stored = move_intent(tx, key, IntentEvent.CLAIM)
-                if not again:
-                    pacing = read_pacing(tx, self._lease.lane)
-                    save_pacing(tx, self._lease.lane, after_send(replace(pacing, problem=None), self._rule, now))
-        subject = mail.subject if letter is None else letter.subject
-        mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
-        return _Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped)
-
-    def _act(self, claim: _Claim) -> None:
+    def _act(self, claim: Claim) -> None:
         draft = claim.mail.draft
         if claim.again:
             found = self._found(claim.mail)
@@ -262,9 +266,10 @@ class _Worker:
             if mail is None:
                 return
             draft = self._mailbox.create_draft(mail)
-        stopped = self._save_draft(claim, draft)
         if claim.mail.action is MailAction.DRAFT:
+            self._save_drafts([(claim, draft)])
             return
+        stopped = self._save_to_send(claim, draft)
         if stopped is not None:
             self._stop(replace(claim, stopped=stopped), Found(where=Whereabouts.DRAFT, draft=draft))
             return
@@ -290,7 +295,7 @@ class _Worker:
             known = read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])
         return any(one.key != mail.key and one.state is MailState.SENT for one in known)
 
-    def _is_too_early(self, claim: _Claim, found: Found) -> bool:
+    def _is_too_early(self, claim: Claim, found: Found) -> bool:
         """Leave a mail to a later look when what was found is no proof yet, or a send that may be undone."""
         mail, now = claim.mail, self._office.now()
         match found.where:
@@ -308,9 +313,13 @@ class _Worker:
             change_mail(tx, mail.key, due=until, attempts=mail.attempts - 1)
         return True
 
-    def _send(self, claim: _Claim, draft: DraftRef) -> None:
+    def _send(self, claim: Claim, draft: DraftRef) -> None:
         try:
             sent = self._mailbox.send_draft(draft, claim.mail.key)
+        except Retry as error:
+            # A limit on sending may last a day: the rep's drafts need not wait for it.
+            self._note_wait(error, sends_until=self._office.now() + (error.after or _LATER))
+            return
         except Refused as error:
             if error.code != "draft_gone":
                 raise
@@ -321,7 +330,7 @@ class _Worker:
             sent = found.sent
         self._confirm_sent(claim, sent)
 
-    def _composed(self, claim: _Claim) -> Mail | None:
+    def _composed(self, claim: Claim) -> Mail | None:
         """Return the mail to place; None, and the intent blocked, when something it needs is missing."""
         problem = "it cannot be composed any more: look at the person's fields"
         try:
@@ -334,7 +343,7 @@ class _Worker:
             block(tx, claim.stored, problem, self._office.now())
         return None
 
-    def _goes_on(self, claim: _Claim, found: Found) -> bool:
+    def _goes_on(self, claim: Claim, found: Found) -> bool:
         """Settle what a look-up found; True when the mail must still be made or sent."""
         match found.where:
             case Whereabouts.SENT if found.sent is not None:
@@ -354,39 +363,54 @@ class _Worker:
                 self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
         return False
 
-    def _save_draft(self, claim: _Claim, draft: DraftRef) -> Stop | None:
-        """Commit the draft's id; return why it must not be sent any more, if something came in between.
+    def _save_drafts(self, made: Sequence[tuple[Claim, DraftRef]]) -> None:
+        """Commit the ids of tasks' drafts, which is all there is to do with them.
 
-        For a task's draft that is all there is to do. One whose task was skipped or cancelled by now is taken away
-        again; one whose task was completed stays, as it would had it been there before (spec delivery 4).
+        One whose task was skipped or cancelled by now is taken away again; one whose task was completed stays, as it
+        would had it been there before (spec delivery 4).
         """
-        key, now = claim.mail.key, self._office.now()
-        changes = claim.mail.with_draft(draft)
-        is_task = claim.mail.action is MailAction.DRAFT
+        if not made:
+            return
+        keys, now = [claim.mail.key for claim, _ in made], self._office.now()
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            letters = None
-            if is_task:
-                over = read_intents(tx, [key])[key].state in (IntentState.SKIPPED, IntentState.CANCELLED)
-                changes |= {"state": MailState.UNWANTED, "due": now} if over else {"state": MailState.PRESENT}
-                self._tell_created(tx, claim, now)
-            else:
-                letters = Letters(tx, self._office, [claim.stored.intent])
-                changes["claimed"] = now  # From here on it is the send that may be on its way.
-            change_mail(tx, key, **changes, subject=claim.mail.subject)
-        self._drained.drafts += is_task
-        return None if letters is None else stop_of(self._office, letters, claim.stored, claim.mail, now)
+            tasks = read_intents(tx, keys)
+            changes = {}
+            for claim, draft in made:
+                over = tasks[claim.mail.key].state in (IntentState.SKIPPED, IntentState.CANCELLED)
+                stands = {
+                    "state": MailState.UNWANTED if over else MailState.PRESENT,
+                    "due": now if over else claim.mail.due,
+                }
+                changes[claim.mail.key] = claim.mail.with_draft(draft) | stands | {"subject": claim.mail.subject}
+            self._tell_created(tx, [claim for claim, _ in made], now)
+            change_mails(tx, changes)
+        self._drained.drafts += len(made)
 
-    def _tell_created(self, tx: Transaction, claim: _Claim, now: datetime) -> None:
-        reason = ""
-        if not self._mailbox.capabilities.incoming:
-            id_ = claim.mail.key[:8]
-            reason = f"this mailbox may not be read: once the draft is sent, say 'connector tasks complete {id_}'"
-            say(tx, claim.stored, reason)
-        subject = claim.mail.subject
-        append(tx, [intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, reason=reason, subject=subject)])
+    def _tell_created(self, tx: Transaction, claims: Sequence[Claim], now: datetime) -> None:
+        reads, told = self._mailbox.capabilities.incoming, []
+        for claim in claims:
+            reason = ""
+            if not reads:
+                id_ = claim.mail.key[:8]
+                reason = f"this mailbox may not be read: once the draft is sent, say 'connector tasks complete {id_}'"
+                say(tx, claim.stored, reason)
+            subject = claim.mail.subject
+            told.append(intent_fact(claim.stored, EventKind.DRAFT_CREATED, now, reason=reason, subject=subject))
+        append(tx, told)
 
-    def _confirm_sent(self, claim: _Claim, sent: SentMail) -> None:
+    def _save_to_send(self, claim: Claim, draft: DraftRef) -> Stop | None:
+        """Commit the id of what is sent next; return why it must not be, if something came in between."""
+        now = self._office.now()
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            letters = Letters(tx, self._office, [claim.stored.intent])
+            # From here on it is the send that may be on its way.
+            changes = {**claim.mail.with_draft(draft), "subject": claim.mail.subject, "claimed": now}
+            change_mail(tx, claim.mail.key, **changes)
+        return stop_of(self._office, letters, claim.stored, claim.mail, now)
+
+    def _confirm_sent(self, claim: Claim, sent: SentMail) -> None:
         now, key = self._office.now(), claim.mail.key
         with self._office.database.write() as tx:
             guard(tx, self._lease)
@@ -404,7 +428,7 @@ class _Worker:
 
     # ------------------------------------------------------------------------- when it does not go on
 
-    def _stop(self, claim: _Claim, found: Found) -> None:
+    def _stop(self, claim: Claim, found: Found) -> None:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
         if found.draft is not None:
             self._mailbox.delete_draft(found.draft)
@@ -412,7 +436,7 @@ class _Worker:
             guard(tx, self._lease)
             withhold(tx, self._office, claim.mail, claim.stored, claim.stopped, self._office.now())
 
-    def _lose(self, claim: _Claim, reason: str) -> None:
+    def _lose(self, claim: Claim, reason: str) -> None:
         """Leave it to a person: it may have been sent, so it is never sent again by itself."""
         now, key = self._office.now(), claim.mail.key
         with self._office.database.write() as tx:
@@ -430,7 +454,7 @@ class _Worker:
         with self._office.database.read() as tx:
             mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
         if mail.attempts >= _TRIES:
-            self._lose(_Claim(mail=mail, stored=stored, letter=None, again=True), error.sentence)
+            self._lose(Claim(mail=mail, stored=stored, letter=None, again=True), error.sentence)
             return
         with self._office.database.write() as tx:
             guard(tx, self._lease)
@@ -440,15 +464,22 @@ class _Worker:
         """Note that nothing was done, and let the lane wait."""
         with self._office.database.write() as tx:
             guard(tx, self._lease)
-            mail = read_mails(tx, [key])[key]
+            let_go(tx, self._lease, [key])
+        self._note_wait(error, blocked_until=blocked_until)
+
+    def _note_wait(
+        self, error: AdapterError, *, blocked_until: datetime | None = None, sends_until: datetime | None = None
+    ) -> None:
+        """Say what waits for how long, and why."""
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
             pacing = read_pacing(tx, self._lease.lane)
-            if mail.state is MailState.IN_FLIGHT and mail.attempts == 1 and mail.draft_id is None:
-                change_mail(tx, key, state=MailState.WANTED, attempts=0, claimed=None)
-                if mail.action is MailAction.SEND:
-                    move_intent(tx, key, IntentEvent.DEFER)
-                    pacing = before_send(pacing)
-            save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=blocked_until, problem=error.sentence))
-        self._drained.attention.append(f"{self._lease.lane}: {error.sentence}")
+            sends_until = sends_until or pacing.sends_blocked_until
+            waits = replace(pacing, blocked_until=blocked_until, sends_blocked_until=sends_until)
+            save_pacing(tx, self._lease.lane, replace(waits, problem=error.sentence))
+        sentence = f"{self._lease.lane}: {error.sentence}"
+        if sentence not in self._drained.attention:
+            self._drained.attention.append(sentence)
 
     def _fail(self, key: str, error: AdapterError) -> None:
         now = self._office.now()
@@ -466,26 +497,13 @@ class _Worker:
                 self._mailbox.delete_draft(mail.draft)
 
 
-#: What an intent must be for its mail to be started.
-_READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
+def _is_new_draft(mail: StoredMail) -> bool:
+    return mail.action is MailAction.DRAFT and mail.state is MailState.WANTED
 
 
-def confirm_sent(tx: Transaction, office: Office, rep: Rep, mail: StoredMail, sent: SentMail, now: datetime) -> None:
-    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log."""
-    stored = move_intent(tx, mail.key, IntentEvent.SEND)
-    change_mail(tx, mail.key, **mail.with_sent(sent))
-    at = min(sent.at, now)
-    text, template = _said(tx, office, stored.intent)
-    record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
-    if office.mirrors_tasks and office.crm_rules.log_email:
-        log = logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, template=template, sent=at)
-        save_tasks(tx, [log])
-
-
-def _said(tx: Transaction, office: Office, intent: Intent) -> tuple[str, str | None]:
-    """Return what a sent mail said, and the name of its template."""
-    try:
-        letter = Letters(tx, office, [intent]).compose(intent)
-    except BadInput:
-        return "", None  # It went out; what it said can no longer be told from the template.
-    return letter.text, letter.step.template
+def _grouped(mails: Iterable[StoredMail]) -> Iterator[list[StoredMail]]:
+    """Give new drafts that follow one another together, and everything else by itself."""
+    for new, found in groupby(mails, key=_is_new_draft):
+        run = list(found)
+        size = TOGETHER if new else 1
+        yield from (run[start : start + size] for start in range(0, len(run), size))

@@ -45,11 +45,11 @@ from connector.store.mails import (
     read_sent_about,
 )
 from connector.sync import outcomes
-from connector.sync.drain import confirm_sent
 from connector.sync.incoming import take_mail
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled, note_lane_problem
 from connector.sync.record import intent_fact
+from connector.sync.sent import confirm_sent
 
 #: A scheduled draft is looked at when something happened to drafts, and at least so often.
 _SCHEDULED_LOOK = timedelta(hours=24)
@@ -145,7 +145,9 @@ class _OpenDrafts:
                     self._edited.add(key)
                 elif mail.state in (MailState.SCHEDULED, MailState.DISCARDED):
                     self._returned.add(key)
-                self._mails[key] = replace(mail, **mail.with_draft(replace(change.draft, draft_id=mail.draft_id or "")))
+                called = change.subject or mail.draft_subject
+                now_at = mail.with_draft(replace(change.draft, draft_id=mail.draft_id or ""))
+                self._mails[key] = replace(mail, **now_at, draft_subject=None if called == mail.subject else called)
 
     def _was_sent(self, sent: SentMail, old_threads: Collection[str | None]) -> None:
         """Match a mail in Sent to the draft it was."""
@@ -234,11 +236,16 @@ class _OpenDrafts:
                 if not current[key].edited:
                     pulled.counts["drafts_edited"] += 1
                     append(tx, [intent_fact(stored[key], EventKind.DRAFT_EDITED, now)])
+            if mail.draft_subject != current[key].draft_subject:
+                change_mail(tx, key, draft_subject=mail.draft_subject)
             if key in self._later:
                 # A scheduled one has no time of its last look then: it is asked for next time.
                 missing = None if mail.state is MailState.SCHEDULED else mail.missing or now
                 change_mail(tx, key, missing=missing)
         self._keep_ids(tx)
+        self._tell_by_hand(tx, stored, now)
+
+    def _tell_by_hand(self, tx: Transaction, stored: Mapping[str, StoredIntent], now: datetime) -> None:
         ids = [sent.internet_message_id for sent in self._by_hand if sent.internet_message_id]
         ours = {mail.internet_message_id for mail in read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])}
         for sent in self._by_hand:
@@ -324,7 +331,7 @@ def _open_draft(mail: StoredMail, old_threads: Collection[str | None]) -> OpenDr
     return OpenDraft(
         key=mail.key,
         to=mail.recipient,
-        subject=mail.subject,
+        subject=mail.draft_subject or mail.subject,
         since=mail.claimed or mail.due,
         draft_id=mail.draft_id,
         provider_id=mail.provider_id,

@@ -207,6 +207,7 @@ class Status:
                 name: {
                     "problem": pacing.problem,
                     "blocked_until": zulu(pacing.blocked_until),
+                    "sends_blocked_until": zulu(pacing.sends_blocked_until),
                     "sent_today": pacing.day_count if pacing.day == self.at.date() else 0,
                     "last_read": zulu(self.pulled.get(name)),
                 }

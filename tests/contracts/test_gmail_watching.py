@@ -82,7 +82,7 @@ def test_the_trail_of_an_autosave_costs_one_look_at_the_drafts_and_one_message(o
         wire.get(f"{ME}/messages/19c", json={"id": "19c", "labelIds": ["DRAFT"], "payload": {"headers": []}})
         mailbox = opened()
         (change,) = mailbox.pull_mail(json.dumps({"history": "1", "at": START.isoformat()})).changes
-    assert change == DraftSaved(draft=DraftRef(draft_id="r1", provider_id="19c"))
+    assert change == DraftSaved(draft=DraftRef(draft_id="r1", provider_id="19c"), subject="")
     assert mailbox.calls == 3
 
 

@@ -156,6 +156,13 @@ def sends_from_phone(world: World, rep: str) -> None:
     look(world, minutes=5)
 
 
+def edits_subject_and_sends_from_phone(world: World, rep: str) -> None:
+    """A pass sees the new subject; in Sent it is all that is left of the draft."""
+    world.act("rep_edits_draft", rep=rep, person=ANN.email, subject="A new idea")
+    look(world, minutes=5)
+    sends_from_phone(world, rep)
+
+
 def sends_and_waits(world: World, rep: str) -> None:
     """The mail program holds it back until its sending can no longer be undone."""
     world.act("mail_settings", gmail_send_delay=30, outlook_sent_delay=30)
@@ -261,6 +268,12 @@ WAYS = {
         follow_up="as a first mail",
     ),
     "send from phone": Way(acts=sends_from_phone, mail="sent", feed=(DONE,)),
+    "edit subject, and send from phone": Way(
+        acts=edits_subject_and_sends_from_phone,
+        mail="sent",
+        feed=(EDITED, f"{DONE} with the subject 'A new idea'"),
+        subject="A new idea",
+    ),
     "send, and it is held back for a while": Way(acts=sends_and_waits, mail="sent", feed=(DONE,)),
     "schedule": Way(
         acts=schedules, mail="scheduled", feed=(SCHEDULED,), says="it goes out by itself", follow_up="none"

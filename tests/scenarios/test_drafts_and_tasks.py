@@ -100,3 +100,26 @@ def test_a_discarded_draft_is_looked_for_until_its_task_is_over(world: World) ->
     assert open_mails(world) == [MailState.DISCARDED]
     end(world, IntentEvent.COMPLETE)
     assert open_mails(world) == []
+
+
+def test_a_limit_on_sending_holds_no_draft(make_world: WorldMaker, database_url: str) -> None:
+    world = make_world(
+        campaign={
+            "draft": DRAFT,
+            "send": "name: Send\ndays:\n  - day: 1\n    steps:\n      - email: {template: intro, send: choose_at_launch}\n",
+        },
+        reps=[ANA],
+        database_url=database_url,
+    )
+    world.act("mail_settings", gmail_sends_per_day=1)
+    world.launch(people(3), campaign="Send")
+    report = world.sync()
+    assert report.exit_status == 1
+    assert any("a limit that Gmail sets" in line for line in report.needs_attention)
+    world.launch(people(2, domain="later"), campaign="Draft")
+    world.after(minutes=5)
+    assert world.sync().delivered["drafts"] == 2
+    assert len(world.effects("mail_sent")) == 1
+    world.after(days=1)
+    world.sync()
+    assert len(world.effects("mail_sent")) == 2, "one a day"

@@ -10,8 +10,8 @@ from adapters.salesforce import adapter
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from connector.errors import Refused, Retry
 from connector.ports import PersonWrite
-from tests.doubles import MemoryCache, MemoryVault
-from tests.salesforce_org import BASE, URL, StillClock, WireOrg, record
+from tests.doubles import MemoryCache, MemoryVault, StillClock
+from tests.salesforce_org import BASE, NOW, URL, WireOrg, record
 
 WRITE = f"{BASE}/composite/sobjects"
 AT = datetime(2026, 11, 24, 23, 30, 5, tzinfo=UTC)
@@ -73,7 +73,7 @@ def writes(wire):
 
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock(NOW)
 
 
 @pytest.fixture

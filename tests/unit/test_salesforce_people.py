@@ -10,8 +10,8 @@ from adapters.salesforce import adapter
 from adapters.salesforce.account import SalesforceAccount, SalesforceOptions
 from connector.errors import Refused
 from connector.ports import PeopleSource
-from tests.doubles import MemoryCache, MemoryVault
-from tests.salesforce_org import BASE, NOW, URL, StillClock, WireOrg, instant, record
+from tests.doubles import MemoryCache, MemoryVault, StillClock
+from tests.salesforce_org import BASE, NOW, URL, WireOrg, instant, record
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def org(wire):
 
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock(NOW)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from adapters.salesforce.cursor import OVERLAP
 from adapters.salesforce.pull import Pull
 from adapters.salesforce.records import Standing
 from connector.errors import Refused
-from tests.doubles import MemoryCache, MemoryVault
-from tests.salesforce_org import NOW, URL, StillClock, WireOrg, instant, record
+from tests.doubles import MemoryCache, MemoryVault, StillClock
+from tests.salesforce_org import NOW, URL, WireOrg, instant, record
 
 FIELD = "Connector_Intent_Id__c"
 
@@ -141,7 +141,7 @@ def org(wire):
 
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock(NOW)
 
 
 @pytest.fixture

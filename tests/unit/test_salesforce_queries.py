@@ -10,8 +10,8 @@ from adapters.salesforce.errors import MissingField
 from adapters.salesforce.queries import LIST_CHARACTERS, Query, in_lists, run_together
 from adapters.salesforce.session import Org
 from connector.errors import Reconnect, Refused, Retry
-from tests.doubles import MemoryVault
-from tests.salesforce_org import BASE, URL, StillClock, WireOrg, record
+from tests.doubles import MemoryVault, StillClock
+from tests.salesforce_org import BASE, NOW, URL, WireOrg, record
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def org(monkeypatch):
     account = SalesforceAccount.model_validate(
         {"auth": "access_token", "token": "${env:SF_TOKEN}", "instance_url": URL}
     )
-    opened = Org(account, clock=StillClock(), vault=MemoryVault())
+    opened = Org(account, clock=StillClock(NOW), vault=MemoryVault())
     yield opened
     opened.close()
 
@@ -152,7 +152,7 @@ def test_a_session_that_ends_inside_a_call_is_renewed_once(wire, monkeypatch):
         {"auth": "client_credentials", "domain": "acme.my", "client_id": "app", "client_secret": "${env:SF_SECRET}"}
     )
     wire.post(f"{URL}/services/oauth2/token", json={"access_token": "T", "instance_url": URL})
-    org = Org(account, clock=StillClock(), vault=MemoryVault())
+    org = Org(account, clock=StillClock(NOW), vault=MemoryVault())
     run_together(org, [CONTACTS])
     world.refuse["FROM Lead"] = (401, "INVALID_SESSION_ID", "Session expired or invalid")
     assert run_together(org, [CONTACTS, LEADS]) == [[], []]

@@ -19,7 +19,7 @@ from adapters.salesforce.oauth import Granted, api_address
 from adapters.salesforce.session import Org, Orgs
 from adapters.salesforce.signin import Kept
 from connector.errors import AdapterError, BadInput, Reconnect, Retry
-from tests.doubles import MemoryVault
+from tests.doubles import MemoryVault, StillClock
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 LOGIN = "https://acme.my.salesforce.com"
@@ -46,14 +46,6 @@ WAYS = {
     },
     "access_token": {"token": "${env:SF_TOKEN}", "instance_url": "https://acme.my.salesforce.com"},
 }
-
-
-class StillClock:
-    def now(self):
-        return NOW
-
-    def sleep(self, seconds):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +126,7 @@ def expired(message="Session expired or invalid"):
 def test_jwt_asks_with_an_assertion_signed_for_the_org_and_soon_over(make, wire, private_key):
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, json={})
-    Org(make("jwt"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+    Org(make("jwt"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     form = form_of(token_calls(wire)[0])
     assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
     claims = jwt.decode(
@@ -157,7 +149,7 @@ def test_jwt_asks_with_an_assertion_signed_for_the_org_and_soon_over(make, wire,
 def test_the_audience_is_where_one_signs_in(make, wire, domain, audience):
     wire.post(f"{audience}/services/oauth2/token", json=granted())
     wire.get(LIMITS, json={})
-    Org(make("jwt", domain=domain), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+    Org(make("jwt", domain=domain), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assertion = form_of(token_calls(wire)[0])["assertion"]
     assert jwt.decode(assertion, options={"verify_signature": False})["aud"] == audience
 
@@ -165,7 +157,7 @@ def test_the_audience_is_where_one_signs_in(make, wire, domain, audience):
 def test_client_credentials_go_into_the_header(make, wire):
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, json={})
-    Org(make("client_credentials"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+    Org(make("client_credentials"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     (call,) = token_calls(wire)
     assert form_of(call) == {"grant_type": "client_credentials"}
     assert call.request.headers["Authorization"] == "Basic " + b64encode(b"3MVG9.app:s3cret-of-the-app").decode()
@@ -174,7 +166,7 @@ def test_client_credentials_go_into_the_header(make, wire):
 def test_the_password_is_followed_by_the_security_token(make, wire):
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, json={})
-    Org(make("password"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+    Org(make("password"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert form_of(token_calls(wire)[0]) == {
         "grant_type": "password",
         "client_id": "3MVG9.app",
@@ -189,7 +181,7 @@ def test_a_refresh_token_is_traded_with_or_without_a_secret(make, wire, secret, 
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, json={})
     vault = MemoryVault(salesforce=kept(access_token=""))
-    Org(make("refresh_token", client_secret=secret), clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(make("refresh_token", client_secret=secret), clock=StillClock(NOW), vault=vault).call("GET", "limits")
     expected = {"grant_type": "refresh_token", "refresh_token": "5Aep861-r1", "client_id": "3MVG9.app"}
     assert form_of(token_calls(wire)[0]) == expected | more
 
@@ -209,7 +201,7 @@ SOAP_FAULT = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def soap_org(make):
-    return Org(make("password", client_id=None, client_secret=None), clock=StillClock(), vault=MemoryVault())
+    return Org(make("password", client_id=None, client_secret=None), clock=StillClock(NOW), vault=MemoryVault())
 
 
 def test_soap_login_escapes_what_it_sends_and_uses_the_address_it_is_told(make, wire):
@@ -279,7 +271,7 @@ def test_a_refused_sign_in_says_what_to_do(make, wire, auth, word, described, se
     wire.post(TOKEN, json={"error": word, "error_description": described}, status=400)
     vault = MemoryVault(salesforce=kept(access_token=""))
     with pytest.raises(Reconnect, match=re.escape(sentence)) as caught:
-        Org(make(auth), clock=StillClock(), vault=vault).call("GET", "limits")
+        Org(make(auth), clock=StillClock(NOW), vault=vault).call("GET", "limits")
     assert (caught.value.account, caught.value.code) == ("salesforce", word)
     assert len(wire.calls) == 1
 
@@ -298,7 +290,7 @@ def test_a_refused_sign_in_says_what_to_do(make, wire, auth, word, described, se
 def test_an_odd_answer_of_the_token_endpoint_is_told_apart(make, wire, answer, error, calls):
     wire.post(TOKEN, **answer)
     with pytest.raises(error):
-        Org(make("client_credentials"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("client_credentials"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert len(wire.calls) == calls
 
 
@@ -308,7 +300,7 @@ def test_an_odd_answer_of_the_token_endpoint_is_told_apart(make, wire, answer, e
 def test_a_key_file_that_is_none_is_told_without_showing_it(make, key_file, content):
     key_file.unlink() if content is None else key_file.write_bytes(content)
     with pytest.raises(Reconnect) as caught:
-        Org(make("jwt"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("jwt"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert f"key_file '{key_file}'" in str(caught.value)
     assert "AAAA" not in str(caught.value)
     assert caught.value.__cause__ is None or isinstance(caught.value.__cause__, OSError)
@@ -359,7 +351,7 @@ def test_a_configured_address_wins_over_the_one_told(make):
 def test_a_strange_address_gets_no_token(make, wire):
     wire.post(TOKEN, json=granted(instance_url="https://evil.example"))
     with pytest.raises(Reconnect, match=r"'evil\.example', which is no address of Salesforce; nothing was sent"):
-        Org(make("client_credentials"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("client_credentials"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert len(wire.calls) == 1
 
 
@@ -367,7 +359,7 @@ def test_no_redirect_is_followed_with_a_token(make, wire):
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, status=302, headers={"Location": "https://evil.example/"})
     with pytest.raises(AdapterError):
-        Org(make("client_credentials"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("client_credentials"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert [call.request.url.split("/")[2] for call in wire.calls] == ["acme.my.salesforce.com"] * 2
 
 
@@ -381,7 +373,7 @@ def test_a_session_that_ends_is_renewed_once_and_the_call_is_made_again(make, wi
     wire.get(LIMITS, json={"calls": 1})
     wire.get(LIMITS, **expired())
     wire.get(LIMITS, json={"calls": 2})
-    org = Org(make(auth), clock=StillClock(), vault=MemoryVault(salesforce=kept(access_token="")))
+    org = Org(make(auth), clock=StillClock(NOW), vault=MemoryVault(salesforce=kept(access_token="")))
     org.call("GET", "limits")
     assert org.call("GET", "limits") == {"calls": 2}
     assert len(token_calls(wire)) == 2
@@ -398,7 +390,7 @@ def test_a_permanent_401_ends_after_one_new_sign_in(make, wire, auth):
     wire.get(LIMITS, json={})
     for _ in range(5):
         wire.get(LIMITS, **expired())
-    org = Org(make(auth), clock=StillClock(), vault=MemoryVault(salesforce=kept(access_token="")))
+    org = Org(make(auth), clock=StillClock(NOW), vault=MemoryVault(salesforce=kept(access_token="")))
     org.call("GET", "limits")
     with pytest.raises(Reconnect) as caught:
         org.call("GET", "limits")
@@ -410,14 +402,14 @@ def test_a_new_token_that_is_rejected_at_once_is_not_asked_for_again(make, wire)
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, **expired())
     with pytest.raises(Reconnect):
-        Org(make("jwt"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("jwt"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert len(wire.calls) == 2
 
 
 def test_a_given_token_that_ends_is_not_renewed(make, wire):
     wire.get(LIMITS, **expired())
     with pytest.raises(Reconnect, match="set a token that is valid"):
-        Org(make("access_token"), clock=StillClock(), vault=MemoryVault()).call("GET", "limits")
+        Org(make("access_token"), clock=StillClock(NOW), vault=MemoryVault()).call("GET", "limits")
     assert len(wire.calls) == 1
 
 
@@ -425,7 +417,7 @@ def test_a_given_token_that_ends_is_not_renewed(make, wire):
 def test_a_session_that_may_not_use_the_rest_api_is_not_renewed(make, wire, auth):
     wire.post(TOKEN, json=granted())
     wire.get(LIMITS, **expired("This session is not valid for use with the REST API"))
-    org = Org(make(auth), clock=StillClock(), vault=MemoryVault(salesforce=kept()))
+    org = Org(make(auth), clock=StillClock(NOW), vault=MemoryVault(salesforce=kept()))
     with pytest.raises(Reconnect, match="does not let this user's sessions use the REST API"):
         org.call("GET", "limits")
     assert len(api_calls(wire)) == 1
@@ -436,7 +428,7 @@ def test_a_session_that_may_not_use_the_rest_api_is_not_renewed(make, wire, auth
 
 def test_the_token_in_the_vault_is_used_before_any_is_asked_for(make, wire):
     wire.get(LIMITS, json={})
-    Org(make("refresh_token"), clock=StillClock(), vault=MemoryVault(salesforce=kept(7))).call("GET", "limits")
+    Org(make("refresh_token"), clock=StillClock(NOW), vault=MemoryVault(salesforce=kept(7))).call("GET", "limits")
     (call,) = wire.calls
     assert call.request.headers["Authorization"] == "Bearer 00D-access-7"
 
@@ -454,7 +446,7 @@ def test_a_new_refresh_token_is_saved_before_its_access_token_is_used(make, wire
 
     wire.post(TOKEN, json=granted(2, **given))
     wire.add_callback(responses.GET, LIMITS, used, content_type="application/json")
-    Org(make("refresh_token"), clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(make("refresh_token"), clock=StillClock(NOW), vault=vault).call("GET", "limits")
     (one,) = found
     assert (one.refresh_token, one.access_token, one.instance_url) == (left, "00D-access-2", LOGIN)
     assert (one.user, one.issued_at) == ("005000000000001AAA", NOW.isoformat())
@@ -465,7 +457,7 @@ def test_a_token_that_another_process_renewed_is_used_and_none_is_spent(make, wi
     wire.get(LIMITS, json={})
     wire.get(LIMITS, **expired())
     wire.get(LIMITS, json={})
-    org = Org(make("refresh_token"), clock=StillClock(), vault=vault)
+    org = Org(make("refresh_token"), clock=StillClock(NOW), vault=vault)
     org.call("GET", "limits")
     vault.save("salesforce", kept(2, refresh_token="5Aep861-r2"))
     org.call("GET", "limits")
@@ -477,7 +469,7 @@ def test_a_token_that_another_process_renewed_is_used_and_none_is_spent(make, wi
 def test_nobody_signed_in_is_told_with_the_command(make, rep):
     account = make("refresh_token", per_rep=True)
     with pytest.raises(Reconnect) as caught:
-        Org(account, clock=StillClock(), vault=MemoryVault(), rep=rep).call("GET", "limits")
+        Org(account, clock=StillClock(NOW), vault=MemoryVault(), rep=rep).call("GET", "limits")
     command = "connector auth salesforce --rep ana@acme.example" if rep else "connector auth salesforce"
     assert str(caught.value).endswith(f"run '{command}'")
     assert caught.value.account == ("salesforce:ana@acme.example" if rep else "salesforce")
@@ -488,10 +480,10 @@ def test_a_configured_refresh_token_is_used_until_the_vault_has_one(make, wire, 
     wire.get(LIMITS, json={})
     vault = MemoryVault()
     account = make("refresh_token", refresh_token="${env:SF_REFRESH}")
-    Org(account, clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(account, clock=StillClock(NOW), vault=vault).call("GET", "limits")
     assert form_of(token_calls(wire)[0])["refresh_token"] == "5Aep861-given-seed"
     monkeypatch.delenv("SF_REFRESH")
-    Org(account, clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(account, clock=StillClock(NOW), vault=vault).call("GET", "limits")
     assert len(token_calls(wire)) == 1
     assert Kept.read(vault.read("salesforce")).refresh_token == "5Aep861-r2"
 
@@ -502,9 +494,9 @@ def test_another_configured_refresh_token_replaces_what_came_of_the_first(make, 
     wire.get(LIMITS, json={})
     vault = MemoryVault()
     account = make("refresh_token", refresh_token="${env:SF_REFRESH}")
-    Org(account, clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(account, clock=StillClock(NOW), vault=vault).call("GET", "limits")
     monkeypatch.setenv("SF_REFRESH", "5Aep861-another-seed")
-    Org(account, clock=StillClock(), vault=vault).call("GET", "limits")
+    Org(account, clock=StillClock(NOW), vault=vault).call("GET", "limits")
     assert [form_of(call)["refresh_token"] for call in token_calls(wire)] == [
         "5Aep861-given-seed", "5Aep861-another-seed"
     ]  # fmt: skip
@@ -517,7 +509,7 @@ def test_each_rep_has_a_session_of_their_own_and_all_are_counted(make, wire):
     wire.get(LIMITS, json={}, headers={"Sforce-Limit-Info": "api-usage=17/15000"})
     names = ["salesforce", "salesforce:ana@acme.example"]
     vault = MemoryVault(**{name: kept(number) for number, name in enumerate(names)})
-    orgs = Orgs(make("refresh_token", per_rep=True), clock=StillClock(), vault=vault)
+    orgs = Orgs(make("refresh_token", per_rep=True), clock=StillClock(NOW), vault=vault)
     assert orgs.of("") is orgs.own
     assert orgs.of("ana@acme.example") is orgs.of("ana@acme.example") is not orgs.own
     for rep in ("", "ana@acme.example"):
@@ -534,7 +526,7 @@ def test_each_rep_has_a_session_of_their_own_and_all_are_counted(make, wire):
 
 
 def test_without_per_rep_one_session_serves_all(make):
-    orgs = Orgs(make("refresh_token"), clock=StillClock(), vault=MemoryVault())
+    orgs = Orgs(make("refresh_token"), clock=StillClock(NOW), vault=MemoryVault())
     assert orgs.of("ana@acme.example") is orgs.own
 
 
@@ -544,7 +536,7 @@ def test_what_stops_a_rep_names_the_rep(make, wire, code):
     status = 401 if code == "INVALID_SESSION_ID" else 403
     wire.get(LIMITS, json=[{"message": "no", "errorCode": code}], status=status)
     vault = MemoryVault(**{"salesforce:ana@acme.example": kept()})
-    org = Orgs(make("refresh_token", per_rep=True), clock=StillClock(), vault=vault).of("ana@acme.example")
+    org = Orgs(make("refresh_token", per_rep=True), clock=StillClock(NOW), vault=vault).of("ana@acme.example")
     with pytest.raises(Reconnect) as caught:
         org.call("GET", "limits")
     assert caught.value.account == "salesforce:ana@acme.example"
@@ -566,7 +558,7 @@ class Person:
 @pytest.mark.parametrize("auth", [auth for auth in WAYS if auth != "refresh_token"])
 def test_where_no_person_signs_in_the_command_says_so(make, auth):
     for act in (
-        lambda: sign_in(make(auth), Person(), rep=None, clock=StillClock(), vault=MemoryVault()),
+        lambda: sign_in(make(auth), Person(), rep=None, clock=StillClock(NOW), vault=MemoryVault()),
         lambda: sign_out(make(auth), rep=None, vault=MemoryVault()),
     ):
         with pytest.raises(BadInput, match=f"auth: {auth} of accounts.salesforce needs no person"):
@@ -575,7 +567,7 @@ def test_where_no_person_signs_in_the_command_says_so(make, auth):
 
 def test_a_rep_signs_in_only_where_reps_do(make):
     with pytest.raises(BadInput, match="leave --rep out, or write per_rep: true"):
-        sign_in(make("refresh_token"), Person(), rep="ana@acme.example", clock=StillClock(), vault=MemoryVault())
+        sign_in(make("refresh_token"), Person(), rep="ana@acme.example", clock=StillClock(NOW), vault=MemoryVault())
 
 
 @pytest.mark.parametrize(
@@ -618,7 +610,7 @@ def test_no_secret_is_logged_shown_or_told(make, wire, caplog, auth, outcome):
     wire.get(LIMITS, **(expired() if outcome == "expires" else {"json": {}}))
     account = make(auth)
     vault = MemoryVault(salesforce=kept(access_token=""))
-    org = Org(account, clock=StillClock(), vault=vault)
+    org = Org(account, clock=StillClock(NOW), vault=vault)
     shown = [repr(account), str(account), repr(org), repr(org.__dict__.get("_session"))]
     try:
         org.call("GET", "limits")

@@ -17,7 +17,7 @@ from adapters.sandbox.sobjects import standard_objects
 from connector.errors import Reconnect, Refused, Retry, Stale
 from connector.intents import Priority, StepType
 from connector.ports import PersonWrite, TaskWrite
-from tests.doubles import MemoryCache, MemoryVault
+from tests.doubles import MemoryCache, MemoryVault, StillClock
 
 ORG = "https://acme.my.salesforce.com"
 BASE = f"{ORG}/services/data/v66.0"
@@ -33,21 +33,6 @@ def push_opt_out(crm, ids):
     return crm.push_people([PersonWrite(id=one, fields={"opted_out": True}) for one in ids])
 
 
-class StillClock:
-    """A clock that moves only when something waits."""
-
-    def __init__(self, at=NOW):
-        self.at = at
-        self.waits = []
-
-    def now(self):
-        return self.at
-
-    def sleep(self, seconds):
-        self.waits.append(seconds)
-        self.at += timedelta(seconds=seconds)
-
-
 @pytest.fixture
 def wire():
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
@@ -57,7 +42,7 @@ def wire():
 
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock(NOW)
 
 
 @pytest.fixture

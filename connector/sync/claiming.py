@@ -1,0 +1,132 @@
+"""Claiming mails: they are ours to deliver from here on, and `in_flight` before any service is called.
+
+Lives here: `Claim`, `claim`, and letting go of what nothing was done with. Does not live here: the calls (`drain`),
+what must not go out (`withholding`), what is said (`letters`). Source: spec delivery 1.
+
+A pass that dies leaves its claims `in_flight`: each is looked up before anything is done with it again. So no more are
+claimed together than are worth that, and a claim is acted on soon or let go: how long a mailbox may take to show a
+mail is counted from the claim (`outcomes.SHOWN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from connector.errors import BadInput
+from connector.intents import IntentEvent, IntentState
+from connector.store.database import Transaction
+from connector.store.intents import StoredIntent, move_intent, read_intents
+from connector.store.lanes import Lease, guard, read_pacing, save_pacing
+from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
+from connector.sync.letters import Letter, Letters
+from connector.sync.office import Office, PacingRule
+from connector.sync.pacing import after_send, before_send
+from connector.sync.withholding import Stop, block, hold_unclassified, stop_of, withhold
+
+#: Drafts claimed by one transaction.
+TOGETHER = 4
+
+#: How long after its claim a mail may still be given to the service.
+LASTS = timedelta(seconds=15)
+
+#: What an intent must be for its mail to be started.
+_READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A mail that is ours to deliver: what is known of it, and what it says."""
+
+    mail: StoredMail
+    stored: StoredIntent
+    #: None when it cannot be composed any more; then it can only be looked up.
+    letter: Letter | None
+    #: It was in flight before: look it up first.
+    again: bool
+    #: It must not be sent any more, unless it was: the fact that ends its campaign, or the state that holds it.
+    stopped: Stop | None = None
+
+
+def claim(tx: Transaction, office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -> list[Claim]:
+    """Claim mails of a lane; those left out have nothing to be done any more.
+
+    Raises `FencedError` when the lane was lost.
+    """
+    now = office.now()
+    guard(tx, lease)
+    claims = list(_claims(tx, office, keys, now))
+    changed = ("state", "attempts", "claimed")
+    change_mails(
+        tx,
+        {one.mail.key: {name: getattr(one.mail, name) for name in changed} | {"token": lease.token} for one in claims},
+    )
+    return [_started(tx, lease, rule, one, now) for one in claims]
+
+
+def _claims(tx: Transaction, office: Office, keys: Sequence[str], now: datetime) -> Iterator[Claim]:
+    mails, intents = read_mails(tx, keys), read_intents(tx, keys)
+    letters = Letters(tx, office, [intents[key].intent for key in keys])
+    for position, key in enumerate(keys, start=1):
+        one = _claim(tx, office, letters, mails[key], intents[key], now)
+        if one is None:
+            # What was written of it may concern the others: they are read again.
+            yield from _claims(tx, office, keys[position:], now)
+            return
+        yield one
+
+
+def _claim(
+    tx: Transaction, office: Office, letters: Letters, mail: StoredMail, stored: StoredIntent, now: datetime
+) -> Claim | None:
+    """Look at one mail; None, and the reason written, when there is nothing to do any more."""
+    again = mail.state is MailState.IN_FLIGHT
+    if mail.state not in (MailState.WANTED, MailState.IN_FLIGHT):
+        return None
+    if not again and stored.state is not _READY[mail.action]:
+        change_mail(tx, mail.key, state=MailState.CANCELLED)
+        return None
+    stopped = stop_of(office, letters, stored, mail, now)
+    if stopped is not None and not again:
+        withhold(tx, office, mail, stored, stopped, now)
+        return None
+    if letters.people[stored.intent.person].held is not None and mail.action is MailAction.SEND and not again:
+        hold_unclassified(tx, stored, now)
+        return None
+    letter: Letter | None
+    try:
+        letter = letters.compose(stored.intent)
+        letter.mail(mail.key, office.folder)  # an attachment that has gone is found out here, calling nobody
+    except BadInput as error:
+        if not again:
+            block(tx, stored, str(error), now)
+            return None
+        letter = None  # It may have been sent all the same: it is looked up, and never made anew.
+    subject = mail.subject if letter is None else letter.subject
+    attempts, claimed = mail.attempts + 1, mail.claimed or now
+    mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
+    return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped)
+
+
+def _started(tx: Transaction, lease: Lease, rule: PacingRule, one: Claim, now: datetime) -> Claim:
+    """Let a send's intent and the lane's pacing know that it is on its way."""
+    if one.mail.action is not MailAction.SEND:
+        return one
+    if not one.again:
+        pacing = read_pacing(tx, lease.lane)
+        save_pacing(tx, lease.lane, after_send(replace(pacing, problem=None), rule, now))
+    return replace(one, stored=move_intent(tx, one.mail.key, IntentEvent.CLAIM))
+
+
+def let_go(tx: Transaction, lease: Lease, keys: Sequence[str]) -> None:
+    """Give back the claims with which nothing was done; one that may be out already stays `in_flight`."""
+    pacing = before = read_pacing(tx, lease.lane)
+    for mail in read_mails(tx, keys).values():
+        if mail.state is MailState.IN_FLIGHT and mail.attempts == 1 and mail.draft_id is None:
+            change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None)
+            if mail.action is MailAction.SEND:
+                move_intent(tx, mail.key, IntentEvent.DEFER)
+                pacing = before_send(pacing)
+    if pacing != before:
+        save_pacing(tx, lease.lane, pacing)

@@ -1,0 +1,44 @@
+"""What follows once a mail that the connector sent lies in Sent.
+
+Lives here: `confirm_sent`. Does not live here: a draft that its rep sent (`outcomes`), how it is found out (`drain`,
+`pull_mailbox`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from connector.errors import BadInput
+from connector.events import EventKind
+from connector.intents import Intent, IntentEvent
+from connector.people import Rep
+from connector.ports import SentMail
+from connector.store.database import Transaction
+from connector.store.intents import move_intent
+from connector.store.mails import StoredMail, change_mail
+from connector.store.tasks import save_tasks
+from connector.sync.letters import Letters
+from connector.sync.mirror import logged_mail
+from connector.sync.office import Office
+from connector.sync.record import intent_fact, record
+
+
+def confirm_sent(tx: Transaction, office: Office, rep: Rep, mail: StoredMail, sent: SentMail, now: datetime) -> None:
+    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log."""
+    stored = move_intent(tx, mail.key, IntentEvent.SEND)
+    change_mail(tx, mail.key, **mail.with_sent(sent))
+    at = min(sent.at, now)
+    text, template = _said(tx, office, stored.intent)
+    record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
+    if office.mirrors_tasks and office.crm_rules.log_email:
+        log = logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, template=template, sent=at)
+        save_tasks(tx, [log])
+
+
+def _said(tx: Transaction, office: Office, intent: Intent) -> tuple[str, str | None]:
+    """Return what a sent mail said, and the name of its template."""
+    try:
+        letter = Letters(tx, office, [intent]).compose(intent)
+    except BadInput:
+        return "", None  # It went out; what it said can no longer be told from the template.
+    return letter.text, letter.step.template
