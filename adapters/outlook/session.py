@@ -31,6 +31,8 @@ __all__ = ["BATCH", "CursorExpired", "GraphSession", "ItemGone", "address"]
 
 T = TypeVar("T")
 
+#: Answers without a body: accepted (`/send`), done (`/permanentDelete`). Any other without one was cut short.
+_NOTHING_TO_TELL = frozenset({202, 204})
 #: The token is not taken; the transport renews it when a whole answer says so.
 _NO_TOKEN = 401
 
@@ -140,17 +142,24 @@ class GraphSession:
     # ------------------------------------------------------------------------------ what must happen once
 
     def post_once(self, path: str, body: Mapping[str, Any] | None, *, key: str) -> Any:
-        """Make or send something: one request. Returns the answer's JSON, or None when it has no body.
+        """Make or send something: one request. Returns what was made, or None when there is nothing to tell.
 
         A 202 is accepted, whatever Retry-After it may bear (reference apis 3.5).
         """
         response = self._sent("POST", self.mailbox + path, body, key=key)
-        if not response.content:
+        if response.status_code in _NOTHING_TO_TELL and not response.content:
             return None
         try:
-            return response.json()
+            made = response.json()
         except ValueError as error:
             raise garbled(self._owner, key=key) from error
+        return self._named(made, key)
+
+    def _named(self, made: Any, key: str) -> Any:
+        """Return what was made; without an id nobody knows what that is."""
+        if isinstance(made, Mapping) and made.get("id"):
+            return made
+        raise garbled(self._owner, key=key)
 
     def create_together(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any | AdapterError]:
         """Make at most `BATCH` messages in one call. Returns intent key -> the message's JSON, or why there is none.
@@ -192,7 +201,10 @@ class GraphSession:
         error = self._failed(part, key=key)
         if error is not None:
             return error
-        return part.body if isinstance(part.body, Mapping) and part.body.get("id") else garbled(self._owner, key=key)
+        try:
+            return self._named(part.body, key)
+        except AdapterError as unknown:
+            return unknown
 
     def upload(self, path: str, attachment: Attachment, *, key: str) -> None:
         """Attach a file by an upload session to the message at `path`: one of more than `upload.LARGEST_IN_JSON` bytes.

@@ -36,6 +36,12 @@ FAULTS: Mapping[str, Fault] = {
         message="Application is over its MailboxConcurrency limit.",
         headers=_WAIT,
     ),
+    "throttled_for_a_second": Fault(
+        status=429,
+        code="ApplicationThrottled",
+        message="Application is over its MailboxConcurrency limit.",
+        headers={"Retry-After": "1"},
+    ),
     "too_many_requests": Fault(status=429, code="TooManyRequests", message="Too many requests.", headers=_WAIT),
     "server_busy": Fault(status=503, code="ErrorServerBusy", message=_BUSY, headers=_WAIT),
     # Throttling too, and without a time to wait (apis 3.5).
