@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.outlook.folders import Folder, Folders
 from adapters.outlook.messages import instant, quoted, sent_mail, stamped_with, was_never_sent
 from adapters.outlook.paths import body_of, folder_path, is_unread, listing, messages_in, ours
-from adapters.outlook.session import GraphSession, address
-from adapters.outlook.sightings import Sighting, judged, resembles
+from adapters.outlook.session import GraphSession
+from adapters.outlook.sightings import Sighting, judged, left_over, resembles
 from connector.errors import AdapterError
 from connector.ports import Found, Trace, Whereabouts
-
-#: Folders whose ids tell that a message is neither draft nor sent.
-_TELLING = ("deleteditems", "outbox")
 
 #: Where Outlook keeps what was deleted for good or from the bin, for some weeks.
 _PURGED = "/mailFolders/recoverableitemsdeletions/messages"
@@ -33,10 +31,10 @@ _PAGES = 5
 class Finding:
     """Looks mails up in one mailbox."""
 
-    def __init__(self, session: GraphSession) -> None:
-        """Take the session."""
+    def __init__(self, session: GraphSession, folders: Folders) -> None:
+        """Take the session, and who tells folders apart."""
         self._session = session
-        self._folders: dict[str, str] = {}
+        self._folders = folders
 
     def find(self, trace: Trace) -> Found:
         """Look a mail up: by stored id and stamp in one call; only if it is not there, by weaker keys in more.
@@ -64,7 +62,8 @@ class Finding:
         searched = searched and not any(is_unread(answer) for answer in answers.values())
         # A draft that was there leaves Drafts for Sent Items or for the bins. In neither it is most likely on its way
         # to Sent Items, where it may take seconds to appear: that is no proof that it was discarded.
-        return Found(where=Whereabouts.ABSENT if searched and trace.draft is None else Whereabouts.UNCLEAR)
+        where = Whereabouts.ABSENT if searched and trace.draft is None else Whereabouts.UNCLEAR
+        return Found(where=where, extra=left_over(seen, trace))
 
     def _weak(self, trace: Trace) -> dict[str, str]:
         stamped = stamped_with(trace.key)
@@ -113,14 +112,10 @@ class Finding:
         """
         if purged:
             return Whereabouts.DISCARDED if was_never_sent(message) else Whereabouts.SENT
-        if not self._folders:
-            paths = {name: address(f"/mailFolders/{name}", select="id") for name in _TELLING}
-            answers = self._session.read_batch(paths)
-            self._folders = {answer["id"]: name for name, answer in answers.items() if "id" in body_of(answer)}
-        match self._folders.get(message["parentFolderId"]):
-            case "outbox":
+        match self._folders.which(message["parentFolderId"]):
+            case Folder.OUTBOX:
                 return Whereabouts.SCHEDULED
-            case "deleteditems" if was_never_sent(message):
+            case Folder.DELETED if was_never_sent(message):
                 return Whereabouts.DISCARDED
             case _:
                 return Whereabouts.DRAFT if message["isDraft"] else Whereabouts.SENT

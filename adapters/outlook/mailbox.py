@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from adapters.outlook.drafting import ATTACHMENT_BYTES, Drafting
+from adapters.outlook.drafting import Drafting
 from adapters.outlook.finding import Finding
+from adapters.outlook.folders import Folders
+from adapters.outlook.parcels import AT_ONCE, ATTACHMENT_BYTES
 from adapters.outlook.session import GraphSession
 from adapters.outlook.watching import Watching
 from connector.capabilities import MailboxCapabilities
@@ -28,6 +30,7 @@ CAPABILITIES = MailboxCapabilities(
     # List-Unsubscribe-Post has no extended property, and Graph drops it from MIME (RFC 8058 needs it).
     one_click_unsubscribe=False,
     attachment_bytes=ATTACHMENT_BYTES,
+    drafts_at_once=AT_ONCE,
 )
 
 
@@ -47,9 +50,11 @@ class OutlookMailbox:
         """Open; nothing is called. `checkup` looks at everything, given something that reads the mailbox."""
         self._checkup = checkup
         self._session = session
-        self._finding = Finding(session)
+        folders = Folders(session)
+        self._finding = Finding(session, folders)
         self._drafting = Drafting(session, self._finding, rep=rep, clock=clock)
-        self._watching = Watching(session, clock=clock)
+        own = frozenset({rep.email.lower(), *rep.aliases})
+        self._watching = Watching(session, self._finding, folders, own=own, clock=clock)
 
     @property
     def calls(self) -> int:
@@ -69,8 +74,8 @@ class OutlookMailbox:
         return self._drafting.create(mail)
 
     def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
-        """Place drafts one by one."""
-        return [self.create_draft(mail) for mail in mails]
+        """Place drafts: plain ones in one call, follow-ups and those with large files one by one."""
+        return self._drafting.create_together(mails)
 
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft; one that is gone already is no error."""

@@ -1,17 +1,20 @@
 """Graph's message resource and our values, both ways. Pure.
 
-Lives here: the stamp, the bodies we send, the properties we read, and `$filter` texts. Does not live here: HTTP
-(`session`), in which order things are asked (`mailbox`).
+Lives here: the stamp and the mark, the bodies we send, the properties we read, and `$filter` texts. Does not live
+here: HTTP (`session`), in which order things are asked (`drafting`, `finding`, `watching`).
 
 The stamp is a named extended property: x- headers are not returned for items in Sent Items, and the web editor
 rewrites bodies. It does not leave the mailbox. Exchange makes the plain-text alternative from the HTML itself.
+
+A draft that takes several requests bears a mark beside the stamp: `begun` as it is made, and with the last request how
+long the making took. Until then it is addressed to nobody else, so that nobody gets it without its files.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,8 +28,15 @@ from connector.ports import (
     SentMail,
 )
 
-#: The id of our extended property; the GUID names our property set and never changes.
-STAMP = f"String {{f16ba6a9-2c07-453e-a761-9535c45ec249}} Name {STAMP_PROPERTY}"
+#: The GUID names our property set and never changes.
+_OURS = "String {f16ba6a9-2c07-453e-a761-9535c45ec249} Name"
+
+#: The id of the extended property that holds the intent key.
+STAMP = f"{_OURS} {STAMP_PROPERTY}"
+
+#: The id of the one that tells how far a draft of several requests has come, and its value until it is whole.
+MARK = f"{_OURS} ConnectorDraft"
+_BEGUN = "begun"
 
 #: PidTagListUnsubscribe: Graph refuses the header itself, because its name does not begin with x-.
 LIST_UNSUBSCRIBE = "String 0x1045"
@@ -37,19 +47,25 @@ OURS = (
     "lastModifiedDateTime,sentDateTime,webLink"
 )
 
-#: What is read of a message that arrived.
-RECEIVED = (
-    "id,subject,from,toRecipients,ccRecipients,internetMessageId,conversationId,receivedDateTime,bodyPreview,"
-    "internetMessageHeaders"
-)
+#: What is read of a message that arrived, beside what is read of ours.
+_OF_RECEIVED = "from,receivedDateTime,bodyPreview,internetMessageHeaders"
 
-#: Brings the stamp along.
-EXPAND_STAMP = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
+#: What is read of a message that arrived.
+RECEIVED = f"id,subject,toRecipients,ccRecipients,internetMessageId,conversationId,{_OF_RECEIVED}"
+
+#: What is read of a message of which it is not known yet.
+EITHER = f"{OURS},{_OF_RECEIVED}"
+
+#: Brings the stamp and the mark along.
+EXPAND_STAMP = f"singleValueExtendedProperties($filter=id eq '{STAMP}' or id eq '{MARK}')"
 
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 
 #: A draft that was changed later than this after it was made, was changed by the rep.
 _MAKING = timedelta(seconds=10)
+
+#: Type of an answer to an invitation.
+_MEETING_ANSWER = "#microsoft.graph.eventMessageResponse"
 
 #: Local parts that delivery reports come from; Exchange's own has a number behind it.
 _REPORTERS = ("mailer-daemon", "postmaster", "microsoftexchange")
@@ -59,12 +75,31 @@ _REPORTERS = ("mailer-daemon", "postmaster", "microsoftexchange")
 
 
 def message_body(mail: Mail, *, mailbox: str) -> dict[str, Any]:
-    """Return the JSON of the draft, stamped, without attachments. `mailbox` is the rep's own address."""
-    return {**editable_body(mail, mailbox=mailbox), "singleValueExtendedProperties": _properties(mail)}
+    """Return the JSON of a draft made by one request, stamped; files are put in beside. `mailbox` is the rep's own."""
+    return {**_editable(mail, mailbox=mailbox), "singleValueExtendedProperties": _properties(mail)}
 
 
-def editable_body(mail: Mail, *, mailbox: str) -> dict[str, Any]:
-    """Return what a reply that Graph began must be set to: subject, recipients and the whole body."""
+def begun_body(mail: Mail) -> dict[str, Any]:
+    """Return the JSON that begins a draft of several requests: stamped and marked, addressed to nobody yet."""
+    return {
+        "subject": mail.subject,
+        "body": {"contentType": "html", "content": mail.html},
+        "singleValueExtendedProperties": _properties(mail, mark=_BEGUN),
+    }
+
+
+def begun_reply_body(mail: Mail) -> dict[str, Any]:
+    """Return the JSON that begins a reply: Graph addresses it, to the rep who sent the mail before, and quotes that."""
+    return {"message": {"singleValueExtendedProperties": _properties(mail, mark=_BEGUN)}}
+
+
+def finished_body(mail: Mail, *, mailbox: str, took: timedelta) -> dict[str, Any]:
+    """Return what makes a begun draft whole: subject, body, recipients, and how long the making took."""
+    mark = str(max(0, round(took.total_seconds())))
+    return {**_editable(mail, mailbox=mailbox), "singleValueExtendedProperties": _properties(mail, mark=mark)}
+
+
+def _editable(mail: Mail, *, mailbox: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "subject": mail.subject,
         "body": {"contentType": "html", "content": mail.html},
@@ -89,8 +124,10 @@ def attachment_body(attachment: Attachment) -> dict[str, Any]:
     }
 
 
-def _properties(mail: Mail) -> list[dict[str, str]]:
+def _properties(mail: Mail, *, mark: str = "") -> list[dict[str, str]]:
     properties = [{"id": STAMP, "value": mail.key}]
+    if mark:
+        properties.append({"id": MARK, "value": mark})
     if mail.unsubscribe:
         properties.append({"id": LIST_UNSUBSCRIBE, "value": f"<{mail.unsubscribe}>"})
     return properties
@@ -124,9 +161,18 @@ def instant(at: datetime) -> str:
 
 def stamp_of(message: Mapping[str, Any]) -> str | None:
     """Return the intent key a message carries, if it was asked for and is there."""
+    return _property_of(message, STAMP)
+
+
+def is_begun(message: Mapping[str, Any]) -> bool:
+    """Tell whether a draft was begun and never made whole."""
+    return _property_of(message, MARK) == _BEGUN
+
+
+def _property_of(message: Mapping[str, Any], id_: str) -> str | None:
     for entry in message.get("singleValueExtendedProperties") or ():
         # Graph may write the GUID in another case than it was given.
-        if str(entry.get("id", "")).lower() == STAMP.lower():
+        if str(entry.get("id", "")).lower() == id_.lower():
             return str(entry["value"])
     return None
 
@@ -160,12 +206,19 @@ def saved_at(message: Mapping[str, Any]) -> datetime:
     return _when(message["lastModifiedDateTime"])
 
 
+def received_at(message: Mapping[str, Any]) -> datetime:
+    """Return when a message was received, or sent; it says so by Microsoft's clock."""
+    return _when(message["receivedDateTime"])
+
+
 def was_edited(message: Mapping[str, Any]) -> bool:
     """Tell whether a draft was changed after it was made: its id stays, so only the two times tell.
 
-    Making one takes up to three requests and Exchange's own finishing, hence the allowance.
+    Exchange's own finishing takes a moment, and files take the time that the mark tells.
     """
-    return saved_at(message) - _when(message["createdDateTime"]) > _MAKING
+    mark = _property_of(message, MARK) or ""
+    took = timedelta(seconds=int(mark)) if mark.isdecimal() else timedelta(0)
+    return saved_at(message) - _when(message["createdDateTime"]) > took + _MAKING
 
 
 def was_never_sent(message: Mapping[str, Any]) -> bool:
@@ -184,7 +237,7 @@ def received_mail(message: Mapping[str, Any], raw: bytes | None = None) -> MailR
     in_reply_to = _MESSAGE_ID.findall(" ".join(headers.get("in-reply-to", ())))
     return MailReceived(
         provider_id=message["id"],
-        at=_when(message["receivedDateTime"]),
+        at=received_at(message),
         sender=_address(message.get("from") or {}),
         to=recipients(message),
         subject=message.get("subject") or "",
@@ -192,7 +245,7 @@ def received_mail(message: Mapping[str, Any], raw: bytes | None = None) -> MailR
         internet_message_id=message.get("internetMessageId"),
         in_reply_to=in_reply_to[0] if in_reply_to else None,
         references=tuple(_MESSAGE_ID.findall(" ".join(headers.get("references", ())))),
-        headers=headers,
+        headers=_with_calendar_mark(message, headers),
         text=message.get("bodyPreview") or "",
         raw=raw,
     )
@@ -207,14 +260,35 @@ def headers_of(message: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return headers
 
 
+def _with_calendar_mark(
+    message: Mapping[str, Any], headers: dict[str, tuple[str, ...]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Say by header what Graph says by type: an answer from the own organisation has not come by any server."""
+    if message.get("@odata.type") != _MEETING_ANSWER:
+        return headers
+    return {"content-class": ("urn:content-classes:calendarmessage",), **headers}
+
+
+def was_written_here(message: Mapping[str, Any], own: Collection[str]) -> bool:
+    """Tell whether a message that lies anywhere was written in this mailbox; `own` are the rep's addresses, lower case.
+
+    It has not come by any server, so it has no headers; a copy to oneself has.
+    """
+    is_own = stamp_of(message) is not None or _address(message.get("from") or {}).email.lower() in own
+    return is_own and not message.get("internetMessageHeaders")
+
+
 def looks_like_report(message: Mapping[str, Any]) -> bool:
-    """Tell whether a message may be a delivery report, so that its MIME is worth a call."""
+    """Tell whether a message may be a report or an answer to an invitation, so that its MIME is worth a call."""
     headers = headers_of(message)
-    if any("multipart/report" in value.lower() for value in headers.get("content-type", ())):
-        return True
-    if any(value.strip() == "<>" for value in headers.get("return-path", ())):
-        return True
-    return _address(message.get("from") or {}).email.lower().startswith(_REPORTERS)
+    kind = " ".join(headers.get("content-type", ())).strip().lower()
+    return (
+        kind.startswith(("multipart/report", "text/calendar"))
+        or any(value.replace(" ", "") == "<>" for value in headers.get("return-path", ()))
+        or "x-failed-recipients" in headers
+        or message.get("@odata.type") == _MEETING_ANSWER
+        or _address(message.get("from") or {}).email.lower().startswith(_REPORTERS)
+    )
 
 
 def _address(recipient: Mapping[str, Any]) -> Address:

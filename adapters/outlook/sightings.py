@@ -1,6 +1,6 @@
 """Which of the messages found by several keys is the mail that is looked for. Pure.
 
-Lives here: `Sighting`, `judged`, `resembles`. Does not live here: asking Graph for them (`mailbox`).
+Lives here: `Sighting`, `judged`, `left_over`, `resembles`. Does not live here: asking Graph for them (`finding`).
 Source: apis 3.2. A forward copies the stamp, a reply shares the conversation, and reps write by hand.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.outlook.messages import draft_ref, recipients, sent_mail, stamp_of, was_edited
-from connector.ports import Found, Trace, Whereabouts
+from adapters.outlook.messages import draft_ref, is_begun, recipients, sent_mail, stamp_of, was_edited
+from connector.ports import DraftRef, Found, Trace, Whereabouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,11 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
     """Choose among sightings: sent, draft, waiting to go, sent to somebody else, discarded; each in the order of keys.
 
     A sent mail to somebody else may be a forward, so it counts only if there is no draft; and only a draft with this
-    recipient and subject is left over from a lost answer. Returns None when there is no sighting.
+    recipient and subject, or one that was never made whole, is left over from a lost answer. Returns None when there
+    is no sighting of a whole one.
     """
+    left = left_over(seen, trace)
+    seen = [one for one in seen if not _is_unfinished(one, trace)]
     sent = [s for s in seen if s.where is Whereabouts.SENT]
     sent_here = [s for s in sent if s.matched_by == "stored id" or _is_to(s.message, trace)]
     drafts = [s for s in seen if s.where is Whereabouts.DRAFT]
@@ -47,8 +50,21 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
         sent=sent_mail(chosen.message) if chosen.where is Whereabouts.SENT else None,
         matched_by=chosen.matched_by,
         edited=chosen.where is Whereabouts.DRAFT and was_edited(chosen.message),
-        extra=extra,
+        extra=(*extra, *left),
     )
+
+
+def left_over(seen: Sequence[Sighting], trace: Trace) -> tuple[DraftRef, ...]:
+    """Return the drafts that were begun and never made whole: nobody was told of them, and nobody should send them."""
+    begun = [draft_ref(s.message) for s in seen if s.where is Whereabouts.DRAFT and _is_unfinished(s, trace)]
+    return tuple(dict.fromkeys(begun))
+
+
+def _is_unfinished(sighting: Sighting, trace: Trace) -> bool:
+    message = sighting.message
+    if sighting.where is Whereabouts.SENT or not is_begun(message) or _is_to(message, trace):
+        return False  # The last request addresses it; an old program of the rep's may bring the mark back.
+    return trace.draft is None or message["id"] != trace.draft.draft_id
 
 
 def resembles(message: Mapping[str, Any], trace: Trace) -> str:
