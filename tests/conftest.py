@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from connector.store.database import Database
+from tests.databases import lay_sqlite
 from tests.world import World, WorldMaker
 
 _numbers = itertools.count(1)
@@ -47,7 +48,7 @@ def _named(address: str, name: str) -> str:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Address of a fresh database, once of each kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'connector.db'}"
+        yield lay_sqlite(tmp_path / "connector.db")
         return
     address = request.getfixturevalue("postgres")
     name = f"connector_{next(_numbers)}"

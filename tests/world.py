@@ -31,6 +31,7 @@ from connector.sync.launch import Launched, launch
 from connector.sync.office import Office
 from connector.sync.views import TaskView, list_tasks
 from connector.sync.wheel import Turn, turn
+from tests.databases import lay_sqlite
 
 #: A Monday.
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -122,7 +123,7 @@ class World:
             (folder / "campaigns" / f"{name}.yaml").write_text(text)
         for name, text in templates.items():
             (folder / "templates" / name).write_text(text)
-        url = database_url or f"sqlite:///{folder / 'connector.db'}"
+        url = database_url or lay_sqlite(folder / "connector.db")
         return cls(sandbox=sandbox, folder=folder, database_url=url, settings=said, _stack=stack)
 
     @property

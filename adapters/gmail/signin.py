@@ -14,10 +14,12 @@ import functools
 import re
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from google.auth import crypt
 from google.auth.exceptions import GoogleAuthError
 from google.oauth2 import credentials, service_account
 
@@ -143,19 +145,25 @@ class _DelegatedToken(_RenewedToken):
 
     def _fetch(self) -> str:
         try:
-            key = _key_of(self._account)
+            info, signer = _key_of(self._account)
         except BadInput as error:
             raise Reconnect(str(error), account=f"gmail:{self._mailbox}", code="key_file") from error
-        named = key.credentials.with_subject(self._mailbox)  # type: ignore[no-untyped-call]  # google-auth's gap
+        named = service_account.Credentials(  # type: ignore[no-untyped-call]  # google-auth's gap
+            signer,
+            service_account_email=info["client_email"],
+            token_uri=self._account.token_url or info["token_uri"],
+            scopes=self._account.scopes,
+            subject=self._mailbox,
+        )
         try:
-            named.refresh(self._service)
+            named.refresh(self._service)  # type: ignore[no-untyped-call]
         except GoogleAuthError as error:
             code, description = words_of(error)
             raise refused_key(
                 code,
                 description,
                 mailbox=self._mailbox,
-                client_id=key.client_id,
+                client_id=str(info.get("client_id", "")),
                 scopes=self._account.scopes,
             ) from error
         return str(named.token)
@@ -225,34 +233,29 @@ def open_grant(account: GoogleAccount, mailbox: str, *, clock: Clock, vault: Vau
     return _GivenToken(account, token, mailbox)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Key:
-    """A service account with its private key."""
-
-    credentials: service_account.Credentials = field(repr=False)
-    #: What an administrator allows in the Admin console.
-    client_id: str
-
-
-def _key_of(account: GoogleAccount) -> _Key:
-    """Return the key of the service account, read once as long as the file stays the same."""
+def _key_of(account: GoogleAccount) -> tuple[Mapping[str, Any], crypt.RSASigner]:
+    """Return what the key file says and what signs with its key, read once as long as the file stays the same."""
     path = account.key_file or Path()
     try:
         written = path.stat().st_mtime_ns
     except OSError:
         written = 0  # reading it says why
     with _READING:
-        return _read_key(path, written, account.token_url, account.scopes)
+        return _read_key(path, written)
 
 
 @functools.lru_cache(maxsize=4)
-def _read_key(path: Path, _written: int, token_url: str | None, scopes: tuple[str, ...]) -> _Key:
-    info = dict(read_service_key(path))
-    if token_url is not None:
-        info["token_uri"] = token_url
+def _read_key(path: Path, _written: int) -> tuple[Mapping[str, Any], crypt.RSASigner]:
+    info = read_service_key(path)
     try:
-        made = service_account.Credentials.from_service_account_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+        return info, _signer(info["private_key"], info.get("private_key_id"))
     except ValueError:
         # The cause may quote the key; it is left out on purpose.
         raise BadInput(f"the private_key in key_file '{path}' is none: make a new key") from None
-    return _Key(credentials=made, client_id=str(info.get("client_id", "")))
+
+
+@functools.lru_cache(maxsize=4)
+def _signer(private_key: str, key_id: str | None) -> crypt.RSASigner:
+    """Return what signs with a private key; the check of a key takes as long as a call, so it is checked once."""
+    signer: crypt.RSASigner = crypt.RSASigner.from_string(private_key, key_id)  # type: ignore[no-untyped-call]
+    return signer

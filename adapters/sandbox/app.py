@@ -6,11 +6,10 @@ Does not live here: what a service answers (`salesforce`, `gmail`, `graph`), wha
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
-import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
@@ -36,6 +34,7 @@ from adapters.sandbox.mailbox import Kind
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.rep_acts import RepActs
 from adapters.sandbox.salesforce import SalesforceService
+from adapters.sandbox.server import Server
 from adapters.sandbox.service import SandboxClock, SandboxLog, Service, Tokens
 from connector.errors import BadInput
 from connector.people import Person, Rep
@@ -100,49 +99,23 @@ class Sandbox:
         self.graph = GraphService(self.clock, self.tokens, self.log, self.world)
         self.salesforce.register_client(CLIENT, _SALESFORCE_SECRET)
         self.graph.register_client(TENANT, CLIENT, _MICROSOFT_SECRET)
-        self._google_key = ""
         self.url = ""
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
-        self._socket: socket.socket | None = None
+        self._server: Server | None = None
 
     # -------------------------------------------------------------------------------------------- life
 
     def start(self, port: int = 0) -> str:
         """Serve on 127.0.0.1 in a background thread and return the base URL; port 0 takes a free one."""
-        if self._thread is not None:
-            return self.url
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
-        # asyncio leaves this out for sockets made elsewhere; without it every answer waits 40 ms.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(
-            self.app(),
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            date_header=False,
-            timeout_keep_alive=300,
-            timeout_graceful_shutdown=3,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox", daemon=True
-        )
-        self._thread.start()
+        if self._server is None:
+            self._server = Server(self.app(), port)
+            self.url = self._server.url
         return self.url
 
     def stop(self) -> None:
         """Stop serving and wait until the thread has ended."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(timeout=10)
-        if self._socket is not None:
-            self._socket.close()
-        self._server = self._thread = self._socket = None
+        if self._server is not None:
+            self._server.stop()
+        self._server = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -256,13 +229,13 @@ class Sandbox:
         }
 
     def _write_google_key(self, folder: Path) -> Path:
-        if not self._google_key:
-            self._google_key = self._make_google_key()
+        private, public = _google_keys()
+        self.gmail.login.register_service_account(_GOOGLE_ACCOUNT, public)
         account = {
             "type": "service_account",
             "project_id": "sandbox",
             "private_key_id": "sandbox-key",
-            "private_key": self._google_key,
+            "private_key": private,
             "client_email": _GOOGLE_ACCOUNT,
             "client_id": "100000000000000000001",
             "token_uri": f"{self.url}/google/token",
@@ -290,18 +263,6 @@ class Sandbox:
         path.write_text(json.dumps(content, indent=2), encoding="utf-8")
         path.chmod(0o600)
         return path
-
-    def _make_google_key(self) -> str:
-        """Make the service account's private key; the Gmail service learns the public half."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self.gmail.login.register_service_account(_GOOGLE_ACCOUNT, public.decode())
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return private.decode()
 
     # ------------------------------------------------------------------------------------- control API
 
@@ -378,6 +339,17 @@ class _DateHeader:
             await send(message)
 
         await self._app(scope, receive, dated)
+
+
+@functools.cache
+def _google_keys() -> tuple[str, str]:
+    """Return the service account's private and public key, made once a process: making one is slow."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
 
 
 def _object(body: Any) -> Mapping[str, Any]:
