@@ -51,7 +51,7 @@ class OutlookAdapter:
         if known.auth in known.by_person:
             sign_in = KeptSignIn(known, rep.email, vault)
         elif known.auth == "access_token":
-            sign_in = GivenToken(secret or known.token)
+            sign_in = GivenToken(secret or known.token, rep)
         else:
             sign_in = self._application(known)
         session = GraphSession(

@@ -6,9 +6,6 @@ the calls (`mailbox`), what a refused call means (`session`).
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -18,6 +15,7 @@ import requests
 
 from adapters.http import ServiceSession
 from adapters.outlook.account import COSTS, MicrosoftAccount, SignIn, missing_permissions, read_certificate
+from adapters.outlook.claims import claims_of
 from connector.accounts import is_loopback
 from connector.errors import AdapterError, BadInput, Reconnect
 from connector.ports import Check, Clock, MailIdentity, Verdict
@@ -33,14 +31,6 @@ _LIMITING = (
     "limit it to the reps by RBAC for Applications (New-ManagementRoleAssignment with a scope), and remove the "
     "tenant-wide permission"
 )
-
-#: Code of a refused call -> how to mend it.
-_MENDS: Mapping[str, str] = {
-    "MailboxNotEnabledForRESTAPI": "give the user a licence with Exchange Online; a mailbox on premises, of a guest or "
-    "without a licence cannot be opened",
-    "ErrorInvalidUser": "check the rep's address: it must be that of a mailbox of this organisation",
-    "ErrorAccessDenied": "grant Mail.ReadWrite and Mail.Send, and let the limits of the application hold this mailbox",
-}
 
 
 def look(
@@ -61,27 +51,12 @@ def look(
     return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {rep.email} can be read"), *found)
 
 
-def claims_of(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself; nothing for one that does not.
-
-    It is not verified, for it is not believed: Graph decides. This only tells in advance what Graph will refuse.
-    """
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
 def _fault(error: AdapterError) -> Check:
     return Check(
         area="sign-in",
         verdict=Verdict.FAULT,
         sentence=error.sentence,
-        mend=_MENDS.get(error.code, error.advice),
+        mend=error.advice,
         reconnect=isinstance(error, Reconnect),
     )
 
@@ -128,11 +103,12 @@ def _certificate(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
 def _clocks(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
     """Yield a fault when this machine's clock is off; a service of this machine may have a time of its own."""
     address = account.login_address
-    if account.auth == "access_token" or is_loopback(address):
+    if is_loopback(address):
         return
     try:
         with ServiceSession() as session:
-            answer = session.get(f"{address}/{account.tenant}/v2.0/.well-known/openid-configuration")
+            # Ready tokens come without a tenant; any will do.
+            answer = session.get(f"{address}/{account.tenant or 'common'}/v2.0/.well-known/openid-configuration")
         off = clock.now() - parsedate_to_datetime(answer.headers.get("Date", ""))
     except (requests.RequestException, ValueError, TypeError):
         return

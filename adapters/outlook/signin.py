@@ -17,10 +17,11 @@ from msal.token_cache import SerializableTokenCache, TokenCache
 
 from adapters.outlook.aadsts import not_signed_in, refused, refused_person
 from adapters.outlook.account import ACCOUNT, MicrosoftAccount, sign_in_command
+from adapters.outlook.claims import person_of
 from adapters.outlook.entra import asked, confidential_application, public_application
 from connector.accounts import Secret
 from connector.errors import Reconnect
-from connector.ports import Vault
+from connector.ports import MailIdentity, Vault
 
 
 def secret_name(rep: str) -> str:
@@ -31,19 +32,22 @@ def secret_name(rep: str) -> str:
 class GivenToken:
     """A token from the environment; nothing can renew it."""
 
-    def __init__(self, secret: Secret | None) -> None:
-        """Take the token of this rep, or None when the file names none for them."""
+    def __init__(self, secret: Secret | None, rep: MailIdentity) -> None:
+        """Take the token for this rep, or None when the file names none for them."""
         self._secret = secret
+        self._rep = rep
 
     @property
     def renewal(self) -> str:
         """How the mailbox is signed in anew."""
-        return "put a new token under accounts.microsoft"
+        return f"put a new token of {self._rep.email} under accounts.microsoft"
 
     @property
     def widening(self) -> str:
-        """How it is given more permissions."""
-        return "put a token that has it under accounts.microsoft"
+        """How it is given more permissions; or whose it is, when it is somebody else's."""
+        there = person_of(self._secret.reveal()) if self._secret is not None else ""
+        put = f"put a token of {self._rep.email} that has it under accounts.microsoft"
+        return put if there in ("", self._rep.email.lower(), *self._rep.aliases) else f"{put}; that one is of {there}"
 
     def token(self, account: str) -> str:
         """Return it."""

@@ -14,12 +14,17 @@ from pydantic import ValidationError
 
 from adapters.outlook.aadsts import ADVICE, described, number_of, refused_person
 from adapters.outlook.account import MicrosoftAccount, missing_permissions, read_certificate
-from adapters.outlook.checkup import claims_of, look
+from adapters.outlook.checkup import look
+from adapters.outlook.claims import claims_of, person_of
+from adapters.outlook.signin import GivenToken
 from connector.errors import BadInput, Reconnect, Retry
 from connector.ports import MailIdentity, Verdict
 
 APP = {"tenant": "acme", "client_id": "app"}
+#: A ready token; its sign-in is a machine of the test's, so that nobody's clock is asked for.
+READY = {"auth": "access_token", "token": "${env:T}", "authority": "http://127.0.0.1:9"}
 ANA = MailIdentity(email="ana@acme.example", name="Ana")
+ANA_TOO = MailIdentity(email="ana@acme.example", name="Ana", aliases=("a.diaz@acme.example",))
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CONSENT = (
     "AADSTS65001: The user or administrator has not consented to use the application with ID 'app'.\r\n"
@@ -139,6 +144,27 @@ def token_with(**claims):
 @pytest.mark.parametrize("token", ["", "opaque", "a.b", "a.b.c", "a.!!!.c", "a.W10.c"])
 def test_a_token_that_says_nothing_of_itself_is_no_fault(token):
     assert claims_of(token) == {}
+    assert person_of(token) == ""
+
+
+@pytest.mark.parametrize(
+    ("claims", "sentence"),
+    [
+        (
+            {"upn": "Ben@acme.example"},
+            f"put a token of {ANA_TOO.email} that has it under accounts.microsoft; that one is of ben@acme.example",
+        ),
+        ({"unique_name": "ben@acme.example"}, "; that one is of ben@acme.example"),
+        ({"preferred_username": "ben@acme.example"}, "; that one is of ben@acme.example"),
+        ({"upn": "Ana@acme.example"}, "that has it under accounts.microsoft"),
+        ({"upn": "a.diaz@acme.example"}, "that has it under accounts.microsoft"),
+        ({"appid": "app"}, "that has it under accounts.microsoft"),
+    ],
+)
+def test_a_ready_token_of_somebody_else_is_named_as_theirs(monkeypatch, claims, sentence):
+    monkeypatch.setenv("T", token_with(**claims))
+    widening = GivenToken(MicrosoftAccount.model_validate(READY).token, ANA_TOO).widening
+    assert widening.endswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +204,11 @@ class Given:
 
 
 @pytest.mark.parametrize(
+    ("section", "tenant"),
+    [({"auth": "auth_code", **APP}, "acme"), ({"auth": "access_token", "token": "${env:T}"}, "common")],
+    ids=["of a tenant", "a ready token"],
+)
+@pytest.mark.parametrize(
     ("date", "said"),
     [
         ("Tue, 24 Nov 2026 12:00:30 GMT", ""),
@@ -186,11 +217,11 @@ class Given:
         ("nonsense", ""),
     ],
 )
-def test_a_clock_that_is_off_is_a_fault(date, said):
-    account = MicrosoftAccount.model_validate({"auth": "auth_code", **APP})
+def test_a_clock_that_is_off_is_a_fault(section, tenant, date, said):
+    account = MicrosoftAccount.model_validate(section)
     with responses.RequestsMock() as wire:
         wire.get(
-            "https://login.microsoftonline.com/acme/v2.0/.well-known/openid-configuration",
+            f"https://login.microsoftonline.com/{tenant}/v2.0/.well-known/openid-configuration",
             json={},
             headers={"Date": date},
         )
@@ -201,7 +232,7 @@ def test_a_clock_that_is_off_is_a_fault(date, said):
 
 
 def test_an_application_is_reminded_of_its_limits_and_told_what_it_lacks():
-    account = MicrosoftAccount.model_validate({"auth": "access_token", "token": "${env:T}"})
+    account = MicrosoftAccount.model_validate(READY)
     told = look(account, Given(token_with(roles=["Mail.Send"])), ANA, Clock(), lambda: None)
     assert [one.verdict for one in told] == [Verdict.OK, Verdict.FAULT, Verdict.OK]
     assert "lacks Mail.ReadWrite: no draft can be placed" in told[1].sentence
@@ -210,6 +241,6 @@ def test_an_application_is_reminded_of_its_limits_and_told_what_it_lacks():
 
 
 def test_an_application_whose_rights_exchange_keeps_is_not_called_short_of_them():
-    account = MicrosoftAccount.model_validate({"auth": "access_token", "token": "${env:T}"})
+    account = MicrosoftAccount.model_validate(READY)
     told = look(account, Given(token_with(roles=["User.Read.All"])), ANA, Clock(), lambda: None)
     assert [one.sentence for one in told] == [f"the mailbox of {ANA.email} can be read"]

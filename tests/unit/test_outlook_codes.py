@@ -11,9 +11,10 @@ from adapters.outlook.codes import CODES, Rule, Treatment, rule_for
 from adapters.outlook.errors import CursorExpired, ItemGone, Owner, translated
 from adapters.outlook.signin import Application, GivenToken, KeptSignIn
 from connector.errors import OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
+from connector.ports import MailIdentity
 
 REP = "max@acme.example"
-OWNER = Owner(rep=REP, sign_in=GivenToken(None))
+OWNER = Owner(rep=REP, sign_in=GivenToken(None, MailIdentity(email=REP, name="Max")))
 #: What Microsoft says where a row asks for words.
 SAID = {"concurrency": "Application is over its MailboxConcurrency limit."}
 
@@ -135,7 +136,11 @@ def test_microsofts_words_are_quoted_in_short_on_one_line_with_the_id_of_the_req
             f"connector auth microsoft --rep {REP}",
         ),
         (Application(None), "an administrator must look at the app", "grant admin consent"),
-        (GivenToken(None), "put a new token under accounts.microsoft", "put a token that has it"),
+        (
+            GivenToken(None, MailIdentity(email=REP, name="Max")),
+            f"put a new token of {REP} under accounts.microsoft",
+            f"put a token of {REP} that has it",
+        ),
     ],
 )
 def test_whoever_must_sign_in_or_grant_is_told_how(sign_in, renewal, widening):
