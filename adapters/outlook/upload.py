@@ -94,7 +94,7 @@ class Upload:
         self._clock = clock
         self._key = key
         self._until = time.monotonic() + LONGEST_UPLOAD
-        #: Whether the last range has left, so that the file may be there.
+        #: Whether the last range has left and was not refused, so that the file may be there.
         self._ended = False
 
     def run(self, begin: Callable[[], Any], listed: Callable[[], frozenset[str]]) -> None:
@@ -162,7 +162,7 @@ class Upload:
     def _send(self, url: str, start: int) -> int | None:
         content, size = self._attachment.content[start : start + RANGE], len(self._attachment.content)
         end = start + len(content)
-        self._ended = self._ended or end == size
+        self._ended = end == size
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"bytes {start}-{end - 1}/{size}",
@@ -178,8 +178,10 @@ class Upload:
         return begins
 
     def _standing(self, url: str) -> int:
-        """Ask where the next range begins."""
-        return self._begins(self._asked("GET", url, {}))
+        """Ask where the next range begins; when one does, the file is not there."""
+        begins = self._begins(self._asked("GET", url, {}))
+        self._ended = False
+        return begins
 
     def _begins(self, answer: requests.Response) -> int:
         """Return where an answer says the next range begins; one that says nothing has no more to come."""
@@ -202,6 +204,8 @@ class Upload:
             raise unanswered(error, self._owner, key=None) from None
         if answer.status_code in _GONE:
             raise _SessionGone
+        if method == "PUT" and 300 <= answer.status_code < 500:
+            self._ended = False
         if answer.status_code == HTTPStatus.FORBIDDEN:
             raise Refused(
                 f"Outlook does not let the large file '{self._attachment.name}' be attached in the mailbox of "

@@ -1,0 +1,444 @@
+"""Files by upload session: every trouble on the way ends with the file attached once, or with an error that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+from broken_lines import LOST_ANSWERS, RawServer
+from graph_client import BEN, fresh_sandbox, message
+from graph_line import GRAPH, KEY, ME, Token, graph_error, session_of
+
+from adapters.outlook import upload
+from adapters.outlook.session import GraphSession
+from adapters.outlook.upload import LARGEST, LARGEST_IN_JSON, RANGE, is_microsofts
+from connector.errors import OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
+from connector.ports import Attachment
+
+#: Three ranges, the last of them shorter.
+CONTENT = bytes(range(256)) * ((2 * RANGE + 1024) // 256)
+FILM = Attachment(name="film.mp4", media_type="video/mp4", content=CONTENT)
+#: One range, or three small ones: the least that a session takes.
+SHORT = Attachment(name="plan.pdf", media_type="application/pdf", content=CONTENT[: 2 * 1024 * 1024])
+LOGO = Attachment(name="logo.png", media_type="image/png", content=SHORT.content, content_id="logo@acme")
+RANGES = [
+    f"bytes 0-{RANGE - 1}/{len(CONTENT)}",
+    f"bytes {RANGE}-{2 * RANGE - 1}/{len(CONTENT)}",
+    f"bytes {2 * RANGE}-{len(CONTENT) - 1}/{len(CONTENT)}",
+]
+
+
+def test_a_range_is_what_microsoft_asks_for():
+    assert RANGE % (320 * 1024) == 0
+    assert 3_000_000 < RANGE < 4_000_000
+    assert LARGEST_IN_JSON * 4 / 3 < 4 * 1024 * 1024
+
+
+# ------------------------------------------------------------------------------- on the simulated Graph
+
+
+@pytest.fixture
+def sandbox(front):
+    return fresh_sandbox(front)
+
+
+class Draft:
+    """A draft in Ben's mailbox, and the session that attaches to it."""
+
+    def __init__(self, sandbox: Any, session: GraphSession) -> None:
+        self.sandbox = sandbox
+        self.session = session
+        self.path = f"/messages/{session.post_once('/messages', message(), key=KEY)['id']}"
+
+    def attach(self, attachment: Attachment) -> None:
+        self.session.upload(self.path, attachment, key=KEY)
+
+    def files(self) -> list[dict[str, Any]]:
+        return self.session.get(f"{self.path}/attachments")["value"]
+
+    def names(self) -> list[str]:
+        return [one["name"] for one in self.files()]
+
+    def asked(self) -> list[str]:
+        """Methods of the calls to addresses of upload sessions."""
+        return [one["method"] for one in self.sandbox.log.requests if "AttachmentSessions" in one["path"]]
+
+    def fail(self, fault: str, times: int = 1, method: str = "PUT", path: str = "AttachmentSessions") -> None:
+        self.sandbox.act("outlook_fails_next", fault=fault, times=times, method=method, path=path)
+
+
+@pytest.fixture
+def draft(sandbox) -> Iterator[Draft]:
+    sign_in = Token(secret=sandbox.token("graph", "", scopes=["Mail.ReadWrite"]))
+    endpoint = f"{sandbox.url}/v1.0"
+    with session_of(endpoint=endpoint, mailbox=f"/users/{BEN}", sign_in=sign_in, clock=sandbox.clock) as session:
+        yield Draft(sandbox, session)
+
+
+@pytest.fixture
+def small_ranges(monkeypatch):
+    monkeypatch.setattr(upload, "RANGE", 3 * 320 * 1024)
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_a_file_goes_up_range_by_range_and_is_the_same(draft):
+    draft.attach(SHORT)
+    (made,) = draft.files()
+    assert (made["name"], made["contentType"], made["isInline"]) == ("plan.pdf", "application/pdf", False)
+    assert draft.session.get_bytes(f"{draft.path}/attachments/{made['id']}/$value") == SHORT.content
+    assert draft.asked() == ["PUT", "PUT", "PUT"]
+
+
+def test_an_image_that_the_mail_shows_stays_inline(draft):
+    draft.attach(LOGO)
+    (made,) = draft.files()
+    assert (made["name"], made["isInline"], made["contentId"]) == ("logo.png", True, "logo@acme")
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "asked"),
+    [
+        # Nothing was taken: asked where it stands, the service says where it stood.
+        ("resource_unhealthy", 1, ["PUT", "GET", "PUT"]),
+        ("gateway_timeout", 2, ["PUT", "GET", "PUT", "GET", "PUT"]),
+        ("throttled_for_a_second", 1, ["PUT", "GET", "PUT"]),
+        # It was taken: the session is done with, and the file is looked for.
+        ("gateway_timeout_after_acting", 1, ["PUT", "GET"]),
+    ],
+)
+def test_trouble_with_a_range_ends_with_the_file_attached_once(draft, fault, times, asked):
+    draft.fail(fault, times)
+    draft.attach(SHORT)
+    assert draft.names() == ["plan.pdf"]
+    assert draft.asked() == asked
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_a_range_that_was_taken_though_its_answer_was_lost_is_not_sent_again(draft):
+    draft.fail("gateway_timeout_after_acting")
+    draft.attach(SHORT)
+    assert draft.names() == ["plan.pdf"]
+    assert draft.asked() == ["PUT", "GET", "PUT", "PUT"]
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_a_session_that_ends_half_way_is_begun_anew(draft, monkeypatch):
+    standing = upload.Upload._standing
+
+    def ended(self, url):
+        draft.sandbox.act("outlook_ends_uploads")
+        return standing(self, url)
+
+    monkeypatch.setattr(upload.Upload, "_standing", ended)
+    draft.fail("gateway_timeout_after_acting")
+    draft.attach(SHORT)
+    assert draft.names() == ["plan.pdf"]
+    assert draft.asked() == ["PUT", "GET", "PUT", "PUT", "PUT"]
+
+
+def test_the_lost_answer_to_the_last_range_of_a_second_file_of_the_name_is_not_answered_by_the_first(draft):
+    draft.attach(SHORT)
+    draft.fail("gateway_timeout_after_acting")
+    draft.attach(SHORT)
+    assert draft.names() == ["plan.pdf", "plan.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "attachment", "kind"),
+    [
+        ("throttled", SHORT, Retry),  # refused, and a wait that is too long for a call
+        ("server_busy", FILM, Retry),  # failed, but it was not the last range
+        ("server_busy", SHORT, OutcomeUnknown),
+    ],
+)
+def test_a_range_that_does_not_get_through_leaves_a_doubt_only_when_it_was_the_last(draft, fault, attachment, kind):
+    draft.fail(fault)
+    with pytest.raises(kind):
+        draft.attach(attachment)
+    assert draft.names() == []
+
+
+def test_whether_it_is_there_is_unknown_when_nobody_answers_after_the_last_range(draft):
+    draft.fail("gateway_timeout_after_acting")
+    draft.fail("server_busy", times=9, method="GET")
+    with pytest.raises(OutcomeUnknown) as raised:
+        draft.attach(SHORT)
+    assert raised.value.key == KEY
+    draft.fail("server_busy", times=0)
+    assert draft.names() == ["plan.pdf"]
+
+
+def test_a_file_larger_than_the_mailbox_takes_is_unsupported(draft):
+    draft.sandbox.act("mail_settings", outlook_message_bytes=1_000_000)
+    with pytest.raises(Unsupported) as raised:
+        draft.attach(SHORT)
+    assert raised.value.code == "attachments_too_large"
+    assert draft.names() == []
+
+
+def test_a_file_larger_than_outlook_takes_is_refused_before_any_call(draft):
+    calls = draft.session.calls
+    huge = Attachment(name="all.zip", media_type="application/zip", content=bytes(LARGEST + 1))
+    with pytest.raises(Unsupported, match=r"'all\.zip' has 150 MB, and Outlook takes 150 MB") as raised:
+        draft.attach(huge)
+    assert raised.value.code == "attachments_too_large"
+    assert draft.session.calls == calls
+
+
+def test_a_line_too_slow_for_the_file_fails_that_mail_alone(draft, monkeypatch):
+    monkeypatch.setattr(upload, "LONGEST_UPLOAD", -1.0)
+    with pytest.raises(Refused, match="too slow") as raised:
+        draft.attach(FILM)
+    assert raised.value.code == "slow_line"
+    assert draft.names() == []
+
+
+# ---------------------------------------------------------------------------------------- by single answers
+
+SESSION = "https://outlook.office365.com/api/gv1.0/users('a@b')/messages('A')/AttachmentSessions('S')?authtoken=SECRET"
+AGAIN = SESSION.replace("'S'", "'T'")
+FILES = f"{ME}/messages/A/attachments"
+
+
+class Service:
+    """Answers as Microsoft's two hosts do, from a list for each method of the session's address."""
+
+    def __init__(
+        self, wire: responses.RequestsMock, *, urls: tuple[str, ...] = (SESSION,), listed: Any = ((),)
+    ) -> None:
+        self.wire = wire
+        for names in listed:
+            wire.get(FILES, json={"value": [{"id": str(number), "name": name} for number, name in enumerate(names)]})
+        for url in urls:
+            wire.post(f"{FILES}/createUploadSession", status=201, json={"uploadUrl": url, "nextExpectedRanges": ["0-"]})
+
+    def put(self, status: int, *, begins: Any = None, url: str = SESSION, **more: Any) -> None:
+        body = {"json": {"nextExpectedRanges": begins}} if begins is not None else {}
+        self.wire.put(url, status=status, **body, **more)
+
+    def get(self, status: int, *, begins: Any = None, url: str = SESSION) -> None:
+        body = {"json": {"nextExpectedRanges": begins}} if begins is not None else {}
+        self.wire.get(url, status=status, **body)
+
+    def to_session(self) -> list[tuple[str, str]]:
+        return [
+            (call.request.method, call.request.headers.get("Content-Range", ""))
+            for call in self.wire.calls
+            if "AttachmentSessions" in call.request.url
+        ]
+
+
+@pytest.fixture
+def wire() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def attach(attachment: Attachment = FILM) -> None:
+    with session_of() as session:
+        session.upload("/messages/A", attachment, key=KEY)
+
+
+def test_no_token_goes_to_the_address_of_a_session_and_it_is_asked_as_it_stands(wire):
+    service = Service(wire)
+    service.put(200, begins=[str(RANGE)])
+    service.put(200, begins=[f"{2 * RANGE}-"])
+    service.put(201)
+    attach()
+    for call in wire.calls:
+        own = call.request.url.startswith(GRAPH)
+        assert ("Authorization" in call.request.headers) is own
+        assert ("Prefer" in call.request.headers) is own
+    assert service.to_session() == [("PUT", one) for one in RANGES]
+    sent = [call.request for call in wire.calls if call.request.method == "PUT"]
+    assert {one.url for one in sent} == {SESSION}
+    assert {one.headers["Content-Type"] for one in sent} == {"application/octet-stream"}
+    assert [one.headers["Content-Length"] for one in sent] == [str(RANGE), str(RANGE), "1024"]
+
+
+def test_what_is_asked_of_a_session_is_what_microsoft_describes(wire):
+    service = Service(wire)
+    service.put(201)
+    attach(LOGO)
+    (begun,) = [call.request for call in wire.calls if call.request.method == "POST"]
+    assert json.loads(begun.body) == {
+        "AttachmentItem": {
+            "attachmentType": "file",
+            "name": "logo.png",
+            "contentType": "image/png",
+            "size": len(LOGO.content),
+            "isInline": True,
+            "contentId": "logo@acme",
+        }
+    }
+
+
+@pytest.mark.parametrize("begins", [str(RANGE), f"{RANGE}-", f"{RANGE}-{len(CONTENT) - 1}"])
+def test_a_range_that_does_not_fit_is_sent_from_where_the_service_stands(wire, begins):
+    service = Service(wire)
+    service.put(416, json=graph_error("InvalidRange"))
+    service.get(200, begins=[begins])
+    service.put(200, begins=[str(2 * RANGE)])
+    service.put(201)
+    attach()
+    assert service.to_session() == [("PUT", RANGES[0]), ("GET", ""), ("PUT", RANGES[1]), ("PUT", RANGES[2])]
+
+
+@pytest.mark.parametrize("status", [401, 404, 410])
+def test_a_session_that_is_gone_is_begun_anew(wire, status):
+    service = Service(wire, urls=(SESSION, AGAIN))
+    service.put(200, begins=[str(RANGE)])
+    service.put(status, json=graph_error("ErrorItemNotFound"))
+    service.put(200, begins=[str(RANGE)], url=AGAIN)
+    service.put(200, begins=[str(2 * RANGE)], url=AGAIN)
+    service.put(201, url=AGAIN)
+    attach()
+    assert [one for _, one in service.to_session()] == [*RANGES[:2], *RANGES]
+
+
+def test_sessions_that_always_end_are_given_up(wire):
+    service = Service(wire)
+    service.put(404)
+    with pytest.raises(Retry, match=r"film\.mp4") as raised:
+        attach()
+    assert raised.value.code == "upload_ended"
+    assert service.to_session() == [("PUT", RANGES[0])] * 3
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [requests.ConnectionError("reset"), requests.ReadTimeout("no answer"), requests.exceptions.ChunkedEncodingError()],
+)
+@pytest.mark.parametrize("standing", [(404, None), (401, None), (200, []), (200, [str(len(SHORT.content))])])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lost_last_answer_is_looked_up_before_another_session_is_begun(wire, lost, standing, there):
+    listed = ((), ("plan.pdf",)) if there else ((), ())
+    service = Service(wire, urls=(SESSION, AGAIN), listed=listed) if not there else Service(wire, listed=listed)
+    wire.put(SESSION, body=lost)
+    service.get(standing[0], begins=standing[1])
+    if not there:
+        service.put(201, url=AGAIN)
+    attach(SHORT)
+    assert len([call for call in wire.calls if call.request.method == "POST"]) == (1 if there else 2)
+
+
+def test_another_file_of_the_name_that_was_there_before_does_not_count(wire):
+    service = Service(wire, urls=(SESSION, AGAIN), listed=(("plan.pdf", "b.pdf"), ("plan.pdf", "b.pdf")))
+    service.put(404)
+    service.put(201, url=AGAIN)
+    attach(SHORT)
+    assert len(service.to_session()) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"nextExpectedRanges": ["x"]}, {"nextExpectedRanges": 3}, [], {"nextExpectedRanges": ["0"]}]
+)
+def test_a_service_that_gets_nowhere_is_left_after_three_tries(wire, body):
+    service = Service(wire)
+    wire.put(SESSION, status=200, json=body)
+    service.get(200, begins=["0"])
+    with pytest.raises(Retry):
+        attach()
+    assert [method for method, _ in service.to_session()] == ["PUT", "GET", "PUT", "GET", "PUT"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (413, "ErrorMessageSizeExceeded", Unsupported),
+        (403, "ErrorAccessDenied", Refused),
+        (400, "ErrorInvalidRequest", Refused),
+        (302, "", Refused),
+    ],
+)
+def test_a_refusal_of_the_file_is_none_of_the_mailbox(wire, status, code, kind):
+    Service(wire).put(status, json=graph_error(code), headers={"Location": "https://elsewhere.example/"})
+    with pytest.raises(kind) as raised:
+        attach()
+    assert not isinstance(raised.value, Reconnect)
+    assert len([call for call in wire.calls if call.request.method == "PUT"]) == 1
+
+
+def test_the_address_of_a_session_stands_in_no_error(wire):
+    service = Service(wire)
+    wire.put(SESSION, body=requests.ConnectionError(f"{SESSION} is down"))
+    service.get(500)
+    with pytest.raises(Retry) as raised:
+        attach()
+    error: BaseException | None = raised.value
+    while error is not None:
+        assert "SECRET" not in f"{error} {error.args}"
+        error = error.__cause__
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "followed"),
+    [
+        ("https://outlook.office.com/api/v2.0/x", GRAPH, True),
+        ("https://outlook.office365.com/api/gv1.0/x", GRAPH, True),
+        ("https://OUTLOOK.office365.COM/x", GRAPH, True),
+        ("https://outlook.office365.us/x", "https://graph.microsoft.us/v1.0", True),
+        ("https://partner.outlook.cn/x", "https://microsoftgraph.chinacloudapi.cn/v1.0", True),
+        ("https://outlook.office365.com:8443/x", GRAPH, True),
+        ("http://outlook.office.com/x", GRAPH, False),
+        ("https://evil.example/outlook.office.com", GRAPH, False),
+        ("https://outlook.office.com.evil.example/x", GRAPH, False),
+        ("https://eviloffice.com/x", GRAPH, False),
+        ("https://outlook.office.com@evil.example/x", GRAPH, False),
+        ("https://evil.example\\@outlook.office.com/x", GRAPH, False),
+        ("https://evil.example#@outlook.office.com/x", GRAPH, False),
+        ("//outlook.office.com/x", GRAPH, False),
+        ("file:///etc/passwd", GRAPH, False),
+        ("https://[::1/x", GRAPH, False),
+        ("", GRAPH, False),
+        ("http://127.0.0.1:9/x", GRAPH, False),
+        ("https://graph.corp.example/x", "https://graph.corp.example/v1.0", False),
+        ("http://127.0.0.1:9/x", "http://127.0.0.1:8/v1.0", True),
+        ("http://localhost:9/x", "http://127.0.0.1:8/v1.0", False),
+        ("http://169.254.169.254/x", "http://127.0.0.1:8/v1.0", False),
+        ("https://outlook.office.com/x", "http://127.0.0.1:8/v1.0", True),
+    ],
+)
+def test_a_session_is_followed_to_microsofts_mail_servers_or_to_the_loopback_that_was_asked(url, endpoint, followed):
+    assert is_microsofts(url, endpoint) is followed
+
+
+def test_an_address_of_somebody_else_is_not_followed(wire):
+    Service(wire, urls=("https://files.example/AttachmentSessions('S')",))
+    with pytest.raises(Refused, match="not known as Microsoft's") as raised:
+        attach()
+    assert raised.value.code == "upload_address"
+    assert not [call for call in wire.calls if "files.example" in call.request.url]
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"uploadUrl": None}, {"uploadUrl": 3}])
+def test_a_session_without_an_address_is_tried_later(wire, answer):
+    wire.get(FILES, json={"value": []})
+    wire.post(f"{FILES}/createUploadSession", status=201, json=answer)
+    with pytest.raises(Retry):
+        attach()
+
+
+@pytest.mark.parametrize("lost", LOST_ANSWERS)
+def test_an_answer_lost_on_a_real_line_leaves_it_open_whether_the_file_is_there(lost, sandbox):
+    server = RawServer(LOST_ANSWERS[lost])
+    with responses.RequestsMock() as mock, session_of(endpoint="http://127.0.0.1:9/v1.0") as session:
+        mock.add_passthru(server.url)
+        mock.get("http://127.0.0.1:9/v1.0/me/messages/A/attachments", json={"value": []})
+        mock.post(
+            "http://127.0.0.1:9/v1.0/me/messages/A/attachments/createUploadSession",
+            status=201,
+            json={"uploadUrl": f"{server.url}/AttachmentSessions('S')", "nextExpectedRanges": ["0-"]},
+        )
+        try:
+            with pytest.raises(OutcomeUnknown) as raised:
+                session.upload("/messages/A", SHORT, key=KEY)
+        finally:
+            server.close()
+    assert raised.value.key == KEY
+    # A range, then twice the question where it stands: it is not sent again blindly.
+    assert [one.partition(b" ")[0] for one in server.requests] == [b"PUT", b"GET", b"GET"]
