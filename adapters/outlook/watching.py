@@ -259,8 +259,12 @@ class Watching:
             case "sentitems":
                 return _sent(message)
             case "drafts" if message["isDraft"]:
-                saved = DraftSaved(draft=draft_ref(message), key=stamp_of(message), edited=was_edited(message))
-                return saved_at(message), saved
+                return saved_at(message), DraftSaved(
+                    draft=draft_ref(message),
+                    key=stamp_of(message),
+                    edited=was_edited(message),
+                    subject=message.get("subject") or "",
+                )
             case "drafts":
                 return None
         if message["isDraft"]:

@@ -1,4 +1,4 @@
-"""What the contract tests share: a line to sandboxes, and the rep's Gmail mailbox as the adapter opens it."""
+"""What the contract tests share: a line to sandboxes, and a rep's Gmail and Outlook mailboxes as adapters open them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import responses
 from gmail_world import delegating, gmail_sandbox, opening
+from outlook_world import give_secrets, mocked_line, open_outlook, opening_in
 from sandbox_front import open_front
 
 from adapters.sandbox import Sandbox
@@ -39,3 +41,31 @@ def delegated(sandbox: Sandbox, tmp_path: Path) -> Iterator[Any]:
     """Open that mailbox by the service account."""
     with delegating(sandbox, tmp_path) as mailbox:
         yield mailbox
+
+
+@pytest.fixture
+def microsoft_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the secrets into the environment that an account of Microsoft's names."""
+    give_secrets(monkeypatch)
+
+
+@pytest.fixture
+def wire() -> Iterator[responses.RequestsMock]:
+    """Answer calls to Graph as the test says."""
+    with mocked_line() as line:
+        yield line
+
+
+@pytest.fixture
+def outlook(microsoft_secrets: None, wire: responses.RequestsMock) -> Iterator[Any]:
+    """Open the rep's Outlook mailbox with a ready token, on that line."""
+    mailbox = open_outlook()
+    yield mailbox
+    mailbox.close()
+
+
+@pytest.fixture
+def office(sandbox: Sandbox, microsoft_secrets: None) -> Iterator[Callable[..., Any]]:
+    """Give a way to open Outlook mailboxes of reps in the test's own sandbox."""
+    with opening_in(sandbox) as way:
+        yield way

@@ -1,0 +1,210 @@
+"""Where the Outlook adapter finds a mail: by which key, in which folder, and when nobody can tell."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from graph_line import KEY
+from outlook_world import (
+    BOX,
+    FOLDERS,
+    MINE,
+    NOTHING,
+    a_mail,
+    answers_batches,
+    graph_refusal,
+    keys,
+    message,
+    outlook_sandbox,
+    stamped,
+    trace,
+)
+
+from connector.ports import DraftRef, Trace, Whereabouts
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with outlook_sandbox() as running:
+        yield running
+
+
+TRACE = Trace(
+    key=KEY,
+    draft=DraftRef(draft_id="AAk=", thread_id="C1", internet_message_id="<d@acme.example>"),
+    to="ann@north.example",
+    subject="It's time",
+    since=datetime(2026, 11, 24, 7, tzinfo=UTC),
+)
+SENT = {"isDraft": False, "parentFolderId": "F-sentitems"}
+ELSEWHERE = {"toRecipients": [{"emailAddress": {"address": "boss@acme.example"}}]}
+
+
+def shelf(**places):
+    """Answer look-ups: place or key -> messages; `stored` is the one found by id."""
+
+    def answer(path, query):
+        if path in FOLDERS:
+            return FOLDERS[path]
+        if path == f"{MINE}/messages/AAk=":
+            return places.get("stored") or (404, graph_refusal("ErrorItemNotFound"))
+        filter_ = query["$filter"]
+        assert "$orderby" not in query
+        if filter_.startswith("internetMessageId eq"):
+            return {"value": places.get("message_id", [])}
+        if filter_ == "receivedDateTime ge 2026-11-24T07:00:00Z":
+            return {"value": places.get("later", [])}
+        assert f"ep/value eq '{KEY}'" in filter_
+        return {"value": places.get(path.split("/")[3] if "mailFolders" in path else "anywhere", [])}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("places", "where", "matched_by"),
+    [
+        ({"stored": message()}, Whereabouts.DRAFT, "stored id"),
+        ({"stored": message(**SENT)}, Whereabouts.SENT, "stored id"),
+        ({"stored": message(parentFolderId="F-deleteditems")}, Whereabouts.DISCARDED, "stored id"),
+        ({"stored": message(parentFolderId="F-outbox")}, Whereabouts.SCHEDULED, "stored id"),
+        ({"drafts": [stamped("B")]}, Whereabouts.DRAFT, "stamp in Drafts"),
+        ({"sentitems": [stamped("B", **SENT)]}, Whereabouts.SENT, "stamp in Sent Items"),
+        ({"sentitems": [stamped("B", **SENT, **ELSEWHERE)]}, Whereabouts.SENT, "stamp in Sent Items"),
+        (
+            {"stored": message(), "sentitems": [stamped("B", **SENT, **ELSEWHERE)]},
+            Whereabouts.DRAFT,
+            "stored id",
+        ),
+        (
+            {"deleteditems": [stamped("B", parentFolderId="F-deleteditems")]},
+            Whereabouts.DISCARDED,
+            "stamp in Deleted Items",
+        ),
+        ({"anywhere": [stamped("B", isDraft=False)]}, Whereabouts.SENT, "stamp anywhere"),
+        ({"anywhere": [stamped("B", parentFolderId="F-outbox")]}, Whereabouts.SCHEDULED, "stamp anywhere"),
+        ({"recoverableitemsdeletions": [stamped("B")]}, Whereabouts.DISCARDED, "stamp in the second bin"),
+        ({"message_id": [message("B", **SENT, **ELSEWHERE)]}, Whereabouts.SENT, "Message-ID"),
+        ({"later": [message("B", **SENT)]}, Whereabouts.SENT, "conversation, recipient and time"),
+        (
+            {"later": [message("B", subject="it's  TIME", conversationId="C2", **SENT)]},
+            Whereabouts.SENT,
+            "recipient, subject and time",
+        ),
+        (
+            {"stored": message(parentFolderId="F-deleteditems"), "later": [message("B", **SENT)]},
+            Whereabouts.SENT,
+            "conversation, recipient and time",
+        ),
+        (
+            {"stored": message(isDraft=False, parentFolderId="F-deleteditems", sentDateTime="2026-11-24T08:10:00Z")},
+            Whereabouts.SENT,
+            "stored id",
+        ),
+        # Not ours: to somebody else, about something else, another intent's.
+        ({"later": [message("B", **SENT, **ELSEWHERE)]}, Whereabouts.UNCLEAR, ""),
+        ({"later": [message("B", conversationId="C2", **SENT)]}, Whereabouts.UNCLEAR, ""),
+        ({"later": [stamped("B", key="f" * 32, **SENT)]}, Whereabouts.UNCLEAR, ""),
+        ({}, Whereabouts.UNCLEAR, ""),
+    ],
+)
+def test_where_a_mail_is(wire, outlook, places, where, matched_by):
+    answers_batches(wire, shelf(**places))
+    found = outlook.find(TRACE)
+    assert (found.where, found.matched_by) == (where, matched_by)
+    assert (found.draft is not None, found.sent is not None) == (
+        where is Whereabouts.DRAFT,
+        where is Whereabouts.SENT,
+    )
+
+
+def test_what_was_never_seen_is_absent(wire, outlook):
+    answers_batches(wire, shelf())
+    trace = Trace(key=KEY, draft=None, to=TRACE.to, subject=TRACE.subject, since=TRACE.since)
+    assert outlook.find(trace).where is Whereabouts.ABSENT
+    assert outlook.calls == 2
+
+
+@pytest.mark.parametrize("filtered", ["receivedDateTime", "internetMessageId", "singleValueExtendedProperties"])
+def test_a_search_that_failed_is_unclear(wire, outlook, filtered):
+    def answer(path, query):
+        return (400, graph_refusal("InefficientFilter")) if filtered in query.get("$filter", "") else NOTHING
+
+    answers_batches(wire, answer)
+    assert outlook.find(TRACE).where is Whereabouts.UNCLEAR
+
+
+def test_a_search_without_end_is_unclear(wire, outlook):
+    endless = {"value": [], "@odata.nextLink": f"{BOX}/mailFolders/sentitems/messages?$skip=200"}
+    answers_batches(
+        wire, lambda path, query: endless if "$skip" in query or "rec" in query.get("$filter", "") else NOTHING
+    )
+    assert outlook.find(TRACE).where is Whereabouts.UNCLEAR
+
+
+def test_left_over_drafts_are_told_but_never_a_forward(wire, outlook):
+    ours = stamped("B", subject=TRACE.subject)
+    forward = stamped("D", subject="FW: It's time", **ELSEWHERE)
+    answers_batches(wire, shelf(sentitems=[stamped("S", **SENT)], drafts=[ours, forward]))
+    found = outlook.find(TRACE)
+    assert found.where is Whereabouts.SENT
+    assert [draft.draft_id for draft in found.extra] == ["B"]
+
+
+def test_only_the_throttled_part_of_a_batch_is_asked_again(wire, outlook):
+    asked = []
+
+    def answer(path, query):
+        asked.append(path)
+        if path.startswith(f"{MINE}/mailFolders/sentitems") and asked.count(path) == 1:
+            return 429, graph_refusal("ApplicationThrottled"), {"Retry-After": "0"}
+        if path in FOLDERS:
+            return FOLDERS[path]
+        return NOTHING if "mailFolders" in path else message(**SENT)
+
+    answers_batches(wire, answer)
+    assert outlook.find(TRACE).where is Whereabouts.SENT
+    looked = ["messages", "drafts", "sentitems", "deleteditems", "sentitems"]
+    assert [path.split("/")[-2] for path in asked[:5]] == looked
+
+
+def test_an_id_that_changes_on_send_is_no_matter(sandbox, office):
+    box = office()
+    sandbox.act("mail_settings", outlook_immutable_ids_change=True)
+    mail = a_mail(key=next(keys))
+    draft = box.create_draft(mail)
+    sent_ = box.send_draft(draft, mail.key)
+    assert sent_.provider_id != draft.draft_id
+    assert (sent_.key, sent_.to) == (mail.key, ("ann@north.example",))
+    found = box.find(trace(mail, draft, sandbox))
+    assert (found.where, found.sent) == (Whereabouts.SENT, sent_)
+
+
+def test_a_message_id_that_classic_outlook_changes_is_no_matter(sandbox, office):
+    box = office()
+    mail = a_mail(key=next(keys))
+    draft = box.create_draft(mail)
+    sandbox.act("rep_sends_draft", key=mail.key, via="desktop")
+    found = box.find(trace(mail, draft, sandbox))
+    assert found.where is Whereabouts.SENT
+    assert found.sent.internet_message_id != draft.internet_message_id
+
+
+def test_a_sent_copy_that_is_late_is_unclear_until_it_is_there(sandbox, office):
+    box = office()
+    sandbox.act("mail_settings", outlook_sent_delay=30)
+    mail = a_mail(key=next(keys))
+    draft = box.create_draft(mail)
+    sent_ = box.send_draft(draft, mail.key)
+    assert (sent_.internet_message_id, sent_.at) == (draft.internet_message_id, sandbox.clock.now())
+    assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.UNCLEAR
+    sandbox.clock.advance(timedelta(seconds=31))
+    assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.SENT
+
+
+def test_a_mailthe_rep_schedules_is_neither_draft_nor_sent(sandbox, office):
+    box = office()
+    mail = a_mail(key=next(keys))
+    draft = box.create_draft(mail)
+    sandbox.act("rep_schedules_draft", key=mail.key, minutes=60)
+    assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.SCHEDULED
+    sandbox.clock.advance(timedelta(minutes=61))
+    assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.SENT
