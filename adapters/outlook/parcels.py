@@ -10,17 +10,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from adapters.outlook.upload import LARGEST_IN_JSON
+from adapters.outlook.batch import BATCH
+from adapters.outlook.upload import LARGEST, LARGEST_IN_JSON
 from connector.ports import Attachment, Mail
 
 #: Largest sum of attachments. How much a mailbox takes is for its administrator to say: 35 MB unless they say more.
-ATTACHMENT_BYTES = 150_000_000
+ATTACHMENT_BYTES = LARGEST
 
 #: Bytes that one request may have: below Graph's 4 MB, with room for what surrounds it.
 _REQUEST_BYTES = 3_900_000
 
 #: Drafts that go together: requests that Graph lets run at once for a mailbox.
-AT_ONCE = 4
+AT_ONCE = BATCH
 
 #: What an attached file takes in JSON beside its content.
 _AROUND_A_FILE = 400

@@ -32,8 +32,8 @@ from connector.ports import Attachment, Clock
 
 #: A larger file goes by an upload session: in JSON it stands in base64, and Graph takes 4 MB in a request.
 LARGEST_IN_JSON = 3_000_000
-#: Outlook's limit for one file, in bytes (150 MB).
-LARGEST = 150 * 1024 * 1024
+#: Outlook's limit for one file, in bytes.
+LARGEST = 150_000_000
 
 #: Bytes of one range: a multiple of 320 KiB, as Microsoft asks of every upload session, and less than 4 MB.
 RANGE = 12 * 320 * 1024
@@ -74,8 +74,8 @@ def check_size(attachment: Attachment) -> None:
     size = len(attachment.content)
     if size > LARGEST:
         raise Unsupported(
-            f"the file '{attachment.name}' has {size / 1024 / 1024:.0f} MB, and Outlook takes "
-            f"{LARGEST // 1024 // 1024} MB: send a link to it instead",
+            f"the file '{attachment.name}' has {size / 1_000_000:.1f} MB, and Outlook takes "
+            f"{LARGEST // 1_000_000} MB: send a link to it instead",
             code=TOO_LARGE,
         )
 
