@@ -1,0 +1,71 @@
+"""What the Outlook adapter sees arrive in the sandbox: in any folder, told once, at what cost."""
+
+from datetime import timedelta
+
+import pytest
+from outlook_world import outlook_sandbox
+
+from adapters.sandbox.mailbox import Place
+from connector.inbox.classify import MailKind, classify
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with outlook_sandbox() as running:
+        yield running
+
+
+def test_a_mailbox_with_many_changes_tells_each_once(sandbox, office):
+    box = office("busy@acme.example")
+    cursor = box.pull_mail(None).cursor
+    for number in range(9):
+        sandbox.act("prospect_writes", person=f"p{number}@north.example", rep="busy@acme.example", subject=f"{number}")
+    before = box.calls
+    pull = box.pull_mail(cursor)
+    assert [change.subject for change in pull.changes] == [str(number) for number in range(9)]
+    assert box.calls == before + 4  # the deltas, and nine mails by fours
+    assert box.pull_mail(pull.cursor).changes == ()
+
+
+@pytest.mark.parametrize("folder", ["archive", "trash"])
+def test_a_reply_that_a_rule_moves_is_told_once_and_costs_nothing_after(sandbox, office, folder):
+    rep = f"{folder}@acme.example"
+    box = office(rep)
+    cursor = box.pull_mail(None).cursor
+    sandbox.act("rep_makes_rule", rep=rep, folder=folder)
+    sandbox.act("prospect_writes", person="ann@north.example", rep=rep, subject="Moved")
+    pull = box.pull_mail(cursor)
+    assert [change.subject for change in pull.changes] == ["Moved"]
+    for minutes in (0, 1, 20):
+        sandbox.clock.advance(timedelta(minutes=minutes))
+        before = box.calls
+        pull = box.pull_mail(pull.cursor)
+        assert (pull.changes, box.calls) == ((), before + 1)
+
+
+def test_junk_is_passed_over_until_it_is_rescued(sandbox, office):
+    rep = "junk@acme.example"
+    box = office(rep)
+    cursor = box.pull_mail(None).cursor
+    sandbox.act("rep_makes_rule", rep=rep, folder="spam")
+    sandbox.act("prospect_writes", person="ann@north.example", rep=rep, subject="Not junk")
+    pull = box.pull_mail(cursor)
+    assert pull.changes == ()
+    sandbox.clock.advance(timedelta(minutes=1))
+    world = sandbox.world
+    with world.lock:
+        (mail,) = world.boxes[rep].at(Place.SPAM)
+        world.move(world.boxes[rep], mail, Place.INBOX)
+    assert [change.subject for change in box.pull_mail(pull.cursor).changes] == ["Not junk"]
+
+
+@pytest.mark.parametrize("answer", ["accepted", "declined", "tentative"])
+def test_an_answer_to_an_invitation_is_no_reply(sandbox, office, answer):
+    rep = f"{answer}@acme.example"
+    box = office(rep)
+    sandbox.act("rep_writes_mail", rep=rep, person="ann@north.example", subject="Let us meet")
+    cursor = box.pull_mail(None).cursor
+    sandbox.act("prospect_answers_invitation", rep=rep, person="ann@north.example", answer=answer)
+    (change,) = box.pull_mail(cursor).changes
+    assert b"METHOD:REPLY" in change.raw
+    assert classify(change, own=frozenset({rep})).kind is MailKind.CALENDAR_OR_RECEIPT
