@@ -225,13 +225,8 @@ class GraphSession:
             lambda: self._repeated(
                 lambda: self._json("POST", f"{path}/attachments/createUploadSession", {"AttachmentItem": item})
             ),
-            lambda: self._files(path, attachment.name),
+            lambda: len(self.get(address(f"{path}/attachments", select="id"))["value"]),
         )
-
-    def _files(self, path: str, name: str) -> frozenset[str]:
-        """Return the ids of a message's files of this name."""
-        listed = self.get(address(f"{path}/attachments", select="id,name"))
-        return frozenset(str(one["id"]) for one in listed["value"] if one["name"] == name)
 
     # ----------------------------------------------------------------------------------------- one call
 

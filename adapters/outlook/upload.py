@@ -12,6 +12,7 @@ messages or events", "Microsoft 365 URLs and IP address ranges".
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -47,6 +48,15 @@ _HOSTS = ("office.com", "office365.com", "outlook.com", "cloud.microsoft", "offi
 _NEXT = re.compile(r"(\d+)(?:-\d*)?")
 
 _GONE = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.GONE))
+
+
+def _names_no_session(record: logging.LogRecord) -> bool:
+    return "attachmentsessions" not in record.getMessage().lower()
+
+
+# What the HTTP library logs would hold the address, and who reads it may write.
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_names_no_session)
 
 
 class _SessionGone(Exception):  # noqa: N818 - named for what it tells
@@ -97,16 +107,17 @@ class Upload:
         #: Whether the last range has left and was not refused, so that the file may be there.
         self._ended = False
 
-    def run(self, begin: Callable[[], Any], listed: Callable[[], frozenset[str]]) -> None:
-        """Attach the file, once. `begin` opens a session, `listed` gives the ids of the message's files of this name.
+    def run(self, begin: Callable[[], Any], count: Callable[[], int]) -> None:
+        """Attach the file, once. `begin` opens a session, `count` tells how many files the message has.
 
-        Raises `Retry` when the file is not there, and `OutcomeUnknown` when that cannot be told.
+        Counted, because Exchange may give a file another name than it was sent under. Raises `Retry` when the file is
+        not there, and `OutcomeUnknown` when that cannot be told.
         """
         check_size(self._attachment)
-        before = listed()
+        before = count()
         try:
             for _ in range(_SESSIONS):
-                if self._filled(self._address(begin())) or (self._ended and listed() - before):
+                if self._filled(self._address(begin())) or (self._ended and count() > before):
                     return
                 self._ended = False
         except Retry as error:

@@ -316,7 +316,7 @@ def test_sessions_that_always_end_are_given_up(wire):
 @pytest.mark.parametrize("standing", [(404, None), (401, None), (200, []), (200, [str(len(SHORT.content))])])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_lost_last_answer_is_looked_up_before_another_session_is_begun(wire, lost, standing, there):
-    listed = ((), ("plan.pdf",)) if there else ((), ())
+    listed = ((), ("plan1.pdf",)) if there else ((), ())
     service = Service(wire, urls=(SESSION, AGAIN), listed=listed) if not there else Service(wire, listed=listed)
     wire.put(SESSION, body=lost)
     service.get(standing[0], begins=standing[1])
@@ -326,12 +326,13 @@ def test_a_lost_last_answer_is_looked_up_before_another_session_is_begun(wire, l
     assert len([call for call in wire.calls if call.request.method == "POST"]) == (1 if there else 2)
 
 
-def test_another_file_of_the_name_that_was_there_before_does_not_count(wire):
-    service = Service(wire, urls=(SESSION, AGAIN), listed=(("plan.pdf", "b.pdf"), ("plan.pdf", "b.pdf")))
-    service.put(404)
+def test_the_files_that_were_there_before_do_not_count(wire):
+    service = Service(wire, urls=(SESSION, AGAIN), listed=(("plan.pdf",), ("plan.pdf",)))
+    wire.put(SESSION, body=requests.ReadTimeout("no answer"))
+    service.get(404)
     service.put(201, url=AGAIN)
     attach(SHORT)
-    assert len(service.to_session()) == 2
+    assert [method for method, _ in service.to_session()] == ["PUT", "GET", "PUT"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +374,20 @@ def test_the_address_of_a_session_stands_in_no_error(wire):
     while error is not None:
         assert "SECRET" not in f"{error} {error.args}"
         error = error.__cause__
+
+
+@pytest.mark.parametrize("reply", ["cut off in the head", "reset"])
+def test_the_address_of_a_session_stands_in_no_log(draft, caplog, reply):
+    caplog.set_level("DEBUG")
+    draft.attach(SHORT)
+    server = RawServer(LOST_ANSWERS[reply])
+    with responses.RequestsMock() as mock, session_of(endpoint="http://127.0.0.1:9/v1.0") as session:
+        simulated(mock, f"{server.url}/AttachmentSessions('S')?authtoken=SECRET")
+        with pytest.raises(OutcomeUnknown):
+            session.upload("/messages/A", SHORT, key=KEY)
+    server.close()
+    assert "createUploadSession" in caplog.text
+    assert "authtoken" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -423,17 +438,19 @@ def test_a_session_without_an_address_is_tried_later(wire, answer):
         attach()
 
 
+def simulated(mock: responses.RequestsMock, url: str) -> None:
+    """Answer as a Graph on this machine whose upload sessions lie at `url`, which is really called."""
+    files = "http://127.0.0.1:9/v1.0/me/messages/A/attachments"
+    mock.add_passthru(url.partition("/Attach")[0])
+    mock.get(files, json={"value": []})
+    mock.post(f"{files}/createUploadSession", status=201, json={"uploadUrl": url, "nextExpectedRanges": ["0-"]})
+
+
 @pytest.mark.parametrize("lost", LOST_ANSWERS)
-def test_an_answer_lost_on_a_real_line_leaves_it_open_whether_the_file_is_there(lost, sandbox):
+def test_an_answer_lost_on_a_real_line_leaves_it_open_whether_the_file_is_there(lost):
     server = RawServer(LOST_ANSWERS[lost])
     with responses.RequestsMock() as mock, session_of(endpoint="http://127.0.0.1:9/v1.0") as session:
-        mock.add_passthru(server.url)
-        mock.get("http://127.0.0.1:9/v1.0/me/messages/A/attachments", json={"value": []})
-        mock.post(
-            "http://127.0.0.1:9/v1.0/me/messages/A/attachments/createUploadSession",
-            status=201,
-            json={"uploadUrl": f"{server.url}/AttachmentSessions('S')", "nextExpectedRanges": ["0-"]},
-        )
+        simulated(mock, f"{server.url}/AttachmentSessions('S')")
         try:
             with pytest.raises(OutcomeUnknown) as raised:
                 session.upload("/messages/A", SHORT, key=KEY)
