@@ -111,6 +111,29 @@ def test_trouble_comes_as_often_as_asked_and_can_be_taken_back(graph, sandbox):
         sandbox.act("outlook_fails_next", fault="flood")
 
 
+def test_a_batch_fails_as_a_whole_only_when_it_is_named(graph, sandbox):
+    sandbox.act("outlook_fails_next", fault="gateway_timeout")
+    assert [one["status"] for one in batch(graph, 2).json()["responses"]] == [504, 200]
+    sandbox.act("outlook_fails_next", fault="gateway_timeout", path="$batch")
+    answer = batch(graph, 2)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "UnknownError")
+    assert batch(graph, 2).status_code == 200
+
+
+def test_an_upload_fails_only_when_it_is_named_and_every_session_can_be_ended(graph, sandbox):
+    draft = graph("POST", "/messages", message())
+    item = {"attachmentType": "file", "name": "film.mp4", "size": 3 * 1024 * 1024}
+    path = f"/messages/{draft['id']}/attachments/createUploadSession"
+    url = graph("POST", path, {"AttachmentItem": item})["uploadUrl"]
+    sandbox.act("outlook_fails_next", fault="server_busy")
+    assert requests.get(url, timeout=10).status_code == 200
+    sandbox.act("outlook_fails_next", fault="resource_unhealthy", path="AttachmentSessions")
+    assert requests.get(url, timeout=10).status_code == 503
+    assert requests.get(url, timeout=10).status_code == 200
+    assert sandbox.act("outlook_ends_uploads") == {"ended": 1}
+    assert requests.get(url, timeout=10).status_code == 404
+
+
 def test_an_administrator_limits_the_size_of_a_message(graph, sandbox):
     sandbox.act("mail_settings", outlook_message_bytes=4000)
     draft = graph("POST", "/messages", message())
