@@ -185,7 +185,9 @@ class GraphService:
     ) -> Answer:
         """Answer one request; `path` comes after /v1.0, `beside` requests to the mailbox run already."""
         try:
-            return self._answer(http, re.sub(r"\('([^']*)'\)", r"/\1", path), query, headers, body, beside)
+            # OData writes keys and calls of functions in brackets, too: messages('AAk='), delta().
+            plain = re.sub(r"\('([^']*)'\)", r"/\1", path).removesuffix("()")
+            return self._answer(http, plain, query, headers, body, beside)
         except GraphError as error:
             return self._refusal(error, headers)
 
