@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from adapters.http import retrying
+from adapters.outlook.errors import ItemGone
 from adapters.outlook.finding import Finding
 from adapters.outlook.messages import (
     EXPAND_STAMP,
@@ -35,7 +36,7 @@ from adapters.outlook.messages import (
 )
 from adapters.outlook.parcels import ATTACHMENT_BYTES, fitting, groups, is_whole, needs_upload
 from adapters.outlook.paths import folder_path, listing, message_path, messages_in, ours
-from adapters.outlook.session import GraphSession, ItemGone, address
+from adapters.outlook.session import GraphSession, address
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 from connector.ports import Attachment, Clock, DraftRef, Mail, MailIdentity, SentMail, Whereabouts
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from adapters.outlook.errors import ItemGone
 from adapters.outlook.messages import EXPAND_STAMP, OURS
-from adapters.outlook.session import ItemGone, address
+from adapters.outlook.session import address
 from connector.errors import AdapterError
 
 

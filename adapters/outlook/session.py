@@ -20,14 +20,12 @@ import requests
 from adapters.http import TooSlow, retrying
 from adapters.outlook.account import SignIn
 from adapters.outlook.batch import BATCH, Part, Step, read_batch, write_batch
-from adapters.outlook.errors import CursorExpired, ItemGone, Owner, answered, garbled, translated, unanswered
+from adapters.outlook.errors import Owner, answered, garbled, translated, unanswered
 from adapters.outlook.quota import Quota
 from adapters.outlook.transport import Transport
 from adapters.outlook.upload import Upload
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.ports import Attachment, Clock
-
-__all__ = ["BATCH", "CursorExpired", "GraphSession", "ItemGone", "address"]
 
 T = TypeVar("T")
 

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.outlook.cursor import WATCHED, Cursor, digest
+from adapters.outlook.errors import CursorExpired, ItemGone
 from adapters.outlook.finding import Finding
 from adapters.outlook.folders import Folder, Folders
 from adapters.outlook.messages import (
@@ -38,7 +39,7 @@ from adapters.outlook.messages import (
     was_written_here,
 )
 from adapters.outlook.paths import folder_path, message_path
-from adapters.outlook.session import CursorExpired, GraphSession, ItemGone, address
+from adapters.outlook.session import GraphSession, address
 from connector.errors import AdapterError, Refused, Retry
 from connector.ports import Clock, DraftGone, DraftSaved, MailChange, MailPull, MailSent, Whereabouts
 

@@ -18,6 +18,7 @@ from adapters.outlook.session import GraphSession
 from adapters.outlook.upload import LARGEST, LARGEST_IN_JSON, RANGE, is_microsofts
 from connector.errors import OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 from connector.ports import Attachment
+from tests.judges.graph_schema import judge_wire
 
 #: Three ranges, the last of them shorter.
 CONTENT = bytes(range(256)) * ((2 * RANGE + 1024) // 256)
@@ -249,10 +250,16 @@ def test_no_token_goes_to_the_address_of_a_session_and_it_is_asked_as_it_stands(
     service.put(200, begins=[f"{2 * RANGE}-"])
     service.put(201)
     attach()
+    judged = 0
     for call in wire.calls:
         own = call.request.url.startswith(GRAPH)
+        target = call.request.url.removeprefix("https://graph.microsoft.com")
+        judged += (
+            len(judge_wire(call.request.method, target, call.request.headers, call.request.body or b"")) if own else 0
+        )
         assert ("Authorization" in call.request.headers) is own
         assert ("Prefer" in call.request.headers) is own
+    assert judged == 2
     assert service.to_session() == [("PUT", one) for one in RANGES]
     sent = [call.request for call in wire.calls if call.request.method == "PUT"]
     assert {one.url for one in sent} == {SESSION}
