@@ -41,9 +41,20 @@ days:
 AGAIN = {"again.md": "---\n---\nStill there, {{first_name}}?\n"}
 
 
-def draft_out(make_world: WorldMaker, rep: str, **options: object) -> World:
+#: Everything that is said of Outlook, at once: ids that change on send, copies that are late, a conversation that is
+#: shared with a mail of the same subject to somebody else; and sent by classic Outlook, which names the mail anew.
+ODDLY = {"outlook_immutable_ids_change": True, "outlook_sent_delay": 8, "outlook_shares_conversations": True}
+SOMEBODY = "zoe@else.example"
+
+
+def draft_out(make_world: WorldMaker, rep: str, *, oddly: bool = False, **options: object) -> World:
     """Return a world with one draft in the rep's mailbox, placed ten minutes ago."""
     world = make_world(campaign=DRAFT, templates={**TEMPLATES, **AGAIN}, **options)
+    if oddly:
+        world.seed([])
+        world.act("mail_settings", **ODDLY)
+        world.act("rep_writes_mail", rep=rep, person=SOMEBODY, subject="Last try")
+        world.after(minutes=1)
     world.launch([ANN], rep=rep)
     assert world.sync().exit_status == 0
     world.after(minutes=10)
@@ -116,8 +127,9 @@ class Way:
         return self.mail == "sent"
 
 
-def sends(world: World, rep: str, via: str = "web") -> None:
-    world.act("rep_sends_draft", rep=rep, person=ANN.email, via=via)
+def sends(world: World, rep: str) -> None:
+    oddly = world.act("mail_settings")["outlook_immutable_ids_change"]
+    world.act("rep_sends_draft", rep=rep, person=ANN.email, via="desktop" if oddly else "web")
 
 
 def sends_as_is(world: World, rep: str) -> None:
@@ -189,6 +201,7 @@ def schedules(world: World, rep: str) -> None:
 def schedules_and_waits(world: World, rep: str) -> None:
     schedules(world, rep)
     look(world, minutes=56)
+    look(world, minutes=1)
 
 
 def undoes_schedule(world: World, rep: str) -> None:
@@ -332,10 +345,16 @@ WAYS = {
 }
 
 
-@BOTH
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_every_way_to_finish_a_draft(make_world: WorldMaker, rep: str, way: Way) -> None:
-    world = draft_out(make_world, rep)
+CASES = [
+    *(pytest.param(rep, way, False, id=f"{name}-{rep}") for name, way in WAYS.items() for rep in (GMAIL, OUTLOOK)),
+    # The oddities are about what was sent.
+    *(pytest.param(OUTLOOK, way, True, id=f"{name}-oddly") for name, way in WAYS.items() if way.completed),
+]
+
+
+@pytest.mark.parametrize(("rep", "way", "oddly"), CASES)
+def test_every_way_to_finish_a_draft(make_world: WorldMaker, rep: str, way: Way, oddly: bool) -> None:
+    world = draft_out(make_world, rep, oddly=oddly)
     way.acts(world, rep)
     key = read_first(world)
     mail = mail_of(world)
@@ -363,12 +382,13 @@ def test_every_way_to_finish_a_draft(make_world: WorldMaker, rep: str, way: Way)
         return
     (sent,) = by_us
     assert sent["to"] == [ANN.email]
-    sent_mails = world.mails(rep, "sent")
+    world.after(seconds=10)  # until its copy shows
+    sent_mails = [mail for mail in world.mails(rep, "sent") if mail["to"] != [SOMEBODY]]
     first = next(mail for mail in sent_mails if mail["key"] != sent["key"])
     follow_up = next(mail for mail in sent_mails if mail["key"] == sent["key"])
     threaded = way.follow_up == "in the thread"
     assert (follow_up["in_reply_to"] == first["message_id"]) is threaded
-    assert (follow_up["thread"] == first["thread"]) is threaded
+    assert (follow_up["thread"] == first["thread"]) is (threaded or oddly)
     assert follow_up["subject"] == (f"Re: {way.subject}" if threaded else "Last try")
 
 
