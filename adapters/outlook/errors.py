@@ -18,6 +18,7 @@ from adapters.http import TooSlow, never_connected, retry_after
 from adapters.outlook.account import SignIn
 from adapters.outlook.codes import Rule, Treatment, rule_for
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
+from connector.ports import Clock
 
 #: Longest quotation of Microsoft's words.
 _QUOTED = 200
@@ -40,6 +41,7 @@ class Owner:
     #: The rep's address.
     rep: str
     sign_in: SignIn
+    clock: Clock
 
     @property
     def account(self) -> str:
@@ -101,7 +103,10 @@ def _by_rule(rule: Rule, sentence: str, code: str, owner: Owner, after: timedelt
     told: dict[str, Any] = {"code": code, "advice": rule.advice, "category": rule.category}
     match rule.treatment:
         case Treatment.LATER:
-            return Retry(sentence, after=rule.after if after is None else after, **told)
+            wait = rule.after if after is None else after
+            if wait is not None:
+                sentence = f"{sentence}; it goes on after {owner.clock.now() + wait:%Y-%m-%d %H:%M:%S} UTC"
+            return Retry(sentence, after=wait, **told)
         case Treatment.RECONNECT:
             return Reconnect(sentence, account=owner.account, **told)
         case Treatment.GONE:

@@ -51,7 +51,7 @@ class GraphSession:
         #: The mailbox's part of an address.
         self.mailbox = mailbox
         self._clock = clock
-        self._owner = Owner(rep=rep, sign_in=sign_in)
+        self._owner = Owner(rep=rep, sign_in=sign_in, clock=clock)
         self._transport = Transport(self._owner, Quota(clock, mailbox=rep))
 
     @property
@@ -218,7 +218,7 @@ class GraphSession:
         }
         if attachment.content_id is not None:
             item |= {"isInline": True, "contentId": attachment.content_id}
-        Upload(self._transport, self._owner, attachment, endpoint=self._endpoint, clock=self._clock, key=key).run(
+        Upload(self._transport, self._owner, attachment, endpoint=self._endpoint, key=key).run(
             # Nothing is attached by it, so it may be repeated.
             lambda: self._repeated(
                 lambda: self._json("POST", f"{path}/attachments/createUploadSession", {"AttachmentItem": item})

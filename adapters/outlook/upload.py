@@ -29,7 +29,7 @@ from adapters.outlook.errors import Owner, answered, garbled, unanswered
 from adapters.outlook.transport import Transport
 from connector.accounts import is_loopback
 from connector.errors import OutcomeUnknown, Refused, Retry, Unsupported
-from connector.ports import Attachment, Clock
+from connector.ports import Attachment
 
 #: A larger file goes by an upload session: in JSON it stands in base64, and Graph takes 4 MB in a request.
 LARGEST_IN_JSON = 3_000_000
@@ -93,15 +93,12 @@ def check_size(attachment: Attachment) -> None:
 class Upload:
     """One file on its way into one message."""
 
-    def __init__(
-        self, transport: Transport, owner: Owner, attachment: Attachment, *, endpoint: str, clock: Clock, key: str
-    ) -> None:
+    def __init__(self, transport: Transport, owner: Owner, attachment: Attachment, *, endpoint: str, key: str) -> None:
         """Take the line; nothing is called."""
         self._transport = transport
         self._owner = owner
         self._attachment = attachment
         self._endpoint = endpoint
-        self._clock = clock
         self._key = key
         self._until = time.monotonic() + LONGEST_UPLOAD
         #: Whether the last range has left and was not refused, so that the file may be there.
@@ -168,7 +165,7 @@ class Upload:
             start = begins.pop() if begins else self._standing(url)
             return self._send(url, start)
 
-        return retrying(attempt, sleep=self._clock.sleep)
+        return retrying(attempt, sleep=self._owner.clock.sleep)
 
     def _send(self, url: str, start: int) -> int | None:
         content, size = self._attachment.content[start : start + RANGE], len(self._attachment.content)

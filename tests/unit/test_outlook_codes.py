@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,17 @@ from connector.errors import OutcomeUnknown, Reconnect, Refused, Retry, Unsuppor
 from connector.ports import MailIdentity
 
 REP = "max@acme.example"
-OWNER = Owner(rep=REP, sign_in=GivenToken(None, MailIdentity(email=REP, name="Max")))
+
+
+class Clock:
+    def now(self):
+        return datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+    def sleep(self, seconds):
+        raise AssertionError("nothing waits here")
+
+
+OWNER = Owner(rep=REP, sign_in=GivenToken(None, MailIdentity(email=REP, name="Max")), clock=Clock())
 #: What Microsoft says where a row asks for words.
 SAID = {"concurrency": "Application is over its MailboxConcurrency limit."}
 
@@ -112,6 +122,11 @@ def test_a_full_mailbox_rests_an_hour_unless_told():
     assert translated(507, told("ErrorQuotaExceeded"), OWNER, after=timedelta(seconds=9)).after == timedelta(seconds=9)
 
 
+@pytest.mark.parametrize(("after", "at"), [(None, "10:00:00"), (timedelta(seconds=90), "09:01:30")])
+def test_a_wait_says_when_it_goes_on(after, at):
+    assert str(translated(507, told("ErrorQuotaExceeded"), OWNER, after=after)).endswith(f"after 2026-11-24 {at} UTC")
+
+
 @pytest.mark.parametrize("status", [408, 500, 503, 504])
 def test_a_failure_of_what_acts_is_never_taken_for_a_refusal(status):
     error = translated(status, told("ResourceUnhealthy"), OWNER, key="k", after=timedelta(seconds=1))
@@ -144,7 +159,7 @@ def test_microsofts_words_are_quoted_in_short_on_one_line_with_the_id_of_the_req
     ],
 )
 def test_whoever_must_sign_in_or_grant_is_told_how(sign_in, renewal, widening):
-    owner = Owner(rep=REP, sign_in=sign_in)
+    owner = Owner(rep=REP, sign_in=sign_in, clock=Clock())
     ended = translated(401, told("InvalidAuthenticationToken", message="token eyJ0 is bad"), owner)
     lacking = translated(403, told("ErrorAccessDenied"), owner)
     assert renewal in str(ended)
