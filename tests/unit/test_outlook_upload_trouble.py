@@ -107,10 +107,15 @@ def answer(status: int, begins: list[str] | None = None) -> requests.Response:
     return made
 
 
-@settings(max_examples=250)
-@example([Trouble.NONE, Trouble.NONE, Trouble.NONE, Trouble.LOST_AFTER])
-@example([Trouble.NONE, Trouble.NONE, Trouble.NONE, Trouble.TIMED_OUT, Trouble.BUSY, Trouble.BUSY])
-@given(st.lists(st.sampled_from(Trouble), max_size=30))
+#: Two ranges that go well, so that the last one is next.
+TO_THE_LAST = [Trouble.NONE, Trouble.NONE]
+
+
+@settings(max_examples=200)
+@example([*TO_THE_LAST, Trouble.ENDED])
+@example([*TO_THE_LAST, Trouble.LOST_AFTER, Trouble.THROTTLED, Trouble.THROTTLED])
+@example([*TO_THE_LAST, Trouble.TIMED_OUT, Trouble.BUSY, Trouble.BUSY])
+@given(st.lists(st.sampled_from([*Trouble, *[Trouble.NONE] * 6]), max_size=30))
 def test_a_file_is_attached_once_and_whole_or_the_error_tells_the_truth(troubles):
     service = Service([Trouble.NONE, *troubles])  # the first look is let through
     with pytest.MonkeyPatch.context() as patched:
