@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import responses
 from gmail_world import delegating, gmail_sandbox, opening
+from mailbox_contract import MAILBOXES, MailboxHarness, Relay, open_harness, open_line
 from outlook_world import give_secrets, mocked_line, open_outlook, opening_in
 from sandbox_front import open_front
 
@@ -69,3 +70,17 @@ def office(sandbox: Sandbox, microsoft_secrets: None) -> Iterator[Callable[..., 
     """Give a way to open Outlook mailboxes of reps in the test's own sandbox."""
     with opening_in(sandbox) as way:
         yield way
+
+
+@pytest.fixture(scope="module")
+def contract_line() -> Iterator[tuple[Sandbox, Relay]]:
+    """Run the sandbox that the mailbox contract is held against."""
+    with open_line() as line:
+        yield line
+
+
+@pytest.fixture(params=MAILBOXES)
+def harness(request: pytest.FixtureRequest, contract_line: tuple[Sandbox, Relay]) -> Iterator[MailboxHarness]:
+    """Open a new rep's mailbox, by each adapter in turn."""
+    with open_harness(request.param, *contract_line) as opened_one:
+        yield opened_one

@@ -7,19 +7,32 @@ most of a harness is here; an adapter's own file says how its account looks and 
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
 from threading import Thread
 from typing import Any, ClassVar
 
+import pytest
 import requests
 
 from adapters.sandbox import Sandbox
 from connector.accounts import AccountModel
-from connector.ports import Address, Mail, Mailbox, MailboxAdapter, MailIdentity, Trace
+from connector.ports import (
+    ENTRY_POINT_GROUP,
+    Address,
+    DraftRef,
+    Mail,
+    Mailbox,
+    MailboxAdapter,
+    MailIdentity,
+    SentMail,
+    Trace,
+)
 from connector.ports import Thread as MailThread
 from tests.doubles import MemoryVault
 from tests.judges import graph_schema
@@ -165,3 +178,48 @@ class MailboxHarness:
         before = len(self.relay.lost)
         yield
         assert len(self.relay.lost) == before + 1, "no answer was lost: the mailbox made no such request"
+
+
+# ---------------------------------------------------------------------------------------------- the adapters
+
+REGISTERED = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+#: An adapter that cannot be loaded stays in the list, so that its tests fail rather than vanish.
+CRMS = {"salesforce"}
+MAILBOXES = sorted(set(REGISTERED) - CRMS)
+
+
+@contextmanager
+def open_line() -> Iterator[tuple[Sandbox, Relay]]:
+    """Start a sandbox and a line to it."""
+    with Sandbox(start=datetime(2026, 11, 23, 9, 0, tzinfo=UTC)) as running:
+        line = Relay(running.url)
+        yield running, line
+        line.close()
+
+
+@contextmanager
+def open_harness(name: str, sandbox: Sandbox, relay: Relay) -> Iterator[MailboxHarness]:
+    """Open the harness of an adapter; what it asked for must be described by its service."""
+    adapter = REGISTERED[name].load()
+    try:
+        module = importlib.import_module(f"harness_{name}")
+    except ModuleNotFoundError:
+        pytest.fail(f"mailbox adapter '{name}' has no contract harness: add tests/contracts/harness_{name}.py")
+    made = module.Harness(sandbox, relay, adapter)
+    yield made
+    made.close()
+    assert relay.complaints == [], "neither Google nor Microsoft describes such a request"
+
+
+def needs(harness: MailboxHarness, *abilities: str) -> None:
+    """Skip what the adapter says it cannot do."""
+    for ability in abilities:
+        if not getattr(harness.mailbox.capabilities, ability):
+            pytest.skip(f"{harness.name}: its capabilities deny '{ability}'")
+
+
+def send(harness: MailboxHarness, **options: Any) -> tuple[Mail, DraftRef, SentMail]:
+    """Place a draft and send it."""
+    mail = harness.mail(**options)
+    ref = harness.mailbox.create_draft(mail)
+    return mail, ref, harness.mailbox.send_draft(ref, mail.key)

@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import socket
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import entry_points
+from dataclasses import replace
 
 import pytest
-from mailbox_contract import MailboxHarness, Relay
+from mailbox_contract import CRMS, REGISTERED, needs, send
 
-from adapters.sandbox import Sandbox
+from adapters.sandbox.letter import open_letter
 from connector.errors import OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 from connector.ports import (
-    ENTRY_POINT_GROUP,
-    DraftGone,
+    Attachment,
     DraftRef,
-    DraftSaved,
-    MailReceived,
-    MailSent,
-    SentMail,
     Thread,
     Whereabouts,
 )
-
-REGISTERED = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-#: An adapter that cannot be loaded stays in the list, so that its tests fail rather than vanish.
-CRMS = {"salesforce"}
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(start=datetime(2026, 11, 23, 9, 0, tzinfo=UTC)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def relay(sandbox: Sandbox) -> Iterator[Relay]:
-    line = Relay(sandbox.url)
-    yield line
-    line.close()
-
-
-@pytest.fixture(params=sorted(set(REGISTERED) - CRMS))
-def harness(request: pytest.FixtureRequest, sandbox: Sandbox, relay: Relay) -> Iterator[MailboxHarness]:
-    name = request.param
-    adapter = REGISTERED[name].load()
-    try:
-        module = importlib.import_module(f"harness_{name}")
-    except ModuleNotFoundError:
-        pytest.fail(f"mailbox adapter '{name}' has no contract harness: add tests/contracts/harness_{name}.py")
-    made = module.Harness(sandbox, relay, adapter)
-    yield made
-    made.close()
-    assert relay.complaints == [], "neither Google nor Microsoft describes such a request"
-
-
-def needs(harness: MailboxHarness, *abilities: str) -> None:
-    for ability in abilities:
-        if not getattr(harness.mailbox.capabilities, ability):
-            pytest.skip(f"{harness.name}: its capabilities deny '{ability}'")
-
 
 # ------------------------------------------------------------------------------------------ the adapter
 
@@ -160,6 +114,38 @@ def test_deleting_a_draft_twice_is_fine(harness):
     assert harness.lying_in("drafts") == []
 
 
+def test_several_drafts_are_placed_each_as_one_would_be_in_order(harness):
+    needs(harness, "drafts")
+    capabilities = harness.mailbox.capabilities
+    mails = [harness.mail(subject=f"Mail {number}") for number in range(capabilities.drafts_at_once)]
+    drafts = harness.mailbox.create_drafts(mails)
+    assert harness.mailbox.calls == 1
+    stored = {stored.stamp: (stored.id, stored.second_id, stored.head.subject) for stored in harness.lying_in("drafts")}
+    assert len(stored) == len(drafts) == len(mails)
+    for mail, draft in zip(mails, drafts, strict=True):
+        assert draft.draft_id in stored[mail.key][:2]
+        assert stored[mail.key][2] == mail.subject
+
+
+def test_a_draft_with_a_file_carries_it_whole(harness):
+    needs(harness, "drafts")
+    file = Attachment(name="Angebot für Sie.bin", media_type="application/octet-stream", content=bytes(range(256)) * 9)
+    mail = replace(harness.mail(), attachments=(file,))
+    harness.mailbox.create_draft(mail)
+    (stored,) = harness.lying_in("drafts")
+    (enclosed,) = open_letter(stored.raw).enclosures
+    assert (enclosed.name, enclosed.content) == (file.name, file.content)
+
+
+def test_more_than_a_mailbox_takes_is_refused_with_a_sentence(harness):
+    needs(harness, "drafts")
+    limit = harness.mailbox.capabilities.attachment_bytes
+    file = Attachment(name="a.bin", media_type="application/octet-stream", content=bytes(limit + 1))
+    with pytest.raises(Unsupported, match=f"{limit // 1_000_000} MB"):
+        harness.mailbox.create_draft(replace(harness.mail(), attachments=(file,)))
+    assert harness.mailbox.calls == 0
+
+
 # ------------------------------------------------------------------------------------------- look-ups
 
 
@@ -214,12 +200,6 @@ def test_nowhere_means_absent_when_never_seen_and_discarded_when_seen(harness):
 # -------------------------------------------------------------------------------------------- sending
 
 
-def send(harness: MailboxHarness, **options: object) -> tuple[object, DraftRef, SentMail]:
-    mail = harness.mail(**options)
-    ref = harness.mailbox.create_draft(mail)
-    return mail, ref, harness.mailbox.send_draft(ref, mail.key)
-
-
 def test_sending_moves_the_draft_to_sent_and_tells_its_message_id(harness):
     needs(harness, "drafts", "sends")
     mail, ref, sent = send(harness)
@@ -269,6 +249,22 @@ def test_a_lost_answer_to_a_draft_is_unknown_and_found_again(harness):
     assert found.draft.draft_id in (stored.id, stored.second_id)
 
 
+def test_a_lost_answer_to_several_drafts_is_unknown_for_each_that_may_be_there(harness):
+    """Where each is a call of its own, the first of them raises it and no other is tried."""
+    needs(harness, "drafts", "incoming")
+    mails = [harness.mail(subject=f"Mail {n}") for n in range(harness.mailbox.capabilities.drafts_at_once)]
+    with harness.answer_lost():
+        try:
+            answers = harness.mailbox.create_drafts(mails)
+        except OutcomeUnknown as error:
+            answers = [error]
+    assert [(type(answer), answer.key) for answer in answers] == [(OutcomeUnknown, mail.key) for mail in mails]
+    for mail in mails:
+        found = harness.mailbox.find(harness.trace(mail))
+        assert (found.where, found.extra) == (Whereabouts.DRAFT, ())
+    assert len(harness.lying_in("drafts")) == len(mails)
+
+
 def test_a_lost_answer_to_a_send_is_unknown_sent_once_and_found_again(harness):
     needs(harness, "drafts", "sends", "incoming")
     mail = harness.mail()
@@ -278,96 +274,3 @@ def test_a_lost_answer_to_a_send_is_unknown_sent_once_and_found_again(harness):
     assert raised.value.key == mail.key
     assert len(harness.lying_in("sent")) == 1
     assert harness.mailbox.find(harness.trace(mail, ref)).where is Whereabouts.SENT
-
-
-# ----------------------------------------------------------------------------------------- what happened
-
-
-def test_a_pull_with_nothing_to_tell_is_one_call(harness):
-    needs(harness, "incoming")
-    pull = harness.mailbox.pull_mail(None)
-    assert pull.changes == ()
-    before = harness.mailbox.calls
-    for _ in range(2):
-        pull = harness.mailbox.pull_mail(pull.cursor)
-        assert (pull.changes, pull.resynced) == ((), False)
-    assert harness.mailbox.calls == before + 2
-
-
-def test_what_was_there_before_the_first_pull_is_not_news(harness):
-    needs(harness, "incoming")
-    harness.act("prospect_writes", person=harness.person, subject="Old")
-    cursor = harness.mailbox.pull_mail(None).cursor
-    harness.act("prospect_writes", person=harness.person, subject="New")
-    (change,) = harness.mailbox.pull_mail(cursor).changes
-    assert isinstance(change, MailReceived)
-    assert change.subject == "New"
-
-
-def test_a_draft_that_the_rep_edits_and_sends_is_seen_in_sent(harness):
-    needs(harness, "drafts", "incoming")
-    mail = harness.mail()
-    ref = harness.mailbox.create_draft(mail)
-    cursor = harness.mailbox.pull_mail(None).cursor
-    harness.act("rep_edits_draft", key=mail.key, subject="My own words", body="<p>Quite another text</p>")
-    edited = harness.mailbox.pull_mail(cursor)
-    saved = [change for change in edited.changes if isinstance(change, DraftSaved)]
-    assert [(change.draft.draft_id, change.key) for change in saved] == [(ref.draft_id, mail.key)]
-    harness.act("rep_sends_draft", key=mail.key)
-    changes = harness.mailbox.pull_mail(edited.cursor).changes
-    (sent,) = (change.mail for change in changes if isinstance(change, MailSent))
-    assert (sent.key, sent.subject, sent.to) == (mail.key, "My own words", (harness.person,))
-    assert sent.internet_message_id == harness.lying_in("sent")[0].head.message_id
-
-
-def test_a_draft_that_the_rep_discards_is_seen_to_be_gone(harness):
-    needs(harness, "drafts", "incoming")
-    mail = harness.mail()
-    ref = harness.mailbox.create_draft(mail)
-    cursor = harness.mailbox.pull_mail(None).cursor
-    harness.act("rep_deletes_draft", key=mail.key)
-    gone = [change for change in harness.mailbox.pull_mail(cursor).changes if isinstance(change, DraftGone)]
-    assert [change.provider_id for change in gone] == [ref.provider_id]
-
-
-def test_a_reply_is_seen_with_what_it_answers(harness):
-    needs(harness, "drafts", "sends", "incoming")
-    mail, _, sent = send(harness)
-    cursor = harness.mailbox.pull_mail(None).cursor
-    harness.act("prospect_replies", key=mail.key, person=harness.person, text="Yes & gladly, on Monday.")
-    (reply,) = harness.mailbox.pull_mail(cursor).changes
-    assert isinstance(reply, MailReceived)
-    assert (reply.sender.email, reply.in_reply_to) == (harness.person, sent.internet_message_id)
-    assert sent.internet_message_id in reply.references
-    assert reply.thread_id == sent.thread_id
-    assert "Yes & gladly" in reply.text
-    assert reply.raw is None
-    assert all(name == name.lower() for name in reply.headers)
-
-
-def test_a_delivery_report_comes_whole(harness):
-    needs(harness, "drafts", "sends", "incoming")
-    mail, _, sent = send(harness)
-    cursor = harness.mailbox.pull_mail(None).cursor
-    harness.act("prospect_bounces", key=mail.key)
-    (report,) = harness.mailbox.pull_mail(cursor).changes
-    assert isinstance(report, MailReceived)
-    assert b"message/delivery-status" in report.raw
-    assert sent.internet_message_id.encode() in report.raw
-
-
-def test_an_expired_cursor_loses_nothing(harness):
-    needs(harness, "drafts", "sends", "incoming")
-    cursor = harness.mailbox.pull_mail(None).cursor
-    mail, _, sent = send(harness)
-    harness.act("prospect_replies", key=mail.key, person=harness.person)
-    harness.clock.advance(timedelta(days=20))
-    harness.expire_cursor()
-    pull = harness.mailbox.pull_mail(cursor)
-    assert pull.resynced
-    kinds = {type(change) for change in pull.changes}
-    assert {MailSent, MailReceived} <= kinds
-    harness.act("prospect_writes", person=harness.person, subject="Later")
-    (later,) = harness.mailbox.pull_mail(pull.cursor).changes
-    assert (later.subject, harness.mailbox.pull_mail(pull.cursor).resynced) == ("Later", False)
-    assert sent.provider_id in {change.mail.provider_id for change in pull.changes if isinstance(change, MailSent)}
