@@ -38,25 +38,30 @@ class OutlookAdapter:
         self._applications: dict[str, Application] = {}
 
     def open_mailbox(
-        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock, vault: Vault
+        self,
+        account: AccountModel | None,
+        rep: MailIdentity,
+        *,
+        sole: bool,  # noqa: ARG002 - the port's shape
+        clock: Clock,
+        vault: Vault,
     ) -> OutlookMailbox:
         """Open one rep's mailbox; nothing is called until it is used.
 
-        It is addressed as `/me` when the token is the rep's own, else as `/users/<rep>`.
+        It is addressed as `/me` where the rep signed in, which was looked at then, else by its address: Graph itself
+        refuses a ready token of somebody else (decision 0025).
         """
         known = _own(account)
-        secret = known.tokens.get(rep.email.lower())
-        is_me = known.auth in known.by_person or (known.auth == "access_token" and (secret is not None or sole))
         sign_in: SignIn
         if known.auth in known.by_person:
             sign_in = KeptSignIn(known, rep.email, vault)
         elif known.auth == "access_token":
-            sign_in = GivenToken(secret or known.token, rep)
+            sign_in = GivenToken(known.tokens.get(rep.email.lower()) or known.token, rep)
         else:
             sign_in = self._application(known)
         session = GraphSession(
             endpoint=known.graph_address,
-            mailbox="/me" if is_me else f"/users/{quote(rep.email, safe='@')}",
+            mailbox="/me" if known.auth in known.by_person else f"/users/{quote(rep.email, safe='@')}",
             rep=rep.email,
             sign_in=sign_in,
             clock=clock,

@@ -28,8 +28,8 @@ CREDENTIALS = {
     "client_id": "app",
     "client_secret": "${env:GRAPH_SECRET}",
 }
-#: The mailbox as it is addressed with a token of the rep
-MINE = "/me"
+#: The mailbox as it is addressed with a ready token.
+MINE = "/users/max@acme.example"
 BOX = f"{GRAPH}{MINE}"
 PDF = Attachment(name="a.pdf", media_type="application/pdf", content=b"%PDF")
 FOLDERS = {
@@ -119,6 +119,11 @@ def message(id_: str = "AAk=", **changes: Any) -> dict[str, Any]:
 
 def stamped(id_: str = "AAk=", key: str = KEY, **changes: Any) -> dict[str, Any]:
     return message(id_, singleValueExtendedProperties=[{"id": STAMP, "value": key}], **changes)
+
+
+def folder_of(path: str) -> str:
+    """Return the folder that a path of the mailbox names."""
+    return path.removeprefix(f"{MINE}/mailFolders/").partition("/")[0]
 
 
 def sent_body(request: Any) -> Any:

@@ -11,6 +11,7 @@ from outlook_world import (
     NOTHING,
     a_mail,
     answers_batches,
+    folder_of,
     graph_refusal,
     keys,
     message,
@@ -54,7 +55,7 @@ def shelf(**places):
         if filter_ == "receivedDateTime ge 2026-11-24T07:00:00Z":
             return {"value": places.get("later", [])}
         assert f"ep/value eq '{KEY}'" in filter_
-        return {"value": places.get(path.split("/")[3] if "mailFolders" in path else "anywhere", [])}
+        return {"value": places.get(folder_of(path) if "mailFolders" in path else "anywhere", [])}
 
     return answer
 

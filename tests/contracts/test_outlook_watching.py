@@ -10,6 +10,7 @@ from outlook_world import (
     MINE,
     NOTHING,
     answers_batches,
+    folder_of,
     graph_refusal,
     message,
     outlook_sandbox,
@@ -70,7 +71,7 @@ def tells(wire, *, news=None, lately=(), single=None, expired=(), asked=None):
             asked.append(("lately", query["$filter"]))
             return {"value": list(lately)}
         if path.endswith("/delta"):
-            folder = path.split("/")[3]
+            folder = folder_of(path)
             asked.append((folder, query.get("$filter")))
             if folder in expired and "$deltatoken" in query:
                 return 410, graph_refusal("SyncStateNotFound")
@@ -91,7 +92,7 @@ def test_the_first_pull_starts_from_now(wire, outlook):
         if path == f"{MINE}/messages":
             asked["lately"] = query
             return {"value": [row("before", "08:58:00")]}
-        folder = path.split("/")[3]
+        folder = folder_of(path)
         if "$skiptoken" in query:
             return {"value": [{"id": "older"}], "@odata.deltaLink": delta(folder, "1")}
         asked[folder] = query
@@ -288,7 +289,7 @@ def test_a_long_list_goes_on_at_its_last_row(wire, outlook):
         if path == f"{MINE}/messages":
             return {"value": next(pages), "@odata.nextLink": f"{BOX}/messages?$skip=1"}
         if path.endswith("/delta"):
-            return {"value": [], "@odata.deltaLink": delta(path.split("/")[3], "2")}
+            return {"value": [], "@odata.deltaLink": delta(folder_of(path), "2")}
         return REPLY | {"id": path.rpartition("/")[2]}
 
     answers_batches(wire, answer)
@@ -328,7 +329,7 @@ def test_forgetting_has_many_words(wire, outlook, answer):
     def whole(path, query):
         if path == f"{MINE}/messages":
             return NOTHING
-        folder = path.split("/")[3]
+        folder = folder_of(path)
         if folder == "drafts" and "$deltatoken" in query:
             return answer
         return {"value": [], "@odata.deltaLink": delta(folder, "9")}
@@ -350,7 +351,7 @@ def test_a_pull_reads_so_much_and_goes_on_where_it_was(wire, outlook, monkeypatc
             return NOTHING
         if not path.endswith("/delta"):
             return stamped(path.rpartition("/")[2])
-        folder, token = path.split("/")[3], query["$deltatoken"]
+        folder, token = folder_of(path), query["$deltatoken"]
         asked.append((folder, token))
         if folder != "drafts" or token == "3":
             return {"value": [], "@odata.deltaLink": delta(folder, "9")}
