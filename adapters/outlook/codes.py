@@ -101,7 +101,8 @@ CODES: tuple[Rule, ...] = (
         codes=("ErrorInvalidUser", "ErrorNonExistentMailbox", "ResourceNotFound", "Request_ResourceNotFound"),
         treatment=_RECONNECT, category=_ACCESS,
         sentence="Microsoft 365 knows no mailbox {mailbox}: check the rep's address",
-        advice="the rep's email in connector.yaml must be that of a mailbox of this organisation",
+        advice="the rep's email in connector.yaml must be the name the user signs in by (user principal name): Graph "
+        "finds a mailbox by no other; further addresses of it go under aliases",
     ),
     Rule(
         status=(403,), treatment=_RECONNECT, category=_ACCESS,

@@ -9,6 +9,7 @@ import requests
 
 from adapters.outlook import MicrosoftAccount, OutlookAdapter
 from adapters.outlook.account import DRAFTS, PERMISSIONS, SENDS, read_certificate
+from adapters.outlook.signin import KeptSignIn
 from connector.errors import AdapterError, BadInput, Reconnect, Refused
 from connector.ports import MailIdentity, Verdict
 from tests.certificates import made_certificate
@@ -247,6 +248,30 @@ def test_a_sign_in_that_cannot_be_reached_is_tried_again_and_keeps_what_there_is
         office.open(away).pull_mail(None)
     assert raised.value.code == "token_service"
     assert office.vault.secrets == kept
+
+
+# --------------------------------------------------------------------------------------- ready tokens
+
+
+def test_a_ready_token_of_somebody_else_opens_nothing_and_is_named(office, monkeypatch):
+    kept = office.account()
+    office.sign_in(kept, BEN)
+    monkeypatch.setenv("READY", KeptSignIn(kept, BEN, office.vault).token("outlook:ben"))
+    ready = office.account("access_token", token="${env:READY}")
+    office.open(ready, BEN).pull_mail(None)
+    box = office.open(ready, ANA)
+    told = f"put a token of {ANA} that has it under accounts.microsoft; that one is of {BEN}"
+    with pytest.raises(Reconnect) as raised:
+        box.pull_mail(None)
+    assert raised.value.sentence.endswith(told)
+    assert box.check()[0].sentence.endswith(told)
+
+
+def test_an_address_that_nobody_signs_in_by_is_told_with_the_one_to_write(office, monkeypatch):
+    monkeypatch.setenv("READY", office.sandbox.token("graph", ANA, scopes=PERMISSIONS))
+    fault = office.open(office.account("access_token", token="${env:READY}"), "a.diaz@acme.example").check()[0]
+    assert "knows no mailbox a.diaz@acme.example" in fault.sentence
+    assert "must be the name the user signs in by" in fault.mend
 
 
 # ------------------------------------------------------------------------------------ by certificate
