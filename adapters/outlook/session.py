@@ -119,12 +119,14 @@ class GraphSession:
         again: Retry | None = None
         for name, part in parts.items():
             error = self._failed(part, key=None)
+            if error is None and not isinstance(part.body, Mapping):
+                error = garbled(self._owner, key=None)
             if isinstance(error, Reconnect):
                 raise error
             if isinstance(error, Retry):
                 again = error
             else:
-                answers[name] = error or part.body or {}
+                answers[name] = error or part.body
         if again is not None:
             raise again
         if missing.keys() - parts.keys():
@@ -230,9 +232,12 @@ class GraphSession:
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            return self._call(method, path, body).json()
+            answer = self._call(method, path, body).json()
         except ValueError as error:
             raise garbled(self._owner, key=None) from error
+        if not isinstance(answer, Mapping):
+            raise garbled(self._owner, key=None)
+        return answer
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
         return self._sent(method, self.mailbox + path, body, key=None)

@@ -61,7 +61,7 @@ def test_a_lost_answer_to_drafts_made_together_is_one_request_and_unknown_for_ea
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("lost", [name for name in LOST_ANSWERS if name != "not what was asked for"])
+@pytest.mark.parametrize("lost", LOST_ANSWERS)
 @pytest.mark.parametrize("read", ["one", "together"])
 def test_a_lost_answer_to_a_read_is_tried_three_times(lost, read):
     server, clock = RawServer(LOST_ANSWERS[lost]), FrozenClock()
@@ -279,6 +279,17 @@ def test_only_the_throttled_part_of_a_read_is_asked_again_after_a_wait_or_a_paus
     assert waited >= timedelta(seconds=1) if told else timedelta() < waited < timedelta(seconds=1)
     parts = [one for one in sandbox.log.requests if one["method"] == "$batch GET"]
     assert len(parts) == 6
+
+
+@pytest.mark.parametrize("body", [None, [], "QUJD"])
+def test_a_part_that_cannot_be_read_is_asked_for_again(body):
+    parts = [{"id": "a", "status": 200, "body": {"id": "A"}}, {"id": "b", "status": 200, "body": body}]
+    with responses.RequestsMock() as wire, session_of() as session:
+        wire.post(f"{GRAPH}/$batch", json={"responses": parts})
+        wire.post(f"{GRAPH}/$batch", json={"responses": [{"id": "b", "status": 200, "body": {"id": "B"}}]})
+        assert session.read_batch({"a": "/messages/A", "b": "/messages/B"}) == {"a": {"id": "A"}, "b": {"id": "B"}}
+        asked = [[step["id"] for step in json.loads(call.request.body)["requests"]] for call in wire.calls]
+    assert asked == [["a", "b"], ["b"]]
 
 
 def test_calls_of_several_threads_keep_to_four_at_a_time(bens, sandbox):
