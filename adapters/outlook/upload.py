@@ -194,9 +194,10 @@ class Upload:
     def _begins(self, answer: requests.Response) -> int:
         """Return where an answer says the next range begins; one that says nothing has no more to come."""
         try:
-            ranges = answer.json()["nextExpectedRanges"]
+            # Microsoft's pages write it NextExpectedRanges as well: an older API of Outlook serves the session.
+            ranges = {name.lower(): value for name, value in answer.json().items()}["nextexpectedranges"]
             begins = int(_NEXT.fullmatch(str(ranges[0]))[1]) if ranges else None  # type: ignore[index]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise garbled(self._owner, key=None) from None
         if begins is None or begins >= len(self._attachment.content):
             raise _SessionGone

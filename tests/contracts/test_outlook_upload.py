@@ -333,6 +333,15 @@ def test_a_lost_last_answer_is_looked_up_before_another_session_is_begun(wire, l
     assert len([call for call in wire.calls if call.request.method == "POST"]) == (1 if there else 2)
 
 
+def test_where_the_next_range_begins_is_read_in_either_spelling(wire):
+    service = Service(wire)
+    service.put(200, json={"ExpirationDateTime": "2026-11-24T10:00:00Z", "NextExpectedRanges": [str(RANGE)]})
+    service.put(200, begins=[f"{2 * RANGE}-"])
+    service.put(201)
+    attach()
+    assert [method for method, _ in service.to_session()] == ["PUT"] * 3
+
+
 def test_the_files_that_were_there_before_do_not_count(wire):
     service = Service(wire, urls=(SESSION, AGAIN), listed=(("plan.pdf",), ("plan.pdf",)))
     wire.put(SESSION, body=requests.ReadTimeout("no answer"))
