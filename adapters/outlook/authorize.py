@@ -69,7 +69,10 @@ def sign_in(
     email = _checked_person(account, answer, whose, aliases)
     vault.save(secret_name(whose), cache.serialize())
     for_rep = "" if email == whose else f" for rep {whose}"
-    losses = [f"{name} was not granted: {COSTS[name]}." for name in lacking]
+    losses = [
+        f"{name} was not granted: {COSTS[name]}. Have it granted, and run '{sign_in_command(whose)}' again."
+        for name in lacking
+    ]
     return " ".join((f"signed in to Outlook as {email}{for_rep}.", *losses))
 
 

@@ -1,7 +1,7 @@
 """What `connector doctor` says of an Outlook mailbox: sign-in, permissions, reach, clocks.
 
 Lives here: one line for each thing that must hold, and how to mend it. Does not live here: fetching tokens (`signin`),
-the calls (`mailbox`), what a refused call means (`session`).
+the calls (`mailbox`), what a refused call means (`codes`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ _SKEW = timedelta(minutes=2)
 #: How long before its end a certificate is spoken of.
 _NOTICE = timedelta(days=30)
 
+#: Codes of refused calls that are about the user, not about the sign-in.
+_OF_THE_USER = frozenset(
+    {
+        "MailboxNotEnabledForRESTAPI",
+        "MailboxNotSupportedForRESTAPI",
+        "ErrorInvalidUser",
+        "ErrorNonExistentMailbox",
+        "ResourceNotFound",
+        "Request_ResourceNotFound",
+    }
+)
+
 _LIMITING = (
     "the application may open every mailbox of the organisation, unless it was limited: have an Exchange administrator "
     "limit it to the reps by RBAC for Applications (New-ManagementRoleAssignment with a scope), and remove the "
@@ -40,7 +52,7 @@ def look(
     try:
         token = sign_in.token(f"outlook:{rep.email}")
     except AdapterError as error:
-        return (_fault(error), *_clocks(account, clock))
+        return (_fault(error), *_certificate(account, clock), *_clocks(account, clock))
     except BadInput as error:  # the key to the secrets is missing, say
         return (Check(area="sign-in", verdict=Verdict.FAULT, sentence=str(error)),)
     found = [*_permissions(claims_of(token), sign_in, rep), *_certificate(account, clock), *_clocks(account, clock)]
@@ -53,7 +65,7 @@ def look(
 
 def _fault(error: AdapterError) -> Check:
     return Check(
-        area="sign-in",
+        area="users" if error.code in _OF_THE_USER else "sign-in",
         verdict=Verdict.FAULT,
         sentence=error.sentence,
         mend=error.advice,
@@ -90,12 +102,16 @@ def _permissions(claims: Mapping[str, Any], sign_in: SignIn, rep: MailIdentity) 
 def _certificate(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
     if account.certificate_file is None:
         return
-    ends = read_certificate(account.certificate_file).ends
+    try:
+        ends = read_certificate(account.certificate_file).ends
+    except BadInput:
+        return  # the sign-in has failed by it, and says so
     if ends - clock.now() < _NOTICE:
+        over = ends <= clock.now()
         yield Check(
             area="sign-in",
-            verdict=Verdict.WARNING,
-            sentence=f"the certificate of certificate_file ends on {ends:%Y-%m-%d}",
+            verdict=Verdict.FAULT if over else Verdict.WARNING,
+            sentence=f"the certificate of certificate_file {'ended' if over else 'ends'} on {ends:%Y-%m-%d}",
             mend="make a new one, upload it to the app, and put it in the place of the old one",
         )
 

@@ -66,7 +66,10 @@ def asked(ask: Callable[[], T], account: str) -> T:
     except BadInput as error:
         raise Reconnect(str(error), account=account, code="credentials") from error
     except (MsalServiceError, requests.RequestException, RuntimeError, json.JSONDecodeError) as error:
-        raise Retry(f"Microsoft's sign-in service did not answer for {account}", code="token_service") from error
+        raise Retry(
+            f"Microsoft's sign-in service did not answer for {account}: try it again later; sync does by itself",
+            code="token_service",
+        ) from error
     except ValueError as error:
         raise Reconnect(
             f"Microsoft does not know the tenant that {account} signs in to: check accounts.microsoft.tenant",

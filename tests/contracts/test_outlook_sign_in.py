@@ -140,7 +140,9 @@ def test_who_declines_is_told_how_to_begin_again(office, auth):
 
 def test_what_was_not_granted_is_told_or_refused(office):
     office.sandbox.act("outlook_consents", grants_only=[DRAFTS, "User.Read"])
-    assert "Mail.Send was not granted: nothing can be sent" in office.sign_in(office.account())
+    said = office.sign_in(office.account())
+    assert "Mail.Send was not granted: nothing can be sent" in said
+    assert said.endswith(f"Have it granted, and run 'connector auth microsoft --rep {ANA}' again.")
     (fault,) = [one for one in office.open(office.account()).check() if one.verdict is Verdict.FAULT]
     assert f"the token of {ANA} lacks Mail.Send" in fault.sentence
     assert f"connector auth microsoft --rep {ANA}" in fault.mend
@@ -247,6 +249,7 @@ def test_a_sign_in_that_cannot_be_reached_is_tried_again_and_keeps_what_there_is
     with pytest.raises(AdapterError) as raised:
         office.open(away).pull_mail(None)
     assert raised.value.code == "token_service"
+    assert "try it again later" in raised.value.sentence
     assert office.vault.secrets == kept
 
 
@@ -286,8 +289,13 @@ def test_an_application_signs_in_by_its_certificate_and_by_no_other(office, tmp_
     assert told[f"the mailbox of {ANA} can be read"] is Verdict.OK
     assert told["the certificate of certificate_file ends on 2026-12-04"] is Verdict.WARNING
     assert any("RBAC for Applications" in sentence for sentence in told)
+    office.sandbox.clock.sleep(timedelta(days=11).total_seconds())
+    told = {one.sentence: one.verdict for one in box.check()}
+    assert told["the certificate of certificate_file ended on 2026-12-04"] is Verdict.FAULT
+    refused = office.open(office.account("client_credentials", certificate_file=str(bad)))
+    assert [one.sentence for one in refused.check()][1:] == ["the certificate of certificate_file ended on 2026-12-04"]
     with pytest.raises(Reconnect) as raised:
-        office.open(office.account("client_credentials", certificate_file=str(bad))).pull_mail(None)
+        refused.pull_mail(None)
     assert raised.value.code == "AADSTS700027"
     assert "PRIVATE KEY" not in str(raised.value)
 
@@ -320,5 +328,5 @@ def test_a_mailbox_without_a_licence_is_named_with_its_mend(office):
     office.sign_in(account)
     office.sandbox.act("rep_loses_mailbox", rep=ANA)
     fault = office.open(account).check()[0]
-    assert (fault.verdict, fault.reconnect) == (Verdict.FAULT, True)
+    assert (fault.area, fault.verdict, fault.reconnect) == ("users", Verdict.FAULT, True)
     assert "licence with Exchange Online" in fault.mend
