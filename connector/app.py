@@ -368,9 +368,8 @@ def _open_mailboxes(project: Project, clock: Clock, vault: Vault, without: Colle
         if adapter.account_name in without:
             continue
         account = settings.accounts.get(adapter.account_name) if adapter.account_name else None
-        sole = sum(1 for other in settings.reps if other.mailbox == rep.mailbox) == 1
         identity = MailIdentity(email=rep.email, name=rep.name, aliases=rep.aliases)
-        mailboxes[rep.email] = adapter.open_mailbox(account, identity, sole=sole, clock=clock, vault=vault)
+        mailboxes[rep.email] = adapter.open_mailbox(account, identity, clock=clock, vault=vault)
     return mailboxes
 
 

@@ -422,14 +422,8 @@ class MailboxAdapter(Protocol):
     account_name: ClassVar[str | None]
     account_model: ClassVar[type[AccountModel] | None]
 
-    def open_mailbox(
-        self, account: AccountModel | None, rep: MailIdentity, *, sole: bool, clock: Clock, vault: Vault
-    ) -> Mailbox:
-        """Open one rep's mailbox; nothing is called until it is used.
-
-        `sole` is true when this rep is the only one with this kind of mailbox: a given access token is then the
-        rep's own, and "me" names the mailbox. `vault` keeps what a rep's own sign-in gave.
-        """
+    def open_mailbox(self, account: AccountModel | None, rep: MailIdentity, *, clock: Clock, vault: Vault) -> Mailbox:
+        """Open one rep's mailbox; nothing is called until it is used. `vault` keeps what a rep's own sign-in gave."""
         ...
 
 

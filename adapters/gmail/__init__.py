@@ -29,13 +29,7 @@ class GmailAdapter:
     account_model: ClassVar[type[AccountModel] | None] = GoogleAccount
 
     def open_mailbox(
-        self,
-        account: AccountModel | None,
-        rep: MailIdentity,
-        *,
-        sole: bool,  # noqa: ARG002 - the port's shape
-        clock: Clock,
-        vault: Vault,
+        self, account: AccountModel | None, rep: MailIdentity, *, clock: Clock, vault: Vault
     ) -> GmailMailbox:
         """Open one rep's mailbox without calling anyone; raise `BadInput` when its credentials are missing."""
         if not isinstance(account, GoogleAccount):

@@ -112,7 +112,6 @@ class LinksAdapter:
         account: AccountModel | None,  # noqa: ARG002 - the port's shape; there is no account
         rep: MailIdentity,
         *,
-        sole: bool,  # noqa: ARG002 - same
         clock: Clock,  # noqa: ARG002 - same
         vault: Vault,  # noqa: ARG002 - same
     ) -> LinksMailbox:

@@ -38,13 +38,7 @@ class OutlookAdapter:
         self._applications: dict[str, Application] = {}
 
     def open_mailbox(
-        self,
-        account: AccountModel | None,
-        rep: MailIdentity,
-        *,
-        sole: bool,  # noqa: ARG002 - the port's shape
-        clock: Clock,
-        vault: Vault,
+        self, account: AccountModel | None, rep: MailIdentity, *, clock: Clock, vault: Vault
     ) -> OutlookMailbox:
         """Open one rep's mailbox; nothing is called until it is used.
 

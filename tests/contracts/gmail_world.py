@@ -55,9 +55,9 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.setenv("GMAIL_TOKEN", "the-token")
     made = []
 
-    def open_one(*, rep: MailIdentity = REP, sole: bool = True, clock: Any = None, **section: Any) -> Any:
+    def open_one(*, rep: MailIdentity = REP, clock: Any = None, **section: Any) -> Any:
         account = GoogleAccount.model_validate({"auth": "access_token", "token": "${env:GMAIL_TOKEN}", **section})
-        made.append(adapter.open_mailbox(account, rep, sole=sole, clock=clock or FrozenClock(), vault=MemoryVault()))
+        made.append(adapter.open_mailbox(account, rep, clock=clock or FrozenClock(), vault=MemoryVault()))
         return made[-1]
 
     yield open_one
@@ -77,9 +77,7 @@ def gmail_sandbox() -> Iterator[Sandbox]:
 def delegating(sandbox: Sandbox, folder: Path, **change: Any) -> Iterator[Any]:
     """Open a mailbox by a service account in the name of the rep."""
     section = sandbox.accounts(folder)["accounts"]["google"] | change
-    mailbox = adapter.open_mailbox(
-        GoogleAccount.model_validate(section), REP, sole=False, clock=sandbox.clock, vault=MemoryVault()
-    )
+    mailbox = adapter.open_mailbox(GoogleAccount.model_validate(section), REP, clock=sandbox.clock, vault=MemoryVault())
     yield mailbox
     mailbox.close()
 

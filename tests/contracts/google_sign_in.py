@@ -63,9 +63,9 @@ class GoogleWorld:
         }
         return GoogleAccount.model_validate({"auth": auth, **files[auth](), **self.addresses, **change})
 
-    def open(self, account: GoogleAccount, email: str = ANA, *aliases: str, sole: bool = True) -> GmailMailbox:
+    def open(self, account: GoogleAccount, email: str = ANA, *aliases: str) -> GmailMailbox:
         rep = MailIdentity(email=email, name=email[:3].title(), aliases=aliases)
-        self._opened.append(adapter.open_mailbox(account, rep, sole=sole, clock=self.sandbox.clock, vault=self.vault))
+        self._opened.append(adapter.open_mailbox(account, rep, clock=self.sandbox.clock, vault=self.vault))
         return self._opened[-1]
 
     def sign_in(

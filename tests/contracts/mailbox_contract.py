@@ -140,7 +140,7 @@ class MailboxHarness:
 
     def open(self, base: str, *, good: bool = True) -> Mailbox:
         account = self.account(base, good=good)
-        mailbox = self.adapter.open_mailbox(account, self.rep, sole=True, clock=self.clock, vault=MemoryVault())
+        mailbox = self.adapter.open_mailbox(account, self.rep, clock=self.clock, vault=MemoryVault())
         self._opened.append(mailbox)
         return mailbox
 

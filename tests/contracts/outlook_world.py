@@ -57,10 +57,10 @@ def a_mail(**changes: Any) -> Mail:
     )
 
 
-def open_outlook(section: Mapping[str, Any] | None = None, *, sole: bool = True, clock: Any = None) -> Mailbox:
+def open_outlook(section: Mapping[str, Any] | None = None, *, clock: Any = None) -> Mailbox:
     """Open the rep's mailbox, with a ready token unless the section says otherwise."""
     account = MicrosoftAccount.model_validate(section or {"auth": "access_token", "token": "${env:GRAPH_TOKEN}"})
-    return OutlookAdapter().open_mailbox(account, REP, sole=sole, clock=clock or FrozenClock(), vault=MemoryVault())
+    return OutlookAdapter().open_mailbox(account, REP, clock=clock or FrozenClock(), vault=MemoryVault())
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def opening_in(sandbox: Sandbox) -> Iterator[Callable[..., Mailbox]]:
     def open_one(email: str = REP.email, aliases: tuple[str, ...] = ()) -> Mailbox:
         sandbox.act("add_mail_account", kind="outlook", email=email)
         identity = MailIdentity(email=email, name="Max", aliases=aliases)
-        boxes.append(adapter.open_mailbox(account, identity, sole=False, clock=sandbox.clock, vault=MemoryVault()))
+        boxes.append(adapter.open_mailbox(account, identity, clock=sandbox.clock, vault=MemoryVault()))
         return boxes[-1]
 
     yield open_one

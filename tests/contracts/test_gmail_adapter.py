@@ -122,12 +122,11 @@ def test_a_draft_whose_conversation_gmail_takes_for_none_starts_a_new_one(opened
         assert opened().create_draft(a_mail(thread=thread)).thread_id == "19a"
 
 
-@pytest.mark.parametrize("sole", [True, False])
 @pytest.mark.parametrize("section", [{}, {"tokens": {REP.email: "${env:GMAIL_TOKEN}"}}])
-def test_with_a_ready_token_the_mailbox_is_named_so_that_another_is_refused(opened, sole, section):
+def test_with_a_ready_token_the_mailbox_is_named_so_that_another_is_refused(opened, section):
     with responses.RequestsMock() as wire:
         wire.get(f"{ME}/profile", json={"historyId": "7"})
-        opened(sole=sole, **section).pull_mail(None)
+        opened(**section).pull_mail(None)
 
 
 def test_a_ready_token_of_another_mailbox_sends_nothing(sandbox, monkeypatch, opened):
@@ -171,7 +170,7 @@ def test_an_expired_token_is_renewed_once_and_the_effect_happens_once(sandbox, d
 def test_a_rep_whom_google_does_not_know_must_be_reconnected(sandbox, tmp_path, delegated):
     account = GoogleAccount.model_validate(sandbox.accounts(tmp_path / "other")["accounts"]["google"])
     stranger = MailIdentity(email="zoe@acme.example", name="Zoe")
-    mailbox = adapter.open_mailbox(account, stranger, sole=False, clock=sandbox.clock, vault=MemoryVault())
+    mailbox = adapter.open_mailbox(account, stranger, clock=sandbox.clock, vault=MemoryVault())
     with pytest.raises(Reconnect) as raised:
         mailbox.pull_mail(None)
     mailbox.close()

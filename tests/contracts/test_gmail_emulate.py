@@ -50,7 +50,7 @@ def mailbox(emulated: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     account = GoogleAccount.model_validate(
         {"auth": "access_token", "token": "${env:EMULATED_TOKEN}", "endpoint": emulated}
     )
-    opened = adapter.open_mailbox(account, REP, sole=True, clock=MachineClock(), vault=MemoryVault())
+    opened = adapter.open_mailbox(account, REP, clock=MachineClock(), vault=MemoryVault())
     yield opened
     opened.close()
 
@@ -137,7 +137,7 @@ def test_a_sign_in_by_code_is_renewed_and_revoked_at_somebody_elses_google(emula
     assert granted.scopes == set(SCOPES)
 
     vault = MemoryVault(**{f"google:{REP.email}": granted.refresh_token})
-    opened = adapter.open_mailbox(account, REP, sole=True, clock=MachineClock(), vault=vault)
+    opened = adapter.open_mailbox(account, REP, clock=MachineClock(), vault=vault)
     draft = opened.create_draft(a_mail("3" * 32, "By a token of our own"))
     opened.delete_draft(draft)
     opened.close()

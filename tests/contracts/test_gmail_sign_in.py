@@ -207,7 +207,7 @@ def test_a_sign_in_that_ended_stops_that_rep_alone(world: GoogleWorld) -> None:
     account = world.account()
     for rep in (ANA, BEN):
         world.sign_in(account, rep)
-    mailboxes = {rep: world.open(account, rep, sole=False) for rep in (ANA, BEN)}
+    mailboxes = {rep: world.open(account, rep) for rep in (ANA, BEN)}
     world.sandbox.act("gmail_revokes_access", rep=ANA)
     with pytest.raises(Reconnect) as ended:
         mailboxes[ANA].pull_mail(None)
@@ -266,7 +266,7 @@ def test_the_key_is_read_once_for_all_mailboxes_that_start_together(
     account = world.account("service_account")
     for number in range(8):
         world.sandbox.world.add_mailbox("gmail", f"rep{number}@acme.example", "Rep")
-    mailboxes = [world.open(account, f"rep{number}@acme.example", sole=False) for number in range(8)]
+    mailboxes = [world.open(account, f"rep{number}@acme.example") for number in range(8)]
     read, reading = [], Path.read_text
 
     def counted(path: Path, *args: object, **options: object) -> str:

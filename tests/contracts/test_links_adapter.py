@@ -17,7 +17,7 @@ def test_it_has_a_length_for_its_address_because_it_has_no_drafts():
 
 def test_deleting_a_draft_is_refused_because_none_can_exist():
     mailbox = adapter.open_mailbox(
-        None, MailIdentity(email="cy@acme.example", name="Cy"), sole=False, clock=None, vault=MemoryVault()
+        None, MailIdentity(email="cy@acme.example", name="Cy"), clock=None, vault=MemoryVault()
     )
     with pytest.raises(Unsupported, match="the link in the task"):
         mailbox.delete_draft(DraftRef(draft_id="r1"))

@@ -28,22 +28,21 @@ def sandbox():
 
 
 @pytest.mark.parametrize(
-    ("section", "sole"),
+    "section",
     [
-        ({"auth": "access_token", "token": "${env:GRAPH_TOKEN}"}, True),
-        ({"auth": "access_token", "token": "${env:GRAPH_TOKEN}"}, False),
-        ({"auth": "access_token", "tokens": {"Max@acme.example": "${env:GRAPH_TOKEN}"}}, False),
+        {"auth": "access_token", "token": "${env:GRAPH_TOKEN}"},
+        {"auth": "access_token", "tokens": {"Max@acme.example": "${env:GRAPH_TOKEN}"}},
     ],
 )
-def test_a_ready_token_opens_the_mailbox_of_the_rep_by_its_address_and_no_other(wire, section, sole):
+def test_a_ready_token_opens_the_mailbox_of_the_rep_by_its_address_and_no_other(wire, section):
     wire.post(f"{GRAPH}/users/max@acme.example/messages", json=message(), status=201)
-    box = open_outlook(section, sole=sole)
+    box = open_outlook(section)
     box.create_draft(a_mail())
     box.close()
 
 
 def test_a_rep_without_a_token_must_be_connected():
-    box = open_outlook({"auth": "access_token", "tokens": {"eva@acme.example": "${env:GRAPH_TOKEN}"}}, sole=False)
+    box = open_outlook({"auth": "access_token", "tokens": {"eva@acme.example": "${env:GRAPH_TOKEN}"}})
     with pytest.raises(Reconnect) as raised:
         box.pull_mail(None)
     assert raised.value.account == "outlook:max@acme.example"
@@ -82,7 +81,7 @@ def test_an_application_signs_in_once_for_all_its_mailboxes(wire):
     account = MicrosoftAccount.model_validate(CREDENTIALS)
     for rep in ("max", "eva"):
         identity = MailIdentity(email=f"{rep}@acme.example", name=rep)
-        box = adapter.open_mailbox(account, identity, sole=False, clock=FrozenClock(), vault=MemoryVault())
+        box = adapter.open_mailbox(account, identity, clock=FrozenClock(), vault=MemoryVault())
         box.delete_draft(DraftRef(draft_id="AAk="))
         assert box.calls == 1
         box.close()

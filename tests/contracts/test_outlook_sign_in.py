@@ -66,7 +66,7 @@ class Office:
     def open(self, account, email=ANA):
         """Open a mailbox as a process of its own would."""
         identity = MailIdentity(email=email, name=email[:3].title())
-        return OutlookAdapter().open_mailbox(account, identity, sole=False, clock=self.sandbox.clock, vault=self.vault)
+        return OutlookAdapter().open_mailbox(account, identity, clock=self.sandbox.clock, vault=self.vault)
 
     @property
     def token_calls(self):

@@ -94,7 +94,7 @@ def test_a_line_break_after_a_token_does_no_harm(monkeypatch):
 
 def test_a_gmail_rep_without_the_section_is_told_what_to_add():
     with pytest.raises(BadInput, match=r"accounts\.google"):
-        adapter.open_mailbox(None, REP, sole=True, clock=None, vault=MemoryVault())
+        adapter.open_mailbox(None, REP, clock=None, vault=MemoryVault())
 
 
 # ------------------------------------------------------------------------------------------------ files
@@ -165,7 +165,7 @@ def test_files_that_are_in_order_need_no_warning(tmp_path):
 def test_a_file_is_read_when_a_token_is_needed_and_not_before(tmp_path):
     for auth, key in (("service_account", "key_file"), ("oauth", "client_file")):
         section = GoogleAccount.model_validate({"auth": auth, key: str(tmp_path / "missing.json")})
-        adapter.open_mailbox(section, REP, sole=True, clock=None, vault=MemoryVault()).close()
+        adapter.open_mailbox(section, REP, clock=None, vault=MemoryVault()).close()
 
 
 # ----------------------------------------------------------------------------------------------- scopes
