@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from graph_client import message
+
 from adapters.outlook.session import GraphSession
+from adapters.outlook.upload import RANGE
+from connector.ports import Attachment
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 ME = f"{GRAPH}/me"
 REP = "max@acme.example"
 KEY = "0f" * 16
+#: Four drafts, by their keys.
+BODIES = {key: message(subject=f"Plan {key}") for key in (f"{number:032x}" for number in range(4))}
+_CONTENT = bytes(range(256)) * ((2 * RANGE + 1024) // 256)
+#: Three ranges, the last of them shorter.
+FILM = Attachment(name="film.mp4", media_type="video/mp4", content=_CONTENT)
+#: One range, or three small ones: the least that a session takes.
+SHORT = Attachment(name="plan.pdf", media_type="application/pdf", content=_CONTENT[: 2 * 1024 * 1024])
+LOGO = Attachment(name="logo.png", media_type="image/png", content=SHORT.content, content_id="logo@acme")
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+#: What must happen once.
+EFFECTS: dict[str, Callable[[GraphSession], object]] = {
+    "create": lambda session: session.post_once("/messages", message(), key=KEY),
+    "reply": lambda session: session.post_once("/messages/A/createReply", {"message": message()}, key=KEY),
+    "send": lambda session: session.post_once("/messages/A/send", None, key=KEY),
+}
 
 
 class FrozenClock:
