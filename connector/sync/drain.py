@@ -186,18 +186,23 @@ class _Worker:
         """Place drafts that were never tried, as many in a call as the mailbox takes; False when the lane must stop."""
         claims = self._claim(keys)
         at_once = self._mailbox.capabilities.drafts_at_once
+        made: list[tuple[Claim, DraftRef]] = []
         while claims:
             together, claims = claims[:at_once], claims[at_once:]
             if self._office.now() - (together[0].mail.claimed or self._until) > LASTS:
                 self._let_go([*together, *claims])
-                return True
+                break
             answers = self._create(together)
-            self._save_drafts([(claim, draft) for claim, draft in answers if isinstance(draft, DraftRef)])
+            made += [(claim, draft) for claim, draft in answers if isinstance(draft, DraftRef)]
             troubles = [(claim.mail.key, error) for claim, error in answers if isinstance(error, AdapterError)]
-            gone_well = [self._goes_well(key, partial(self._look_up, key, error)) for key, error in troubles]
-            if not all(gone_well):
-                self._let_go(claims)
-                return False
+            if troubles:
+                self._save_drafts(made)
+                made = []
+                gone_well = [self._goes_well(key, partial(self._look_up, key, error)) for key, error in troubles]
+                if not all(gone_well):
+                    self._let_go(claims)
+                    return False
+        self._save_drafts(made)
         return True
 
     def _create(self, together: Sequence[Claim]) -> list[tuple[Claim, DraftRef | AdapterError]]:
