@@ -3,8 +3,8 @@
     make bench                        # SQLite and PostgreSQL: 100,000 enrollments, 1,000 due of a million; services
     python bench/bench.py --small     # a tenth of everything, to see that it runs
 
-Writing to Salesforce is measured by `push`, as ratios to a loop of single creations; placing drafts in Gmail by
-`gmail`, as a ratio to the limit that its calls set.
+Writing to Salesforce is measured by `push`, as ratios to a loop of single creations; placing drafts in Gmail
+and Outlook by `drafts`, as a ratio to the limit that their calls set.
 
 What is compared: the product's `launch` and `tick` against the database driver alone, writing exactly the rows that
 they wrote (read back afterwards), in the same order, with the same batches and as many transactions, into an empty
@@ -27,10 +27,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gmail
+import drafts
 import psycopg
 import push
 from processes import seconds
@@ -51,7 +52,11 @@ CEILING = 1.5
 MEMORY_MB = 300
 
 #: Service -> its bench.
-SERVICES: Mapping[str, Callable[[int], bool]] = {"salesforce": push.run, "gmail": gmail.run}
+SERVICES: Mapping[str, Callable[[int], bool]] = {
+    "salesforce": push.run,
+    "gmail": partial(drafts.run, "gmail"),
+    "outlook": partial(drafts.run, "outlook"),
+}
 
 CAMPAIGN = """\
 name: Bench

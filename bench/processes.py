@@ -23,9 +23,9 @@ START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
 @contextmanager
-def slow_sandbox(bench: str, folder: Path, count: int) -> Iterator[dict[str, Any]]:
+def slow_sandbox(bench: str, *arguments: str) -> Iterator[dict[str, Any]]:
     """Run `serve` of a bench (its file) in a process of its own and yield what it says."""
-    command = [sys.executable, bench, "--serve", str(folder), str(count)]
+    command = [sys.executable, bench, "--serve", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

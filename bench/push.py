@@ -206,7 +206,7 @@ def _measured(count: int) -> tuple[dict[str, float], Counter[str], dict[str, flo
     """Return what the product took, what it asked, and what the loop took for the sample, against one sandbox."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with slow_sandbox(__file__, folder, count) as ready:
+        with slow_sandbox(__file__, str(folder), str(count)) as ready:
             environment = {**os.environ, **ready["environment"]}
             product = in_own_process(__file__, ["plan", str(folder), str(count)], environment)
             product |= in_own_process(__file__, ["push", str(folder)], environment)
