@@ -27,7 +27,7 @@ test: setup ## run all tests
 
 nightly: setup ## run the tests that are too heavy for every change: Microsoft's own client on the sandbox
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[nightly]'
-	$(BIN)/python -m pytest -m nightly
+	$(BIN)/python -m pytest -m nightly tests/judges
 
 lint: setup ## check style, types and the rooms' import rules
 	$(BIN)/ruff check .
