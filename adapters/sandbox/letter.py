@@ -10,18 +10,37 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email import message_from_bytes, policy
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import format_datetime, getaddresses
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import escape, unescape
 from typing import Any
 
 from connector.ports import STAMP_HEADER
 
+
+class _Headers(HeaderRegistry):
+    """Makes headers as the standard library does, but each of them once, and its class once: both are slow to make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._class = cache(super().__getitem__)
+        self._header = lru_cache(maxsize=8192)(super().__call__)
+
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        return self._class(name.lower() if name.lower() in self.registry else "")
+
+    def __call__(self, name: str, value: Any) -> BaseHeader:
+        return self._header(name, value)
+
+
 #: Hardly any folding: Python 3.11 folds a long Message-ID into an encoded word, which no server understands.
-POLICY = policy.SMTP.clone(max_line_length=998)
+POLICY = policy.SMTP.clone(max_line_length=998, header_factory=_Headers())
+
+#: Bytes of the largest mail that is remembered as it was read; a larger one is read anew each time.
+_REMEMBERED = 100_000
 
 #: The empty line between headers and body.
 _BODY = re.compile(rb"\r?\n\r?\n")
@@ -251,6 +270,10 @@ def header_of(who: Who) -> str:
 
 def open_letter(raw: bytes) -> Letter:
     """Read a mail back into a letter that can be changed; the parts of a delivery report are lost."""
+    return _open_letter(raw) if len(raw) > _REMEMBERED else _remember_letter(raw)
+
+
+def _open_letter(raw: bytes) -> Letter:
     message = parse(raw)
     top = head(raw)
     html = message.get_body(("html",))
@@ -270,6 +293,9 @@ def open_letter(raw: bytes) -> Letter:
         references=top.references,
         headers=tuple((name, str(value)) for name, value in message.items() if name.lower() not in _OWN),
     )
+
+
+_remember_letter = lru_cache(maxsize=1024)(_open_letter)
 
 
 def _lines(text: str) -> str:
