@@ -1,7 +1,8 @@
 """Draining a mailbox lane: drafts are placed and mails are sent, each once, whatever happens.
 
 Lives here: `drain`, the one way anything reaches a mailbox. Does not live here: what is said (`letters`), how fast
-(`pacing`), which lanes (`wheel`), what must not go out (`withholding`) or is taken away again (`taking_back`).
+(`pacing`), which lanes (`wheel`), what is claimed (`claiming`), what a look-up proves (`looking_up`), what must not go
+out (`withholding`) or is taken away again (`taking_back`), what a sent mail brings about (`sent`).
 Source: spec delivery 1; measured in the reference on engines.
 
 The order makes it once:
@@ -39,20 +40,17 @@ from connector.store.mails import (
     change_mail,
     change_mails,
     read_mails,
-    read_sent_about,
     read_waiting,
 )
 from connector.sync.claiming import LASTS, TOGETHER, Claim, let_go
 from connector.sync.claiming import claim as claim_mails
 from connector.sync.letters import Letters
+from connector.sync.looking_up import believed_from, look_up
 from connector.sync.office import Office, PacingRule
 from connector.sync.outcomes import (
-    SHOWN,
-    UNDO,
     draft_discarded,
     draft_scheduled,
     draft_sent,
-    may_be_undone,
     say,
 )
 from connector.sync.pacing import fairly, seconds_to_wait
@@ -198,7 +196,7 @@ class _Worker:
             if troubles:
                 self._save_drafts(made)
                 made = []
-                gone_well = [self._goes_well(key, partial(self._look_up, key, error)) for key, error in troubles]
+                gone_well = [self._goes_well(key, partial(self._go_on, key, error)) for key, error in troubles]
                 if not all(gone_well):
                     self._let_go(claims)
                     return False
@@ -217,7 +215,7 @@ class _Worker:
             answers = [error] * len(composed)
         return [(claim, answer) for (claim, _), answer in zip(composed, answers, strict=True)]
 
-    def _look_up(self, key: str, error: AdapterError) -> None:
+    def _go_on(self, key: str, error: AdapterError) -> None:
         """Go on with a draft that was not made, as far as is known."""
         if not isinstance(error, OutcomeUnknown):
             raise error
@@ -258,7 +256,7 @@ class _Worker:
     def _act(self, claim: Claim) -> None:
         draft = claim.mail.draft
         if claim.again:
-            found = self._found(claim.mail)
+            found = look_up(self._office, self._mailbox, claim.mail)
             if self._is_too_early(claim, found) or not self._goes_on(claim, found):
                 return
             draft = found.draft
@@ -280,36 +278,10 @@ class _Worker:
             return
         self._send(claim, draft)
 
-    def _found(self, mail: StoredMail) -> Found:
-        """Look a mail up that may be out; a look that is refused says nothing of what became of it."""
-        try:
-            found = self._mailbox.find(mail.trace)
-            for extra in found.extra:
-                self._mailbox.delete_draft(extra)
-        except Refused as error:
-            raise OutcomeUnknown(error.sentence, key=mail.key, code=error.code) from error
-        if found.sent is None or not self._is_anothers(mail, found.sent):
-            return found
-        # A follow-up has its recipient and subject from the email before, which may have gone out just now.
-        return Found(where=Whereabouts.ABSENT if mail.draft is None else Whereabouts.DISCARDED)
-
-    def _is_anothers(self, mail: StoredMail, sent: SentMail) -> bool:
-        """Tell whether what lies in Sent is known to be another mail of ours."""
-        ids = [sent.internet_message_id] if sent.internet_message_id else []
-        with self._office.database.read() as tx:
-            known = read_sent_about(tx, message_ids=ids, thread_ids=[], persons=[])
-        return any(one.key != mail.key and one.state is MailState.SENT for one in known)
-
     def _is_too_early(self, claim: Claim, found: Found) -> bool:
         """Leave a mail to a later look when what was found is no proof yet, or a send that may be undone."""
         mail, now = claim.mail, self._office.now()
-        match found.where:
-            case Whereabouts.SENT if found.sent is not None:
-                until = found.sent.at + UNDO if may_be_undone(mail, found.sent, now) else now
-            case Whereabouts.ABSENT | Whereabouts.DISCARDED | Whereabouts.UNCLEAR:
-                until = (mail.claimed or now) + SHOWN
-            case _:
-                return False
+        until = believed_from(mail, found, now)
         if until <= now:
             return False
         with self._office.database.write() as tx:
@@ -328,7 +300,7 @@ class _Worker:
         except Refused as error:
             if error.code != "draft_gone":
                 raise
-            found = self._found(replace(claim.mail, **claim.mail.with_draft(draft)))
+            found = look_up(self._office, self._mailbox, replace(claim.mail, **claim.mail.with_draft(draft)))
             if found.where is not Whereabouts.SENT or found.sent is None:
                 self._lose(claim, "its draft is gone, and it is not in Sent")
                 return
