@@ -83,5 +83,7 @@ class Cursor:
         if lately:
             newest = received_at(lately[-1])
             since = newest if more_lately else max(since, min(newest, now) - _LATE)
-        seen = frozenset(digest(str(row["id"])) for row in lately if received_at(row) >= since)
+        # A draft that is sent may keep its id: it is another matter then.
+        passed = (row for row in lately if received_at(row) >= since and not row["isDraft"])
+        seen = frozenset(digest(str(row["id"])) for row in passed)
         return Cursor(at=self.at if unfinished else now, links=links, since=since, seen=seen)

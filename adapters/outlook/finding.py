@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.outlook.folders import Folder, Folders
-from adapters.outlook.messages import instant, quoted, sent_mail, stamped_with, was_never_sent
+from adapters.outlook.messages import instant, quoted, sent_mail, stamped_with
 from adapters.outlook.paths import body_of, folder_path, is_unread, listing, messages_in, ours
 from adapters.outlook.session import GraphSession
 from adapters.outlook.sightings import Sighting, judged, left_over, resembles
@@ -106,16 +106,13 @@ class Finding:
         ]
 
     def where(self, message: Mapping[str, Any], *, purged: bool = False) -> Whereabouts:
-        """Tell by its folder where a message is: a draft in the bin or in Outbox may still call itself a draft.
-
-        A mail that was sent and then thrown away is sent.
-        """
+        """Tell by its folder where a message is; wherever it lies, a draft is what was not sent yet."""
         if purged:
-            return Whereabouts.DISCARDED if was_never_sent(message) else Whereabouts.SENT
+            return Whereabouts.DISCARDED if message["isDraft"] else Whereabouts.SENT
         match self._folders.which(message["parentFolderId"]):
             case Folder.OUTBOX:
                 return Whereabouts.SCHEDULED
-            case Folder.DELETED if was_never_sent(message):
+            case Folder.DELETED if message["isDraft"]:
                 return Whereabouts.DISCARDED
             case _:
                 return Whereabouts.DRAFT if message["isDraft"] else Whereabouts.SENT

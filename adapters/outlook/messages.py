@@ -221,11 +221,6 @@ def was_edited(message: Mapping[str, Any]) -> bool:
     return saved_at(message) - _when(message["createdDateTime"]) > took + _MAKING
 
 
-def was_never_sent(message: Mapping[str, Any]) -> bool:
-    """Tell whether a thrown-away message was a draft: `isDraft` says so, or its sent time is that of its making."""
-    return bool(message["isDraft"]) or sent_mail(message).at <= _when(message["createdDateTime"])
-
-
 def recipients(message: Mapping[str, Any], field: str = "toRecipients") -> tuple[str, ...]:
     """Return the addresses of a message, lower case."""
     return tuple(_address(entry).email.lower() for entry in message.get(field) or ())

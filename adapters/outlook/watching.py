@@ -105,7 +105,8 @@ class Watching:
         drafts: frozenset[str] = frozenset()
         if news.expired:
             drafts = self._begin_anew(news, start, now)
-        told = {id_ for found in news.entries.values() for id_ in found}
+        # What left Drafts is told of there only that it left, and keeps its id wherever it went.
+        told = {id_ for found in news.entries.values() for id_, entry in found.items() if "@removed" not in entry}
         unseen = [
             one
             for one in news.lately

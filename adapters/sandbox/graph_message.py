@@ -23,6 +23,11 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _is_draft(mail: StoredMail) -> bool:
+    """Tell whether it is a draft: it was not sent yet, wherever it lies (Graph's message resource)."""
+    return mail.sent is None and mail.received is None
+
+
 def _whole(at: datetime) -> datetime:
     return at.replace(microsecond=0)
 
@@ -91,7 +96,7 @@ def show(mail: StoredMail, *, immutable: bool, as_text: bool = False) -> dict[st
         "isDeliveryReceiptRequested": mail.marks.get("isDeliveryReceiptRequested", False),
         "isReadReceiptRequested": mail.marks.get("isReadReceiptRequested", False),
         "isRead": not mail.unread,
-        "isDraft": mail.place is Place.DRAFTS,
+        "isDraft": _is_draft(mail),
         "webLink": f"https://outlook.office365.com/owa/?ItemID={quote(shown_id, safe='')}&exvsurl=1"
         "&viewmodel=ReadMessageItem",
         "inferenceClassification": "focused",
@@ -121,7 +126,7 @@ PROPERTIES: Mapping[str, Callable[[StoredMail], Any]] = {
     "conversationId": lambda mail: mail.thread,
     "internetMessageId": lambda mail: mail.head.message_id,
     "subject": lambda mail: mail.head.subject,
-    "isDraft": lambda mail: mail.place is Place.DRAFTS,
+    "isDraft": _is_draft,
     "isRead": lambda mail: not mail.unread,
     "createdDateTime": lambda mail: _whole(mail.created),
     "lastModifiedDateTime": lambda mail: _whole(mail.modified),
