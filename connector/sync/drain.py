@@ -206,11 +206,15 @@ class _Worker:
     def _create(self, together: Sequence[Claim]) -> list[tuple[Claim, DraftRef | AdapterError]]:
         """Have drafts made; what cannot be composed any more is blocked and left out."""
         composed = [(claim, mail) for claim in together if (mail := self._composed(claim)) is not None]
+        answers: Sequence[DraftRef | AdapterError]
         try:
-            if len(composed) == 1:
-                answers: Sequence[DraftRef | AdapterError] = [self._mailbox.create_draft(composed[0][1])]
-            else:
-                answers = self._mailbox.create_drafts([mail for _, mail in composed])
+            match [mail for _, mail in composed]:
+                case []:
+                    return []
+                case [mail]:
+                    answers = [self._mailbox.create_draft(mail)]
+                case mails:
+                    answers = self._mailbox.create_drafts(mails)
         except AdapterError as error:
             answers = [error] * len(composed)
         return [(claim, answer) for (claim, _), answer in zip(composed, answers, strict=True)]
