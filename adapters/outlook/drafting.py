@@ -170,7 +170,7 @@ class Drafting:
         For good: in Deleted Items it would look discarded by the rep. Once it is gone nothing is unknown any more.
         """
         try:
-            self._session.post_once(f"{path}/permanentDelete", None, key=key)
+            self._remove(path, key)
         except ItemGone:
             pass
         except AdapterError:
@@ -183,6 +183,15 @@ class Drafting:
             return Retry(f"a draft of {self._rep.email} could not be finished; it is made anew", code=cause.code)
         return cause
 
+    def _remove(self, path: str, key: str) -> None:
+        """Delete for good what was begun; into Deleted Items where Graph refuses that."""
+        try:
+            self._session.post_once(f"{path}/permanentDelete", None, key=key)
+        except ItemGone:
+            raise
+        except Refused:
+            self._session.delete(path)
+
     # --------------------------------------------------------------------------------- deleting and opening
 
     def delete(self, draft: DraftRef) -> None:
@@ -194,7 +203,7 @@ class Drafting:
         try:
             found = self._session.get(address(path, select="id,isDraft", expand=EXPAND_STAMP))
             if is_begun(found):
-                self._session.post_once(f"{path}/permanentDelete", None, key=stamp_of(found) or "")
+                self._remove(path, stamp_of(found) or "")
             elif found["isDraft"]:
                 self._session.delete(path)
         except ItemGone:

@@ -134,6 +134,16 @@ def test_a_draft_that_cannot_be_finished_is_removed(wire, outlook, failure, remo
     assert "PATCH" not in [call.request.method for call in wire.calls], "it was never addressed"
 
 
+def test_where_nothing_can_be_deleted_for_good_it_goes_into_the_bin(wire, outlook):
+    unknown = {"status": 400, "json": graph_refusal("BadRequest")}
+    wire.post(f"{BOX}/messages/OLD%3D/createReply", json=message(), status=201)
+    wire.post(f"{BOX}/messages/AAk%3D/attachments", status=504)
+    wire.post(f"{BOX}/messages/AAk%3D/permanentDelete", **unknown)
+    wire.delete(f"{BOX}/messages/AAk%3D", status=204)
+    with pytest.raises(Retry):
+        outlook.create_draft(a_mail(thread=PREVIOUS))
+
+
 def test_a_follow_up_carries_our_words_once_and_its_file(sandbox, office):
     box = office()
     first = a_mail(key=next(keys))

@@ -20,6 +20,7 @@ from outlook_world import (
     trace,
 )
 
+from adapters.outlook.messages import MARK, STAMP
 from connector.ports import DraftRef, Trace, Whereabouts
 
 
@@ -115,6 +116,41 @@ def test_where_a_mail_is(wire, outlook, places, where, matched_by):
         where is Whereabouts.DRAFT,
         where is Whereabouts.SENT,
     )
+
+
+BEGUN = {
+    "toRecipients": [],
+    "singleValueExtendedProperties": [{"id": STAMP, "value": KEY}, {"id": MARK, "value": "begun"}],
+}
+IN_THE_BIN = {"parentFolderId": "F-deleteditems"}
+#: Of an answer that was lost, so that no id is known.
+LOST = Trace(key=KEY, draft=None, to=TRACE.to, subject=TRACE.subject, since=TRACE.since)
+
+
+@pytest.mark.parametrize(
+    ("trace_", "places", "where", "extra"),
+    [
+        (LOST, {"drafts": [message("B", **BEGUN)]}, Whereabouts.ABSENT, ["B"]),
+        (LOST, {"anywhere": [message("B", **BEGUN)]}, Whereabouts.ABSENT, ["B"]),
+        (LOST, {"deleteditems": [message("B", **BEGUN, **IN_THE_BIN)]}, Whereabouts.ABSENT, []),
+        (LOST, {"drafts": [message("B", **BEGUN), stamped("D")]}, Whereabouts.DRAFT, ["B"]),
+        (LOST, {"sentitems": [message("B", **BEGUN, **SENT)]}, Whereabouts.SENT, []),
+        # The rep addressed it: it is theirs. So is one that was handed over, whatever its mark says.
+        (
+            LOST,
+            {"drafts": [message("B", **BEGUN | {"toRecipients": stamped()["toRecipients"]})]},
+            Whereabouts.DRAFT,
+            [],
+        ),
+        (TRACE, {"stored": message(**BEGUN)}, Whereabouts.DRAFT, []),
+        (TRACE, {"stored": message(), "drafts": [message("B", **BEGUN)]}, Whereabouts.DRAFT, ["B"]),
+    ],
+)
+def test_what_was_begun_and_never_made_whole_is_no_draft(wire, outlook, trace_, places, where, extra):
+    """Nobody was told of it: it is to be removed, and made anew."""
+    answers_batches(wire, shelf(**places))
+    found = outlook.find(trace_)
+    assert (found.where, [draft.draft_id for draft in found.extra]) == (where, extra)
 
 
 def test_what_was_never_seen_is_absent(wire, outlook):

@@ -446,6 +446,20 @@ def test_what_a_click_opens_before_the_next_pass(make_world: WorldMaker, rep: st
 
 
 @BOTH
+def test_a_draft_is_opened_under_whatever_id_it_has_now(make_world: WorldMaker, rep: str) -> None:
+    """Taken back from being scheduled it is another message; the address we know leads nowhere."""
+    world = draft_out(make_world, rep)
+    key = read_first(world)
+    before = open_task(world.office, key).address
+    world.act("rep_schedules_draft", rep=rep, person=ANN.email)
+    world.act("rep_unschedules_draft", rep=rep, person=ANN.email)
+    opened = open_task(world.office, key)
+    assert opened.is_draft
+    assert opened.address != before
+    assert len(world.mails(rep, "drafts")) == 1
+
+
+@BOTH
 def test_a_draft_that_was_discarded_this_instant_may_be_on_its_way_to_sent(make_world: WorldMaker, rep: str) -> None:
     """Where no bin tells: made anew at once, it might go out twice."""
     world = draft_out(make_world, rep)
