@@ -15,7 +15,8 @@ from adapters.http import ServiceSession
 from connector.accounts import is_loopback
 from connector.ports import Check, Clock, Verdict
 
-#: How far two clocks may be apart before it matters.
+#: How far two clocks may be apart before it matters: a mail program lets a rep undo a send for half a minute, Microsoft
+#: takes tokens five minutes off.
 _APART = timedelta(minutes=2)
 
 

@@ -1,27 +1,20 @@
 """What `connector doctor` says of an Outlook mailbox: sign-in, permissions, reach, clocks.
 
 Lives here: one line for each thing that must hold, and how to mend it. Does not live here: fetching tokens (`signin`),
-the calls (`mailbox`), what a refused call means (`codes`).
+the calls (`mailbox`), what a refused call means (`codes`), how two clocks are compared (`adapters.clocks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import requests
-
-from adapters.http import ServiceSession
+from adapters.clocks import clock_checks
 from adapters.outlook.account import COSTS, MicrosoftAccount, SignIn, missing_permissions, read_certificate
 from adapters.outlook.claims import claims_of
-from connector.accounts import is_loopback
 from connector.errors import AdapterError, BadInput, Reconnect
 from connector.ports import Check, Clock, MailIdentity, Verdict
-
-#: How far this machine's clock may be off: Microsoft allows five minutes.
-_SKEW = timedelta(minutes=2)
 
 #: How long before its end a certificate is spoken of.
 _NOTICE = timedelta(days=30)
@@ -116,24 +109,7 @@ def _certificate(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
         )
 
 
-def _clocks(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:
-    """Yield a fault when this machine's clock is off; a service of this machine may have a time of its own."""
-    address = account.login_address
-    if is_loopback(address):
-        return
-    try:
-        with ServiceSession() as session:
-            # Ready tokens come without a tenant; any will do.
-            answer = session.get(f"{address}/{account.tenant or 'common'}/v2.0/.well-known/openid-configuration")
-        off = clock.now() - parsedate_to_datetime(answer.headers.get("Date", ""))
-    except (requests.RequestException, ValueError, TypeError):
-        return
-    if abs(off) > _SKEW:
-        way = "ahead of" if off > timedelta() else "behind"
-        yield Check(
-            area="setup",
-            verdict=Verdict.FAULT,
-            sentence=f"the clock of this machine is {abs(off).total_seconds() / 60:.0f} minutes {way} Microsoft's: "
-            "sign-ins fail, and mail goes out at the wrong time",
-            mend="set it by NTP",
-        )
+def _clocks(account: MicrosoftAccount, clock: Clock) -> Sequence[Check]:
+    # Ready tokens come without a tenant; any will do.
+    address = f"{account.login_address}/{account.tenant or 'common'}/v2.0/.well-known/openid-configuration"
+    return clock_checks(address, clock, "Microsoft", costs="sign-ins fail, and mail goes out at the wrong time")
