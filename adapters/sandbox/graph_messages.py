@@ -82,7 +82,7 @@ class Messages:
     def delete_for_good(self, call: Call) -> Answer:
         """Delete a message from wherever it lies, past every bin that a user can open."""
         mail = call.mail()
-        self._world.note_effect(call.box, "draft_deleted" if mail.place is Place.DRAFTS else "mail_deleted", mail)
+        self._world.note_effect(call.box, "draft_purged" if mail.place is Place.DRAFTS else "mail_purged", mail)
         call.box.take_out(mail)
         return Answer(status=204)
 

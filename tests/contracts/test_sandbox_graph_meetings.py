@@ -24,5 +24,5 @@ def test_what_is_deleted_for_good_lies_in_no_bin(graph):
     draft = graph("POST", "/messages", message())
     graph("POST", f"/messages/{draft['id']}/permanentDelete", status=204)
     assert graph("GET", "/messages")["value"] == []
-    assert [one["effect"] for one in graph.sandbox.log.effects] == ["draft_created", "draft_deleted"]
+    assert [one["effect"] for one in graph.sandbox.log.effects] == ["draft_created", "draft_purged"]
     assert graph.sandbox.log.effects[-1]["key"] == KEY
