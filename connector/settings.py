@@ -1,18 +1,18 @@
 """`connector.yaml`: reps, accounts, rules of the CRM, pacing.
 
-Lives here: the keys that belong to no service, the checks between sections, and pydantic's complaints put into
-sentences with file and line (spec interfaces 1). Does not live here: what an account section may say (each adapter's
-`account_model`), the rules of a CRM's own section (its `options_model`), $DATABASE_URL (`app`).
+Lives here: the keys that belong to no service, and the checks between sections (spec interfaces 1). Does not live here:
+what an account section may say (each adapter's `account_model`), the rules of a CRM's own section (its
+`options_model`), pydantic's complaints as sentences (`complaints`), $DATABASE_URL (`app`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeGuard, get_args
+from typing import Annotated, Any, TypeGuard
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from connector.accounts import AccountModel
+from connector.complaints import section_of, translated
 from connector.documents import Document, Place, did_you_mean, read_document
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep, is_address, time_zones
@@ -216,7 +217,7 @@ def load_settings(path: Path, adapters: Mapping[str, Adapter]) -> Settings:
     try:
         parsed = model.model_validate(data)
     except ValidationError as error:
-        faults.extend(_translated(error, document, model))
+        faults.extend(translated(error, document, model))
     faults.extend(_faults_between_sections(document, adapters))
     if faults:
         raise BadInput.of(sorted(faults, key=lambda fault: fault.line or 0))
@@ -333,7 +334,7 @@ def _faults_between_sections(document: Document, adapters: Mapping[str, Adapter]
         if not isinstance(entry, dict):
             continue
         place: Place = ("reps", position)
-        where = _where(place, data)
+        where = section_of(place, data)
         for address, key in _addresses(entry):
             if address in seen:
                 sentence = f"{address} is listed by {seen[address]} already: an address belongs to one rep"
@@ -411,107 +412,3 @@ def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Setti
         blocked_domains=frozenset(parsed.blocked_domains),
         unsubscribe=parsed.unsubscribe,
     )
-
-
-# ------------------------------------------------------------------------ pydantic's complaints as sentences
-
-#: What a value should have been, by the type of pydantic's error.
-_SHOULD_BE = {
-    "string_type": "text: put it in quotes",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "list_type": "a list: begin each line with '- '",
-    "tuple_type": "a list: begin each line with '- '",
-    "dict_type": "a group of keys",
-    "mapping_type": "a group of keys",
-    "model_type": "a group of keys",
-    "model_attributes_type": "a group of keys",
-    "path_type": "the path of a file",
-}
-
-
-def _translated(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
-    """Return pydantic's errors as faults; what was given is never quoted, for it may be a secret."""
-    faults: dict[tuple[Place, str], Fault] = {}
-    words: dict[Place, list[str]] = {}
-    for detail in error.errors(include_url=False, include_input=False, include_context=True):
-        loc = tuple(detail["loc"])
-        place = _known_place(loc, document.data)
-        where = _where(place, document.data)
-        context = detail.get("ctx", {})
-        match detail["type"]:
-            case "extra_forbidden":
-                known = _keys_at(model, loc[:-1])
-                hint = did_you_mean(str(loc[-1]), known) or f"; there are {', '.join(known)}"
-                sentence = f"there is no key '{loc[-1]}' here{hint}"
-            case "missing":
-                sentence = f"the key '{loc[-1]}' is missing: add it"
-                where = _where((*place, ""), document.data)
-            case "literal_error" | "enum":
-                # A choice between groups of words is told once, with the words of all groups.
-                words.setdefault(place, []).extend(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
-                sentence = f"'{place[-1]}' must be one of {', '.join(words[place])}"
-                faults.pop((place, "words"), None)
-                faults[place, "words"] = document.fault(place, sentence, where=where)
-                continue
-            case "value_error":
-                sentence = f"{_named(place)}{context.get('error', detail['msg'])}"
-            case "too_short":
-                sentence = f"'{place[-1] if place else 'reps'}' is empty: list at least one"
-            case "greater_than":
-                sentence = f"'{place[-1]}' must be more than {context.get('gt')}"
-            case kind if kind in _SHOULD_BE:
-                sentence = f"{_named(place).removesuffix(': ')} must be {_SHOULD_BE[kind]}"
-            case _:
-                message = detail["msg"]
-                sentence = f"{_named(place)}{message[:1].lower()}{message[1:]}"
-        faults.setdefault((place, sentence), document.fault(place, sentence, where=where))
-    return list(faults.values())
-
-
-def _named(place: Place) -> str:
-    return f"'{place[-1]}': " if place and isinstance(place[-1], str) else "this entry: " if place else ""
-
-
-def _known_place(loc: Sequence[str | int], data: Any) -> Place:
-    """Return the part of pydantic's location that is in the file; it appends the names of types to it."""
-    place: list[str | int] = []
-    for part in loc:
-        inside = (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        )
-        if not inside:
-            break
-        place.append(part)
-        data = data[part]
-    return tuple(place)
-
-
-def _where(place: Place, data: Mapping[str, Any]) -> str | None:
-    """Return the section a place is in, as people call it."""
-    if len(place) > 1 and place[0] == "reps" and isinstance(place[1], int):
-        entry = data["reps"][place[1]]
-        email = entry.get("email") if isinstance(entry, dict) else None
-        return f"rep {email}" if isinstance(email, str) else f"rep {place[1] + 1}"
-    parts = [str(part) for part in place[:-1] if isinstance(part, str)]
-    return ".".join(parts) or None
-
-
-def _keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Return the keys that may stand at a location."""
-    current: type[BaseModel] | None = model
-    for part in loc:
-        found = current.model_fields.get(part) if current is not None and isinstance(part, str) else None
-        if found is not None:
-            current = _model_in(found.annotation)
-    return list(current.model_fields) if current is not None else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
