@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from adapters.outlook.batch import BATCH
 from adapters.outlook.cursor import WATCHED, Cursor, digest
 from adapters.outlook.errors import CursorExpired, ItemGone
 from adapters.outlook.finding import Finding
@@ -38,7 +39,7 @@ from adapters.outlook.messages import (
     was_edited,
     was_written_here,
 )
-from adapters.outlook.paths import folder_path, message_path
+from adapters.outlook.paths import folder_path, listing, message_path, messages_in
 from adapters.outlook.session import GraphSession, address
 from connector.errors import AdapterError, Refused, Retry
 from connector.ports import Clock, DraftGone, DraftSaved, MailChange, MailPull, MailSent, Whereabouts
@@ -223,7 +224,7 @@ class Watching:
     ) -> tuple[MailChange, ...]:
         """Read what changed and put it in order; what left Drafts comes last, when what was sent is known.
 
-        Each message is read by itself, because a delta may leave properties out, and gives no headers.
+        Each message is read, because a delta may leave properties out, and gives no headers.
         """
         wanted = {
             f"{folder} {id_}": _whole(id_, RECEIVED if folder == "inbox" else OURS)
@@ -237,7 +238,7 @@ class Watching:
             if self._folders.which(one["parentFolderId"]) not in _PASSED_OVER
         }
         timed: list[tuple[datetime, MailChange]] = []
-        for name, message in self._session.read_batch(wanted).items() if wanted else ():
+        for name, message in self._whole_messages(wanted, entries).items():
             if isinstance(message, ItemGone):
                 continue
             if isinstance(message, AdapterError):
@@ -252,6 +253,25 @@ class Watching:
             if "@removed" in entry
         )
         return (*(change for _, change in timed), *gone)
+
+    def _whole_messages(
+        self, wanted: Mapping[str, str], entries: Mapping[str, Mapping[str, _Message]]
+    ) -> dict[str, Any]:
+        """Read messages by name: many of ours in a folder from one list of it, all others by themselves.
+
+        After a pass that placed or sent many mails their echo is read so, in a call or two.
+        """
+        lists = {
+            folder: listing(folder_path(folder), f"lastModifiedDateTime ge {instant(min(map(saved_at, found)))}")
+            for folder in ("drafts", "sentitems")
+            if len(found := [one for one in entries.get(folder, {}).values() if "@removed" not in one]) > BATCH
+            and all("lastModifiedDateTime" in one for one in found)
+        }
+        read: dict[str, Any] = {}
+        for folder, answer in self._session.read_batch(lists).items():
+            listed = {f"{folder} {message['id']}": message for message in messages_in(answer)}
+            read |= {name: listed[name] for name in listed.keys() & wanted.keys()}
+        return read | self._session.read_batch({name: wanted[name] for name in wanted if name not in read})
 
     def _change(self, where: str, message: _Message) -> tuple[datetime, MailChange] | None:
         """Return a message as a change, with its time; None when it tells nothing, or the next pull will."""

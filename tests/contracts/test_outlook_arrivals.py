@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from outlook_world import outlook_sandbox
 
+from adapters.outlook import messages
 from adapters.sandbox.mailbox import Place
 from connector.inbox.classify import MailKind, classify
 
@@ -69,3 +70,16 @@ def test_an_answer_to_an_invitation_is_no_reply(sandbox, office, answer):
     (change,) = box.pull_mail(cursor).changes
     assert b"METHOD:REPLY" in change.raw
     assert classify(change, own=frozenset({rep})).kind is MailKind.CALENDAR_OR_RECEIPT
+
+
+def test_an_answer_from_the_own_organisation_is_known_by_its_type():
+    """It has come by no server, and Exchange wrote no MIME for it."""
+    inside = {
+        "@odata.type": "#microsoft.graph.eventMessageResponse",
+        "id": "R",
+        "subject": "Accepted: Hello",
+        "from": {"emailAddress": {"address": "eva@acme.example"}},
+        "receivedDateTime": "2026-11-24T08:40:00Z",
+    }
+    assert messages.looks_like_report(inside)
+    assert classify(messages.received_mail(inside), own=frozenset()).kind is MailKind.CALENDAR_OR_RECEIPT

@@ -19,7 +19,6 @@ from outlook_world import (
 
 from adapters.outlook import watching
 from connector.errors import Refused, Retry
-from connector.inbox.classify import MailKind, classify
 from connector.ports import DraftGone, DraftRef, DraftSaved, MailReceived, MailSent
 
 
@@ -374,9 +373,25 @@ def test_a_pull_reads_so_much_and_goes_on_where_it_was(wire, outlook, monkeypatc
     assert [token for folder, token in asked if folder == "drafts"] == ["1", "2", "3"]
 
 
-def test_an_answer_from_the_own_organisation_is_known_by_its_type():
-    inside = REPLY | {"@odata.type": "#microsoft.graph.eventMessageResponse", "subject": "Accepted: Hello"}
-    inside["internetMessageHeaders"] = None
-    received = watching.received_mail(inside)
-    assert watching.looks_like_report(inside)
-    assert classify(received, own=frozenset()).kind is MailKind.CALENDAR_OR_RECEIPT
+@pytest.mark.parametrize(("listed", "calls"), [(6, 2), (5, 3), (0, 4)])
+def test_the_echo_of_many_drafts_is_read_from_one_list(wire, outlook, listed, calls):
+    """What the list does not hold, or when it cannot be had, is read by itself."""
+    ids = [f"D{number}" for number in range(6)]
+
+    def answer(path, query):
+        if path.endswith("/delta"):
+            folder = path.split("/")[-3]
+            news = [{"id": one, "lastModifiedDateTime": "2026-11-24T08:30:00Z"} for one in ids]
+            return {"value": news if folder == "drafts" else [], "@odata.deltaLink": delta(folder, "2")}
+        if path == f"{MINE}/messages":
+            return NOTHING
+        if path == f"{MINE}/mailFolders/drafts/messages":
+            assert query["$filter"] == "lastModifiedDateTime ge 2026-11-24T08:30:00Z"
+            others = [stamped("somebody's")]
+            return {"value": others + [stamped(one) for one in ids[:listed]]} if listed else (400, graph_refusal("No"))
+        return stamped(path.rpartition("/")[2])
+
+    answers_batches(wire, answer)
+    changes = outlook.pull_mail(a_cursor()).changes
+    assert sorted(change.draft.draft_id for change in changes) == ids
+    assert outlook.calls == calls
