@@ -21,7 +21,6 @@ from adapters.outlook.errors import ItemGone
 from adapters.outlook.finding import Finding
 from adapters.outlook.messages import (
     EXPAND_STAMP,
-    OURS,
     attachment_body,
     begun_body,
     begun_reply_body,
@@ -213,7 +212,7 @@ class Drafting:
         """Return the draft's webLink as it is now: it dies when the id changes."""
         gone = Refused(f"the draft is no longer in the Drafts of {self._rep.email}", code="draft_gone")
         try:
-            message = self._session.get(address(message_path(draft.draft_id), select=OURS))
+            message = self._session.get(ours(draft.draft_id))
         except ItemGone as error:
             raise gone from error
         if self._finding.where(message) is not Whereabouts.DRAFT:

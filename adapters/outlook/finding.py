@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.outlook.folders import Folder, Folders
-from adapters.outlook.messages import instant, quoted, sent_mail, stamped_with
+from adapters.outlook.messages import instant, is_scheduled, quoted, sent_mail, stamped_with
 from adapters.outlook.paths import body_of, folder_path, is_unread, listing, messages_in, ours
 from adapters.outlook.session import GraphSession
 from adapters.outlook.sightings import Sighting, judged, left_over, resembles
 from connector.errors import AdapterError
-from connector.ports import Found, Trace, Whereabouts
+from connector.ports import Clock, Found, Trace, Whereabouts
 
 #: Where Outlook keeps what was deleted for good or from the bin, for some weeks.
 _PURGED = "/mailFolders/recoverableitemsdeletions/messages"
@@ -31,10 +31,11 @@ _PAGES = 5
 class Finding:
     """Looks mails up in one mailbox."""
 
-    def __init__(self, session: GraphSession, folders: Folders) -> None:
+    def __init__(self, session: GraphSession, folders: Folders, *, clock: Clock) -> None:
         """Take the session, and who tells folders apart."""
         self._session = session
         self._folders = folders
+        self._clock = clock
 
     def find(self, trace: Trace) -> Found:
         """Look a mail up: by stored id and stamp in one call; only if it is not there, by weaker keys in more.
@@ -114,5 +115,7 @@ class Finding:
                 return Whereabouts.SCHEDULED
             case Folder.DELETED if message["isDraft"]:
                 return Whereabouts.DISCARDED
+            case _ if is_scheduled(message, self._clock.now()):
+                return Whereabouts.SCHEDULED
             case _:
                 return Whereabouts.DRAFT if message["isDraft"] else Whereabouts.SENT

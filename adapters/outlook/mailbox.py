@@ -51,7 +51,7 @@ class OutlookMailbox:
         self._checkup = checkup
         self._session = session
         folders = Folders(session)
-        self._finding = Finding(session, folders)
+        self._finding = Finding(session, folders, clock=clock)
         self._drafting = Drafting(session, self._finding, rep=rep, clock=clock)
         own = frozenset({rep.email.lower(), *rep.aliases})
         self._watching = Watching(session, self._finding, folders, own=own, clock=clock)

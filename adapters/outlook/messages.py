@@ -41,6 +41,11 @@ _BEGUN = "begun"
 #: PidTagListUnsubscribe: Graph refuses the header itself, because its name does not begin with x-.
 LIST_UNSUBSCRIBE = "String 0x1045"
 
+#: PidTagDeferredSendTime: a mail that its rep scheduled lies in Drafts with it until its hour comes.
+DEFERRED = "SystemTime 0x3FEF"
+#: How much later than its hour such a mail may go out.
+_LEAVES_LATE = timedelta(minutes=15)
+
 #: What is read of a message that is ours or may be.
 OURS = (
     "id,isDraft,parentFolderId,subject,toRecipients,ccRecipients,bccRecipients,internetMessageId,conversationId,createdDateTime,"
@@ -56,8 +61,8 @@ RECEIVED = f"id,subject,toRecipients,ccRecipients,internetMessageId,conversation
 #: What is read of a message of which it is not known yet.
 EITHER = f"{OURS},{_OF_RECEIVED}"
 
-#: Brings the stamp and the mark along.
-EXPAND_STAMP = f"singleValueExtendedProperties($filter=id eq '{STAMP}' or id eq '{MARK}')"
+#: Brings the stamp, the mark and the hour along.
+EXPAND_STAMP = f"singleValueExtendedProperties($filter=id eq '{STAMP}' or id eq '{MARK}' or id eq '{DEFERRED}')"
 
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 
@@ -167,6 +172,12 @@ def stamp_of(message: Mapping[str, Any]) -> str | None:
 def is_begun(message: Mapping[str, Any]) -> bool:
     """Tell whether a draft was begun and never made whole."""
     return _property_of(message, MARK) == _BEGUN
+
+
+def is_scheduled(message: Mapping[str, Any], now: datetime) -> bool:
+    """Tell whether a draft goes out by itself, at an hour that its rep has set."""
+    hour = _property_of(message, DEFERRED)
+    return bool(message["isDraft"]) and hour is not None and _when(hour) + _LEAVES_LATE > now
 
 
 def _property_of(message: Mapping[str, Any], id_: str) -> str | None:

@@ -30,6 +30,7 @@ from adapters.outlook.messages import (
     RECEIVED,
     draft_ref,
     instant,
+    is_scheduled,
     looks_like_report,
     received_at,
     received_mail,
@@ -207,6 +208,8 @@ class Watching:
             if not pending or (most is not None and news.size >= most and _LATELY not in pending):
                 break
         news.unfinished = set(pending) - {_LATELY}
+        if most is None and news.expired:
+            raise Retry("Outlook has forgotten a watch that has just begun; it is begun again", code="watch")
         return news
 
     def _note(self, news: _News, folder: str, answer: Any, pending: dict[str, str]) -> None:
@@ -280,6 +283,9 @@ class Watching:
                 return self._received(message)
             case "sentitems":
                 return _sent(message)
+            case "drafts" if is_scheduled(message, self._clock.now()):
+                # It lies there still, and is no draft to its rep: the core asks what it is.
+                return saved_at(message), DraftGone(provider_id=message["id"], thread_id=message.get("conversationId"))
             case "drafts" if message["isDraft"]:
                 return saved_at(message), DraftSaved(
                     draft=draft_ref(message),

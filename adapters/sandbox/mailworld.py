@@ -59,6 +59,8 @@ class MailSettings:
     outlook_sent_delay: float = 0
     #: Mails with the same subject share a conversation, though they have nothing to do with each other (apis 3.2).
     outlook_shares_conversations: bool = False
+    #: What a rep schedules stays in Drafts with its hour (apis 3.4); otherwise it waits in the Outbox.
+    outlook_schedules_in_drafts: bool = False
     #: Requests in ten minutes for a mailbox (apis 3.5); None is without limit.
     outlook_requests_per_10_minutes: int | None = None
     #: Mails a minute that go out of a mailbox, the others wait in the Outbox (apis 3.1); None is without limit.

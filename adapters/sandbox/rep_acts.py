@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from adapters.sandbox.letter import Letter, bare_subject, open_letter, quoted, without_stamp
 from adapters.sandbox.mail_acts import Acts, outside_id, reply_subject
 from adapters.sandbox.mailbox import Kind, Mailbox, Place, StoredMail
 from adapters.sandbox.mailworld import MailSettings, told
+
+#: Extended property that says when a mail goes out (apis 3.6).
+DEFERRED = "SystemTime 0x3FEF"
 
 
 class RepActs(Acts):
@@ -128,8 +132,13 @@ class RepActs(Acts):
     def rep_schedules_draft(
         self, *, key: str = "", rep: str = "", person: str = "", minutes: float = 60
     ) -> dict[str, Any]:
-        """Let the client send a draft later: meanwhile it is neither in Drafts nor in Sent."""
+        """Let the client send a draft later: meanwhile it is neither in Drafts nor in Sent.
+
+        With the setting outlook_schedules_in_drafts it lies in Outlook's Drafts, with its hour as a property.
+        """
         box, draft = self._ready(key, rep, person)
+        if box.kind is Kind.OUTLOOK and self.world.settings.outlook_schedules_in_drafts:
+            return told(box, self._defer(box, draft, minutes))
         box.take_out(draft)
         waiting = self.world.new_mail(box, Place.SCHEDULED, draft.raw, thread=draft.thread, properties=draft.properties)
         box.put(waiting)
@@ -142,7 +151,11 @@ class RepActs(Acts):
         return told(box, waiting)
 
     def rep_unschedules_draft(self, *, key: str = "", rep: str = "", person: str = "") -> dict[str, Any]:
-        """Cancel a scheduled send: the mail is a draft again, under other ids."""
+        """Cancel a scheduled send: the mail is a draft again, under other ids; one that lay in Drafts under its own."""
+        if self.world.settings.outlook_schedules_in_drafts:
+            box, draft = self.find(Place.DRAFTS, key, rep, person)
+            if draft.properties.pop(DEFERRED, None):
+                return told(box, self.world.rewrite(box, draft, draft.raw))
         box, waiting = self.find(Place.SCHEDULED, key, rep, person)
         box.take_out(waiting)
         return told(box, self._draft_again(box, waiting))
@@ -292,6 +305,18 @@ class RepActs(Acts):
             thread = draft.thread
         draft_id = self.world.new_second_id(box.kind) if settings.gmail_edit_changes_draft_id else draft.second_id
         return self.world.rewrite(box, draft, letter.raw(now), thread=thread, draft_id=draft_id)
+
+    def _defer(self, box: Mailbox, draft: StoredMail, minutes: float) -> StoredMail:
+        """Set the hour of a draft, and send it then unless that was taken back."""
+        hour = f"{self.world.clock.now() + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+        draft.properties[DEFERRED] = hour
+
+        def go() -> None:
+            if draft.id in box.mails and draft.properties.get(DEFERRED) == hour:
+                self.world.send(box, draft, by="rep:scheduled")
+
+        self.world.later(minutes * 60, go)
+        return self.world.rewrite(box, draft, draft.raw)
 
     def _draft_again(self, box: Mailbox, mail: StoredMail, draft_id: str = "") -> StoredMail:
         draft = self.world.new_mail(box, Place.DRAFTS, mail.raw, thread=mail.thread, properties=mail.properties)

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from outlook_world import outlook_sandbox
+from outlook_world import a_mail, keys, outlook_sandbox
 
 from adapters.outlook import messages
 from adapters.sandbox.mailbox import Place
 from connector.inbox.classify import MailKind, classify
+from connector.ports import Address, DraftGone
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,21 @@ def test_an_answer_to_an_invitation_is_no_reply(sandbox, office, answer):
     (change,) = box.pull_mail(cursor).changes
     assert b"METHOD:REPLY" in change.raw
     assert classify(change, own=frozenset({rep})).kind is MailKind.CALENDAR_OR_RECEIPT
+
+
+def test_a_draft_that_is_scheduled_where_it_lies_is_gone_and_comes_back_as_edited(sandbox, office):
+    box, rep = office("later@acme.example"), "later@acme.example"
+    sandbox.act("mail_settings", outlook_schedules_in_drafts=True)
+    mail = a_mail(key=next(keys), sender=Address(email=rep))
+    draft = box.create_draft(mail)
+    cursor = box.pull_mail(None).cursor
+    sandbox.clock.advance(timedelta(minutes=1))
+    sandbox.act("rep_schedules_draft", key=mail.key)
+    pull = box.pull_mail(cursor)
+    assert pull.changes == (DraftGone(provider_id=draft.draft_id, thread_id=draft.thread_id),)
+    sandbox.act("rep_unschedules_draft", key=mail.key)
+    (saved,) = box.pull_mail(pull.cursor).changes
+    assert (saved.key, saved.edited) == (mail.key, True)
 
 
 def test_an_answer_from_the_own_organisation_is_known_by_its_type():

@@ -41,6 +41,11 @@ SENT = {"isDraft": False, "parentFolderId": "F-sentitems"}
 ELSEWHERE = {"toRecipients": [{"emailAddress": {"address": "boss@acme.example"}}]}
 
 
+def goes_out(at):
+    """Set the hour at which a mail goes out; it is nine o'clock."""
+    return {"singleValueExtendedProperties": [{"id": "SystemTime 0x3fef", "value": f"2026-11-24T{at}:00Z"}]}
+
+
 def shelf(**places):
     """Answer look-ups: place or key -> messages; `stored` is the one found by id."""
 
@@ -68,6 +73,10 @@ def shelf(**places):
         ({"stored": message(**SENT)}, Whereabouts.SENT, "stored id"),
         ({"stored": message(parentFolderId="F-deleteditems")}, Whereabouts.DISCARDED, "stored id"),
         ({"stored": message(parentFolderId="F-outbox")}, Whereabouts.SCHEDULED, "stored id"),
+        ({"stored": message(**goes_out("09:30"))}, Whereabouts.SCHEDULED, "stored id"),
+        ({"stored": message(**goes_out("08:50"))}, Whereabouts.SCHEDULED, "stored id"),
+        ({"stored": message(**goes_out("08:40"))}, Whereabouts.DRAFT, "stored id"),
+        ({"stored": message(**SENT, **goes_out("09:30"))}, Whereabouts.SENT, "stored id"),
         ({"drafts": [stamped("B")]}, Whereabouts.DRAFT, "stamp in Drafts"),
         ({"sentitems": [stamped("B", **SENT)]}, Whereabouts.SENT, "stamp in Sent Items"),
         ({"sentitems": [stamped("B", **SENT, **ELSEWHERE)]}, Whereabouts.SENT, "stamp in Sent Items"),
@@ -208,11 +217,11 @@ def test_an_id_that_changes_on_send_is_no_matter(sandbox, office):
     sandbox.act("mail_settings", outlook_immutable_ids_change=True)
     mail = a_mail(key=next(keys))
     draft = box.create_draft(mail)
-    sent_ = box.send_draft(draft, mail.key)
-    assert sent_.provider_id != draft.draft_id
-    assert (sent_.key, sent_.to) == (mail.key, ("ann@north.example",))
+    sent = box.send_draft(draft, mail.key)
+    assert sent.provider_id != draft.draft_id
+    assert (sent.key, sent.to) == (mail.key, ("ann@north.example",))
     found = box.find(trace(mail, draft, sandbox))
-    assert (found.where, found.sent) == (Whereabouts.SENT, sent_)
+    assert (found.where, found.sent) == (Whereabouts.SENT, sent)
 
 
 def test_a_message_id_that_classic_outlook_changes_is_no_matter(sandbox, office):
@@ -230,15 +239,17 @@ def test_a_sent_copy_that_is_late_is_unclear_until_it_is_there(sandbox, office):
     sandbox.act("mail_settings", outlook_sent_delay=30)
     mail = a_mail(key=next(keys))
     draft = box.create_draft(mail)
-    sent_ = box.send_draft(draft, mail.key)
-    assert (sent_.internet_message_id, sent_.at) == (draft.internet_message_id, sandbox.clock.now())
+    sent = box.send_draft(draft, mail.key)
+    assert (sent.internet_message_id, sent.at) == (draft.internet_message_id, sandbox.clock.now())
     assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.UNCLEAR
     sandbox.clock.advance(timedelta(seconds=31))
     assert box.find(trace(mail, draft, sandbox)).where is Whereabouts.SENT
 
 
-def test_a_mailthe_rep_schedules_is_neither_draft_nor_sent(sandbox, office):
+@pytest.mark.parametrize("in_drafts", [False, True])
+def test_a_mail_the_rep_schedules_is_neither_draft_nor_sent(sandbox, office, in_drafts):
     box = office()
+    sandbox.act("mail_settings", outlook_schedules_in_drafts=in_drafts)
     mail = a_mail(key=next(keys))
     draft = box.create_draft(mail)
     sandbox.act("rep_schedules_draft", key=mail.key, minutes=60)
