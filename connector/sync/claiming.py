@@ -31,6 +31,10 @@ TOGETHER = 4
 #: How long after its claim a mail may still be given to the service.
 LASTS = timedelta(seconds=15)
 
+#: Bytes of attachments that go with others in one call. What takes a mailbox several calls, or long, goes by itself, and
+#: claims that wait too long for it are let go: in one call the last might be made when its claim and the lease had ended.
+_LIGHT = 500_000
+
 #: What an intent must be for its mail to be started.
 _READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
 
@@ -47,6 +51,8 @@ class Claim:
     again: bool
     #: It must not be sent any more, unless it was: the fact that ends its campaign, or the state that holds it.
     stopped: Stop | None = None
+    #: One short request makes it: no answer to another mail, no large files.
+    light: bool = False
 
 
 def claim(tx: Transaction, office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -> list[Claim]:
@@ -95,9 +101,11 @@ def _claim(
         hold_unclassified(tx, stored, now)
         return None
     letter: Letter | None
+    light = False
     try:
         letter = letters.compose(stored.intent)
-        letter.mail(mail.key, office.folder)  # an attachment that has gone is found out here, calling nobody
+        whole = letter.mail(mail.key, office.folder)  # an attachment that has gone is found out here, calling nobody
+        light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
     except BadInput as error:
         if not again:
             block(tx, stored, str(error), now)
@@ -106,7 +114,7 @@ def _claim(
     subject = mail.subject if letter is None else letter.subject
     attempts, claimed = mail.attempts + 1, mail.claimed or now
     mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
-    return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped)
+    return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=light)
 
 
 def _started(tx: Transaction, lease: Lease, rule: PacingRule, one: Claim, now: datetime) -> Claim:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.events import EventKind
@@ -186,7 +186,9 @@ class _Worker:
         at_once = self._mailbox.capabilities.drafts_at_once
         made: list[tuple[Claim, DraftRef]] = []
         while claims:
-            together, claims = claims[:at_once], claims[at_once:]
+            light = list(takewhile(lambda one: one.light, claims[:at_once]))
+            together = light or claims[:1]
+            claims = claims[len(together) :]
             if self._office.now() - (together[0].mail.claimed or self._until) > LASTS:
                 self._let_go([*together, *claims])
                 break
@@ -456,7 +458,9 @@ class _Worker:
             guard(tx, self._lease)
             pacing = read_pacing(tx, self._lease.lane)
             sends_until = sends_until or pacing.sends_blocked_until
-            waits = replace(pacing, blocked_until=blocked_until, sends_blocked_until=sends_until)
+            # Of several that were placed together each may have been told another time.
+            longest = max((one for one in (blocked_until, pacing.blocked_until) if one is not None), default=None)
+            waits = replace(pacing, blocked_until=longest, sends_blocked_until=sends_until)
             save_pacing(tx, self._lease.lane, replace(waits, problem=error.sentence))
         sentence = f"{self._lease.lane}: {error.sentence}"
         if sentence not in self._drained.attention:

@@ -10,8 +10,9 @@ import pytest
 
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.intents import IntentState
-from connector.ports import DraftRef, Mail, Mailbox
+from connector.ports import DraftRef, Found, Mail, Mailbox, Trace, Whereabouts
 from connector.store.intents import find_intents
+from connector.store.lanes import read_pacing
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.sync.actions import opt_out
 from connector.sync.claiming import TOGETHER
@@ -166,6 +167,49 @@ def test_a_claim_that_grew_old_is_let_go_and_taken_again(world: World, monkeypat
     assert max(gaps) <= timedelta(seconds=20)
     assert states(world) == ["present"] * COUNT
     assert len(drafts_by_person(world)) == COUNT
+
+
+def test_drafts_with_large_files_are_never_in_one_call(make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes long: the last of four would be made when its claim, or the lease, had ended, and perhaps twice."""
+    templates = {"last.md": "---\nsubject: Last try\nattachments: [plan.pdf]\n---\nDear {{first_name}},\n"}
+    world = make_world(campaign=DRAFT, templates=templates, reps=[ANA], salesforce={"tasks": "off"})
+    (world.folder / "templates" / "plan.pdf").write_bytes(bytes(1_000_000))
+    world.launch(people(COUNT))
+    mailbox = world.office.mailboxes[REP]
+    create, find, lost = mailbox.create_draft, mailbox.find, list[str]()
+
+    def slow(mail: Mail) -> DraftRef:
+        world.after(seconds=50)
+        made = create(mail)
+        if len(drafts_by_person(world)) == TOGETHER and not lost:
+            lost.append(mail.key)
+            raise OutcomeUnknown("the answer was lost", key=mail.key)
+        return made
+
+    def late(trace: Trace) -> Found:
+        lost.append(trace.key)
+        return Found(where=Whereabouts.ABSENT) if len(lost) == 2 else find(trace)
+
+    monkeypatch.setattr(mailbox, "create_draft", slow)
+    several_at_once(monkeypatch, mailbox, TOGETHER)
+    monkeypatch.setattr(mailbox, "find", late)
+    goes_on(world)
+    assert states(world) == ["present"] * COUNT
+    assert len(drafts_by_person(world)) == COUNT
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_longest_of_the_waits_that_drafts_of_one_call_were_told_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch, order: int
+) -> None:
+    world.launch(people(2))
+    mailbox = world.office.mailboxes[REP]
+    told = [Retry("too many requests", after=timedelta(minutes=1)), Retry("too much mail", after=timedelta(hours=1))]
+    monkeypatch.setattr(mailbox, "capabilities", replace(mailbox.capabilities, drafts_at_once=TOGETHER))
+    monkeypatch.setattr(mailbox, "create_drafts", lambda _: told[::order])
+    world.sync()
+    with world.database.read() as tx:
+        assert read_pacing(tx, f"gmail:{REP}").blocked_until == world.now + timedelta(hours=1)
 
 
 def test_what_ends_one_of_them_leaves_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
