@@ -130,7 +130,7 @@ def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mai
                 raise Busy(f"the mail to {mail.recipient} has just changed: try again in a moment")
             blank = {"draft_id": None, "provider_id": None, "thread_id": None, "internet_message_id": None}
             fresh = {"attempts": 0, "claimed": None, "edited": False, "missing": None, "sent": None}
-            change_mail(tx, mail.key, state=MailState.WANTED, **fresh, **blank)
+            change_mail(tx, mail.key, state=MailState.WANTED, draft_subject=None, **fresh, **blank)
             outcomes.say(tx, stored, None)
     drained = drain(office, rep, owner=f"open:{os.getpid()}", only=mail.key)
     with office.database.read() as tx:

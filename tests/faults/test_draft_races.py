@@ -383,3 +383,27 @@ def test_the_email_before_is_not_taken_for_the_follow_up_whose_answer_was_lost(
         world.sync()
     assert lost
     assert [sent["key"] for sent in world.effects("mail_sent") if sent["by"] == "api"] == lost
+
+
+# --------------------------------------------------------------------------------------------- made anew, it is ours
+
+
+@BOTH
+def test_a_draft_made_anew_is_known_by_our_subject_and_not_by_that_of_the_one_thrown_away(
+    make_world: WorldMaker, rep: str
+) -> None:
+    """Sent from a phone before anything was read, it has neither stamp nor ids: the subject is all there is."""
+    world = draft_out(make_world, rep)
+    world.act("rep_edits_draft", rep=rep, person=PAT.email, subject="My own words")
+    world.sync()
+    world.act("rep_deletes_draft", rep=rep, person=PAT.email)
+    for _ in range(2):
+        world.after(minutes=6)
+        world.sync()
+    assert placed(world).state is MailState.DISCARDED
+    assert open_task(world.office, placed(world).key).is_draft
+    world.act("rep_sends_from_phone", rep=rep, person=PAT.email)
+    for _ in range(2):
+        world.after(minutes=6)
+        world.sync()
+    assert placed(world).state is MailState.SENT
