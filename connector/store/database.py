@@ -92,6 +92,11 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the tables to the newest version; raise `BadInput` when the database cannot be opened."""
+        if not self.is_newest():
+            self._migrate()
+
+    def is_newest(self) -> bool:
+        """Tell whether the tables are of the newest version; raise `BadInput` when the database cannot be opened."""
         try:
             with self.engine.connect() as connection:
                 current = None
@@ -102,8 +107,7 @@ class Database:
             raise BadInput(
                 f"the database {shown} cannot be opened: check its address, that it runs, and that it is a database"
             ) from error
-        if current != HEAD:
-            self._migrate()
+        return current == HEAD
 
     def _migrate(self) -> None:
         from alembic import command  # noqa: PLC0415 - slow to import, and rarely needed

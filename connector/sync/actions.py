@@ -66,13 +66,18 @@ _SHOWN = 200
 _NOT_CARRIED_OUT = (IntentState.DUE, IntentState.HELD, IntentState.BLOCKED)
 
 
+class UnknownTask(BadInput):
+    """An id names no task."""
+
+
 def find_task(tx: Transaction, id: str) -> StoredIntent:  # noqa: A002 - the command's own word
-    """Return the intent whose key starts with `id`; raise `BadInput` when there is none, or several."""
+    """Return the intent whose key starts with `id`; raise `UnknownTask` when there is none, `BadInput` for several."""
     hits = find_by_prefix(tx, id.lower()) if id.isalnum() and len(id) >= 4 else []
     if len(hits) == 1:
         return hits[0]
-    problem = "names several tasks: give more of it" if hits else "names no task: 'connector tasks list' shows them"
-    raise BadInput(f"the id '{id}' {problem}")
+    if hits:
+        raise BadInput(f"the id '{id}' names several tasks: give more of it")
+    raise UnknownTask(f"the id '{id}' names no task: 'connector tasks list' shows them")
 
 
 def end_by_hand(

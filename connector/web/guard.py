@@ -1,0 +1,87 @@
+"""What every answer has in common: it goes to this machine alone, carries the same headers, and is a calm page.
+
+Lives here: `Guard`, the outermost layer, and `is_this_machine`. Does not live here: who is signed in (`sign_in`).
+
+The name a request came for is checked because a page elsewhere may point a name of its own at this machine (DNS
+rebinding), and would then be of one origin with us. An address in digits cannot be pointed anywhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from connector.web.pages import error_page
+
+_log = logging.getLogger(__name__)
+
+#: Headers of every answer, pages and files alike.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+#: A Host header: a name or an address, and perhaps a port. Nothing that a reader of URLs might take apart otherwise.
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+
+
+class Guard:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Take the application to be guarded."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if not _is_for_us(Headers(scope=scope)):
+            sentence = "open this page by the address that 'connector serve' printed"
+            await error_page(421, "Not under this name", sentence)(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            # The address is not logged: it may hold a sign-in link. Nor is the message: it may quote a mail.
+            _log.error("something unexpected went wrong (%s); start it with -v to see where", type(error).__name__)
+            _log.info("where it went wrong:", exc_info=error)
+            if begun:
+                raise
+            sentence = "something unexpected went wrong: the terminal of 'connector serve' says more"
+            await error_page(500, "This did not work", sentence)(scope, receive, send_with_headers)
+
+
+def is_this_machine(name: str) -> bool:
+    """Tell whether a host's name or address, IPv6 with or without brackets, can only mean this machine."""
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_for_us(headers: Headers) -> bool:
+    found = _HOST.fullmatch(headers.get("host", ""))
+    return found is not None and is_this_machine(found["name"])

@@ -1,0 +1,79 @@
+"""`/open/<key>`: one click, and the rep is in the draft, wherever it lies now.
+
+Lives here: the route, what each error is as a status, and where it may lead. Does not live here: finding or making the
+draft (`sync.opening`). Source: spec interfaces 4, delivery 4 ("Opening").
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Retry
+from connector.sync.actions import UnknownTask
+from connector.sync.office import Office
+from connector.sync.opening import Client, Opened, open_task
+from connector.web.pages import error_page, page
+
+#: Hosts of mail programs in the browser that an address of ours leads to without asking (reference apis 2.4, 3.3).
+MAIL_HOSTS = frozenset({"mail.google.com", "outlook.office.com", "outlook.office365.com", "outlook.live.com"})
+
+#: Error -> status and title; the first that fits counts.
+_STATUSES: tuple[tuple[type[ConnectorError], int, str], ...] = (
+    (UnknownTask, 404, "There is no such task"),
+    (BadInput, 409, "There is nothing to open"),
+    (Busy, 503, "Not just now"),
+    (Retry, 503, "Not just now"),
+    (Reconnect, 503, "The mailbox must be signed in to again"),
+    (ConnectorError, 502, "The mailbox did not do this"),
+)
+
+#: Seconds one click waits for another: longer than a service usually takes, shorter than a browser's patience.
+_PATIENCE = 30.0
+
+
+def open_routes(office: Office) -> APIRouter:
+    """Return `/open/<key>`."""
+    routes = APIRouter()
+    # A mailbox is worked by one thread at a time.
+    turn = Lock()
+
+    @routes.get("/open/{key}")
+    def open_(key: str, client: Annotated[Client | None, Query(alias="in")] = None) -> Response:
+        """Find or make the draft of a task, and lead to it."""
+        if not turn.acquire(timeout=_PATIENCE):
+            return answer_to(Busy("another draft is being opened: try again in a moment"))
+        try:
+            opened = open_task(office, key, client=client)
+        except ConnectorError as error:
+            return answer_to(error)
+        finally:
+            turn.release()
+        return lead_to(opened)
+
+    return routes
+
+
+def lead_to(opened: Opened) -> Response:
+    """Return the way to what was opened: at once, or by a page when there is something the rep must know."""
+    parts = urlsplit(opened.address)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+        sentence = "the mailbox gave an address that is not one to open: look for the draft in the mail program"
+        return error_page(502, "The draft cannot be opened from here", sentence)
+    known = parts.netloc in MAIL_HOSTS
+    if known and not opened.notes:
+        return RedirectResponse(opened.address, status_code=303)
+    return page("opened.html", title="Before you go on", opened=opened, host=parts.netloc, known=known)
+
+
+def answer_to(error: ConnectorError) -> Response:
+    """Return the page that says what is wrong."""
+    status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
+    answer = error_page(status, title, *str(error).splitlines())
+    if status == 503:
+        answer.headers["Retry-After"] = "10"
+    return answer

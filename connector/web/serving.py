@@ -1,0 +1,73 @@
+"""Serving the web app on this machine until it is told to end.
+
+Lives here: `listen`, `serve`. Does not live here: the application (`app`), what is said about it (`cli.serve`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from connector.errors import BadInput
+from connector.web.guard import is_this_machine
+
+#: Seconds that answers under way are given when the server is told to end.
+_GRACE = 10
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one.
+
+    Raises `BadInput` for a host that others can reach, and for a port that cannot be used.
+    """
+    if not is_this_machine(host):
+        raise BadInput(
+            f"--host {host} would let other machines in, and there is no sign-in for them yet: use 127.0.0.1 (signing "
+            "in with Google or Microsoft comes with the command center)"
+        )
+    address = host.strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listening = socket.create_server((address, port), family=family)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise BadInput(f"port {port} of {host} cannot be used ({reason}): name another with --port") from error
+    # asyncio leaves this out for sockets made elsewhere; without it every answer waits 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; what is being answered by then is answered. Call it in the main thread.
+
+    `announce` is called as soon as either of them ends it in peace; browsers that come before it serves wait in line.
+    """
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,  # an address may hold a sign-in link
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # Ours lie below uvicorn's own, which raises each signal again when it has ended: it must not kill us then.
+    # A process started in the background of a script inherits that Ctrl-C is ignored, so it is said explicitly.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    announce()
+    server.run(sockets=[listening])

@@ -1,0 +1,162 @@
+"""Signing in: one link for the one user of this machine, then a session in a cookie.
+
+Lives here: `SignInLink`, `Sessions`, `/sign-in/<token>`, and where to go after it. Does not live here: signing in with
+Google or Microsoft, and what a rep may see (the command center).
+
+A session is a Fernet token, sealed and dated by a key of the project's own that the vault keeps: nothing is stored for
+it, it outlives a restart, and nobody else can make one. Cookies do not tell ports apart, so their names do.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from datetime import timedelta
+from threading import Lock
+from urllib.parse import quote, unquote
+
+from cryptography.fernet import Fernet, InvalidToken
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from connector.ports import Clock, Vault
+from connector.web.pages import error_page
+
+#: How long the link that `serve` prints may be used.
+LINK_LASTS = timedelta(minutes=10)
+
+#: How long one is signed in.
+SESSION_LASTS = timedelta(hours=12)
+
+#: Name of the sessions' key in the vault.
+VAULT_NAME = "web-session"
+
+_TOKEN_BYTES = 32
+
+#: What a session is of: the one user there is.
+_USER = b"the user of this machine"
+
+#: Where one may be sent after signing in: a page of ours, and nothing that a browser could read as another host.
+_OURS = re.compile(r"/(?:open/[0-9A-Za-z]{1,64}(?:\?in=(?:gmail|outlook))?)?")
+
+
+class NotSignedInError(Exception):
+    """A page for signed-in users was asked for by somebody else."""
+
+
+class SignInLink:
+    """A secret that signs one person in, once."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Make a new secret; the time it lasts begins now."""
+        self._clock = clock
+        self._until = clock.now() + LINK_LASTS
+        self._token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self._used = False
+        self._turn = Lock()
+
+    @property
+    def path(self) -> str:
+        """The path to open in a browser; it holds the secret."""
+        return f"/sign-in/{self._token}"
+
+    def use(self, token: str) -> bool:
+        """Tell whether this is the secret, in time and for the first time; from then on it is none."""
+        right = hmac.compare_digest(token.encode(), self._token.encode())
+        with self._turn:
+            good = right and not self._used and self._clock.now() <= self._until
+            self._used = self._used or good
+        return good
+
+
+class Sessions:
+    """Who is signed in."""
+
+    def __init__(self, key: str, clock: Clock) -> None:
+        """Take the key, as Fernet writes one."""
+        self._cipher = Fernet(key)
+        self._clock = clock
+
+    @classmethod
+    def kept_in(cls, vault: Vault, clock: Clock) -> Sessions:
+        """Return the sessions of a project; the first time their key is made."""
+        key = vault.read(VAULT_NAME) or vault.renew(VAULT_NAME, None, lambda seen: seen or _new_key())
+        return cls(key, clock)
+
+    def check(self, request: Request) -> None:
+        """Let a signed-in user pass; raise `NotSignedInError` for anybody else."""
+        if not self.is_signed_in(request):
+            raise NotSignedInError
+
+    def is_signed_in(self, request: Request) -> bool:
+        """Tell whether a request carries a session of ours that has not run out."""
+        ttl, now = int(SESSION_LASTS.total_seconds()), int(self._clock.now().timestamp())
+        try:
+            user = self._cipher.decrypt_at_time(request.cookies.get(_named(request, "session"), ""), ttl, now)
+        except InvalidToken:
+            return False
+        return user == _USER
+
+    def begin(self, request: Request, answer: Response) -> None:
+        """Put a new session into an answer."""
+        session = self._cipher.encrypt_at_time(_USER, int(self._clock.now().timestamp()))
+        _set_cookie(request, answer, "session", session.decode(), SESSION_LASTS)
+
+
+def _new_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def sign_in_routes(link: SignInLink, sessions: Sessions) -> APIRouter:
+    """Return `/sign-in/<token>`."""
+    routes = APIRouter()
+
+    @routes.get("/sign-in/{token}")
+    def sign_in(request: Request, token: str) -> Response:
+        """Sign in by the link, and go where one wanted to go."""
+        if link.use(token):
+            answer = RedirectResponse(_wanted(request), status_code=303)
+            sessions.begin(request, answer)
+            answer.delete_cookie(_named(request, "next"))
+            return answer
+        if sessions.is_signed_in(request):
+            return RedirectResponse(_wanted(request), status_code=303)
+        return error_page(
+            401,
+            "This link does not sign you in",
+            "it was used already, or it is too old: each link signs in once, within "
+            f"{LINK_LASTS.total_seconds() // 60:.0f} minutes",
+            "end 'connector serve' in the terminal and start it again: it prints a new one",
+        )
+
+    return routes
+
+
+def remember(request: Request, answer: Response) -> None:
+    """Let the browser keep where one wanted to go until one is signed in, if it is a page of ours."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    path = f"{request.url.path}{query}"
+    if _OURS.fullmatch(path):
+        _set_cookie(request, answer, "next", quote(path, safe=""), LINK_LASTS)
+
+
+def _wanted(request: Request) -> str:
+    path = unquote(request.cookies.get(_named(request, "next"), ""))
+    return path if _OURS.fullmatch(path) else "/"
+
+
+def _set_cookie(request: Request, answer: Response, name: str, value: str, lasts: timedelta) -> None:
+    answer.set_cookie(
+        _named(request, name),
+        value,
+        max_age=int(lasts.total_seconds()),
+        httponly=True,
+        samesite="lax",  # a click in Salesforce leads here, so "strict" would ask to sign in each time
+        secure=request.url.scheme == "https",
+    )
+
+
+def _named(request: Request, name: str) -> str:
+    _, port = request.scope["server"]
+    return f"connector_{name}_{port}"
