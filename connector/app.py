@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -104,8 +104,9 @@ def clock_from_environment() -> Clock:
     return RemoteClock(address) if address else SystemClock()
 
 
-def load_adapters() -> dict[str, Adapter]:
-    """Return every installed adapter by its entry point's name."""
+@cache
+def load_adapters() -> Mapping[str, Adapter]:
+    """Return every installed adapter by its entry point's name, looked for once a process."""
     return {point.name: point.load() for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 

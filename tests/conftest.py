@@ -1,8 +1,9 @@
-"""Fixtures for the whole suite: databases of both kinds, and a project on the sandbox."""
+"""The whole suite's fixtures (databases of both kinds, a project on the sandbox), and how its properties are tried."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 import warnings
@@ -11,12 +12,30 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from connector.store.database import Database
 from tests.databases import lay_sqlite
 from tests.world import World, WorldMaker
 
 _numbers = itertools.count(1)
+
+# What slows a machine down is no fault of a test: neither its deadline nor its health.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+#: The same examples in every run: a change is not stopped by what another one broke.
+settings.register_profile("same", _UNTIMED, derandomize=True)
+#: Other examples in every run, and ten times as many, also of a test that says how many it wants.
+settings.register_profile("nightly", _UNTIMED, max_examples=10 * _UNTIMED.max_examples, print_blob=True)
+_PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "same")
+settings.load_profile(_PROFILE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try ten times as many examples in the nightly profile, which a test's own number hides."""
+    for item in items if _PROFILE == "nightly" else ():
+        own: settings | None = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+        if own is not None and own.max_examples != settings.default.max_examples:
+            item.obj._hypothesis_internal_use_settings = settings(own, max_examples=10 * own.max_examples)
 
 
 @pytest.fixture(scope="session")

@@ -211,7 +211,7 @@ def sandbox():
         yield running
 
 
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, min_size=12, max_size=40))
 def test_a_week_of_changes_loses_and_invents_nothing(sandbox, office, monkeypatch, acts):
     monkeypatch.setattr(batch, "PREFER", 'IdType="ImmutableId", odata.maxpagesize=2')
