@@ -64,6 +64,8 @@ class Pacing:
     blocked_until: datetime | None = None
     #: No mail is sent before, as the service said when one was; drafts are placed.
     sends_blocked_until: datetime | None = None
+    #: What it said then; kept by itself, because whatever else goes well or wrong in the mailbox says nothing of it.
+    sends_problem: str | None = None
     problem: str | None = None
 
 

@@ -377,6 +377,7 @@ lanes = Table(
     Column("day_count", Integer, nullable=False),
     Column("blocked_until", Instant),
     Column("sends_blocked_until", Instant),
+    Column("sends_problem", Text),
     # Why it stands still, for `status`; "reconnect" accounts wait for a person.
     Column("problem", Text),
 )

@@ -31,8 +31,8 @@ TOGETHER = 4
 #: How long after its claim a mail may still be given to the service.
 LASTS = timedelta(seconds=15)
 
-#: Bytes of attachments that go with others in one call. What takes a mailbox several calls, or long, goes by itself, and
-#: claims that wait too long for it are let go: in one call the last might be made when its claim and the lease had ended.
+#: Bytes of attachments that go with others in one call. What takes a mailbox several calls, or long, goes by itself,
+#: and claims that wait too long for it are let go: together, the last would be made when claim and lease had ended.
 _LIGHT = 500_000
 
 #: What an intent must be for its mail to be started.

@@ -301,7 +301,7 @@ class _Worker:
             sent = self._mailbox.send_draft(draft, claim.mail.key)
         except Retry as error:
             # A limit on sending may last a day: the rep's drafts need not wait for it.
-            self._note_wait(error, sends_until=self._office.now() + (error.after or _LATER))
+            self._hold_sends(error)
             return
         except Refused as error:
             if error.code != "draft_gone":
@@ -450,18 +450,27 @@ class _Worker:
             let_go(tx, self._lease, [key])
         self._note_wait(error, blocked_until=blocked_until)
 
-    def _note_wait(
-        self, error: AdapterError, *, blocked_until: datetime | None = None, sends_until: datetime | None = None
-    ) -> None:
-        """Say what waits for how long, and why."""
+    def _hold_sends(self, error: Retry) -> None:
+        """Let the lane's sends wait, and nothing else."""
+        until = self._office.now() + (error.after or _LATER)
         with self._office.database.write() as tx:
             guard(tx, self._lease)
             pacing = read_pacing(tx, self._lease.lane)
-            sends_until = sends_until or pacing.sends_blocked_until
+            waits = replace(pacing, sends_blocked_until=until, sends_problem=error.sentence)
+            save_pacing(tx, self._lease.lane, waits)
+        self._tell(error)
+
+    def _note_wait(self, error: AdapterError, *, blocked_until: datetime | None) -> None:
+        """Say how long the lane waits, and why."""
+        with self._office.database.write() as tx:
+            guard(tx, self._lease)
+            pacing = read_pacing(tx, self._lease.lane)
             # Of several that were placed together each may have been told another time.
             longest = max((one for one in (blocked_until, pacing.blocked_until) if one is not None), default=None)
-            waits = replace(pacing, blocked_until=longest, sends_blocked_until=sends_until)
-            save_pacing(tx, self._lease.lane, replace(waits, problem=error.sentence))
+            save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=longest, problem=error.sentence))
+        self._tell(error)
+
+    def _tell(self, error: AdapterError) -> None:
         sentence = f"{self._lease.lane}: {error.sentence}"
         if sentence not in self._drained.attention:
             self._drained.attention.append(sentence)

@@ -7,7 +7,7 @@ Source: interfaces 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -208,7 +208,7 @@ class Status:
                     "problem": pacing.problem,
                     "blocked_until": zulu(pacing.blocked_until),
                     "sends_blocked_until": zulu(pacing.sends_blocked_until),
-                    "sent_today": pacing.day_count if pacing.day == self.at.date() else 0,
+                    "sent_today": pacing.day_count,
                     "last_read": zulu(self.pulled.get(name)),
                 }
                 for name, pacing in self.lanes.items()
@@ -254,7 +254,7 @@ def status(office: Office) -> Status:
             at=now,
             enrollments=enrollments.count_by_state(tx),
             intents=dict(intents.count_by_state(tx)),
-            lanes={**_known_lanes(office), **lanes.list_lanes(tx)},
+            lanes=_known_lanes(office) | {name: _as_of(one, now) for name, one in lanes.list_lanes(tx).items()},
             mails=waiting,
             tasks_waiting=tasks_waiting,
             oldest_undelivered=min(oldest, default=None),
@@ -263,6 +263,16 @@ def status(office: Office) -> Status:
             pulled=cursors.last_moved(tx),
             budget=_budget(budget),
         )
+
+
+def _as_of(pacing: lanes.Pacing, now: datetime) -> lanes.Pacing:
+    """Return a lane as it stands now: a wait that is over is none, and nothing sent before today was sent today."""
+    blocked = pacing.blocked_until if pacing.blocked_until is not None and pacing.blocked_until > now else None
+    sends = pacing.sends_blocked_until
+    sends = sends if sends is not None and sends > now else None
+    problem = pacing.problem or (None if sends is None else pacing.sends_problem)
+    today = pacing.day_count if pacing.day == now.date() else 0
+    return replace(pacing, blocked_until=blocked, sends_blocked_until=sends, problem=problem, day_count=today)
 
 
 def _known_lanes(office: Office) -> dict[str, lanes.Pacing]:

@@ -13,3 +13,4 @@ def upgrade() -> None:
     """Bring the tables forward."""
     op.add_column("mails", sa.Column("draft_subject", sa.Text(), nullable=True))
     op.add_column("lanes", sa.Column("sends_blocked_until", sa.BigInteger(), nullable=True))
+    op.add_column("lanes", sa.Column("sends_problem", sa.Text(), nullable=True))

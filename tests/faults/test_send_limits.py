@@ -1,0 +1,63 @@
+"""A limit on sending holds a mailbox's sends and nothing else; whoever looks sees until when, and why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connector.errors import Retry
+from connector.sync.views import status
+from tests.world import ANA, World, WorldMaker, people
+
+REP = ANA["email"]
+SEND = """\
+name: Send
+days:
+  - day: 1
+    steps:
+      - email: {template: intro, send: choose_at_launch}
+"""
+DRAFT = SEND.replace("Send", "Draft").replace(
+    "{template: intro, send: choose_at_launch}", "{template: last, send: task}"
+)
+LIMIT = "the limit on mails sent in a day is reached"
+
+
+def account(world: World) -> dict[str, Any]:
+    return dict(status(world.office).as_json()["accounts"][f"gmail:{REP}"])
+
+
+def test_sends_wait_and_drafts_do_not_and_the_reason_is_said_until_it_is_over(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(campaign={"a": SEND, "b": DRAFT}, reps=[ANA], salesforce={"tasks": "off"})
+    world.launch(people(2), campaign="Send")
+    until = world.now + timedelta(hours=20)
+
+    def limited(*_: object) -> Any:
+        raise Retry(LIMIT, after=timedelta(hours=20))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.office.mailboxes[REP], "send_draft", limited)
+        assert world.sync().needs_attention == [f"gmail:{REP}: {LIMIT}"]
+    world.launch(people(2, domain="other"), campaign="Draft")
+    # The mailbox is read, another of its troubles comes and goes: the limit is still there.
+    for broken in (False, True, False):
+        world.after(minutes=5)
+        with monkeypatch.context() as patch:
+            if broken:
+                patch.setattr(world.office.mailboxes[REP], "pull_mail", limited)
+            world.sync()
+        assert account(world)["problem"] == LIMIT
+        assert account(world)["sends_blocked_until"] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
+        assert account(world)["blocked_until"] is None
+    assert len(world.effects("draft_created")) == 3  # two of tasks, and the one that is to be sent
+    assert world.effects("mail_sent") == []
+    world.after(hours=20)
+    assert (account(world)["problem"], account(world)["sends_blocked_until"]) == (None, None)
+    assert account(world)["sent_today"] == 0
+    world.sync()
+    assert len(world.effects("mail_sent")) == 2
+    assert account(world)["sent_today"] == 1  # the first was counted when it was tried
