@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from connector.inbox.headers import first, keyword, values
 from connector.ports import MailReceived
@@ -179,15 +180,20 @@ AUTOMATIC_SUBJECTS: tuple[str, ...] = (
 #: Warnings that the rep's own mail system puts before a subject. Stars are taken all at once, or a subject of many
 #: stars would be tried in every way of sharing them out.
 _WARNING = r"(?:\[[^\]]{1,20}\]\s*|\*++[^*]{1,20}\*++\s*|ext(?:ernal)?:\s*)*"
-_AUTOMATIC_SUBJECT = re.compile(
-    rf"\s*{_WARNING}\[?(?:{'|'.join(re.escape(words) for words in AUTOMATIC_SUBJECTS)})\]?"
-    r"\s*(?:[:;\u2013\u2014(\uff1a\uff08]|-\s|$|(?<=\])|re:)",
-    re.IGNORECASE,
-)
 #: HCL Notes: capital letters, and in English the return in brackets.
 _NOTES_SUBJECT = re.compile(rf"\s*{_WARNING}AUTO: \S")
 #: An assistant may write this, and so did Notes before it had marks.
 _ABSENT_SUBJECT = re.compile(r"[^:]{1,60} is (?:currently )?out of (?:the )?office\.?(?:\s*\(.*\))?", re.IGNORECASE)
+
+
+@cache
+def _automatic_subject() -> re.Pattern[str]:
+    """Return the pattern of them all, made when the first mail is judged: every command would wait for it."""
+    return re.compile(
+        rf"\s*{_WARNING}\[?(?:{'|'.join(re.escape(words) for words in AUTOMATIC_SUBJECTS)})\]?"
+        r"\s*(?:[:;\u2013\u2014(\uff1a\uff08]|-\s|$|(?<=\])|re:)",
+        re.IGNORECASE,
+    )
 
 
 def answered_by_machine(mail: MailReceived) -> str:
@@ -196,7 +202,7 @@ def answered_by_machine(mail: MailReceived) -> str:
     if marked:
         return marked
     subject = unicodedata.normalize("NFC", " ".join(mail.subject.split()))
-    if _AUTOMATIC_SUBJECT.match(subject) or _NOTES_SUBJECT.match(subject):
+    if _automatic_subject().match(subject) or _NOTES_SUBJECT.match(subject):
         return "its subject is that of an automatic answer"
     if mail.sender.email and mail.sender.email.lower() in _ran_rules(mail):
         # Out-of-office answers and answers by rule; Exchange names the mailbox whose rule it was.
