@@ -62,7 +62,7 @@ def claim(tx: Transaction, office: Office, lease: Lease, rule: PacingRule, keys:
     """
     now = office.now()
     guard(tx, lease)
-    claims = list(_claims(tx, office, keys, now))
+    claims = list(_claims(tx, office, lease.lane, keys, now))
     changed = ("state", "attempts", "claimed")
     change_mails(
         tx,
@@ -71,14 +71,15 @@ def claim(tx: Transaction, office: Office, lease: Lease, rule: PacingRule, keys:
     return [_started(tx, lease, rule, one, now) for one in claims]
 
 
-def _claims(tx: Transaction, office: Office, keys: Sequence[str], now: datetime) -> Iterator[Claim]:
+def _claims(tx: Transaction, office: Office, lane: str, keys: Sequence[str], now: datetime) -> Iterator[Claim]:
     mails, intents = read_mails(tx, keys), read_intents(tx, keys)
     letters = Letters(tx, office, [intents[key].intent for key in keys])
     for position, key in enumerate(keys, start=1):
-        one = _claim(tx, office, letters, mails[key], intents[key], now)
+        # One whose task has gone to another rep since is for the worker of that lane.
+        one = _claim(tx, office, letters, mails[key], intents[key], now) if mails[key].lane == lane else None
         if one is None:
             # What was written of it may concern the others: they are read again.
-            yield from _claims(tx, office, keys[position:], now)
+            yield from _claims(tx, office, lane, keys[position:], now)
             return
         yield one
 

@@ -11,12 +11,12 @@ import pytest
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.intents import IntentState
 from connector.ports import DraftRef, Found, Mail, Mailbox, Trace, Whereabouts
-from connector.store.intents import find_intents
+from connector.store.intents import find_intents, reassign_intent
 from connector.store.lanes import read_pacing
-from connector.store.mails import MailState, StoredMail, read_mails
+from connector.store.mails import MailState, StoredMail, change_mail, read_mails
 from connector.sync.actions import opt_out
 from connector.sync.claiming import TOGETHER
-from tests.world import ANA, World, WorldMaker, people
+from tests.world import ANA, BOB, World, WorldMaker, people
 
 REP = ANA["email"]
 DRAFT = """\
@@ -210,6 +210,29 @@ def test_the_longest_of_the_waits_that_drafts_of_one_call_were_told_counts(
     world.sync()
     with world.database.read() as tx:
         assert read_pacing(tx, f"gmail:{REP}").blocked_until == world.now + timedelta(hours=1)
+
+
+def test_a_task_that_goes_to_another_rep_before_its_claim_has_its_draft_there(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five hundred mails are read at a time, and claimed one after the other."""
+    world = make_world(campaign=DRAFT, reps=[ANA, BOB], salesforce={"tasks": "off"})
+    world.launch(people(COUNT))
+    mailbox = world.office.mailboxes[REP]
+    create = mailbox.create_draft
+
+    def call(mail: Mail) -> DraftRef:
+        with world.database.write() as tx:
+            for other in mails_of(world):
+                if other.state is MailState.WANTED and other.lane == f"gmail:{REP}":
+                    reassign_intent(tx, other.key, BOB["email"])
+                    change_mail(tx, other.key, lane=f"outlook:{BOB['email']}")
+        return create(mail)
+
+    monkeypatch.setattr(mailbox, "create_draft", call)
+    goes_on(world)
+    assert states(world) == ["present"] * COUNT
+    assert [len(world.mails(rep["email"], "drafts")) for rep in (ANA, BOB)] == [TOGETHER, COUNT - TOGETHER]
 
 
 def test_what_ends_one_of_them_leaves_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
