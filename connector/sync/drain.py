@@ -182,16 +182,16 @@ class _Worker:
 
     def _place(self, keys: Sequence[str]) -> bool:
         """Place drafts that were never tried, as many in a call as the mailbox takes; False when the lane must stop."""
-        claims = self._claim(keys)
+        claims = claimed = self._claim(keys)
         at_once = self._mailbox.capabilities.drafts_at_once
         made: list[tuple[Claim, DraftRef]] = []
         while claims:
+            if claims is not claimed and self._office.now() - (claims[0].mail.claimed or self._until) > LASTS:
+                self._let_go(claims)
+                break
             light = list(takewhile(lambda one: one.light, claims[:at_once]))
             together = light or claims[:1]
             claims = claims[len(together) :]
-            if self._office.now() - (together[0].mail.claimed or self._until) > LASTS:
-                self._let_go([*together, *claims])
-                break
             answers = self._create(together)
             made += [(claim, draft) for claim, draft in answers if isinstance(draft, DraftRef)]
             troubles = [(claim.mail.key, error) for claim, error in answers if isinstance(error, AdapterError)]
@@ -301,7 +301,7 @@ class _Worker:
             sent = self._mailbox.send_draft(draft, claim.mail.key)
         except Retry as error:
             # A limit on sending may last a day: the rep's drafts need not wait for it.
-            self._hold_sends(error)
+            self._hold_sends(claim, error)
             return
         except Refused as error:
             if error.code != "draft_gone":
@@ -450,7 +450,7 @@ class _Worker:
             let_go(tx, self._lease, [key])
         self._note_wait(error, blocked_until=blocked_until)
 
-    def _hold_sends(self, error: Retry) -> None:
+    def _hold_sends(self, claim: Claim, error: Retry) -> None:
         """Let the lane's sends wait, and nothing else."""
         until = self._office.now() + (error.after or _LATER)
         with self._office.database.write() as tx:
@@ -458,6 +458,8 @@ class _Worker:
             pacing = read_pacing(tx, self._lease.lane)
             waits = replace(pacing, sends_blocked_until=until, sends_problem=error.sentence)
             save_pacing(tx, self._lease.lane, waits)
+            # Nothing was lost: told so ten times a day, it would be given up at the first answer that is.
+            change_mail(tx, claim.mail.key, attempts=claim.mail.attempts - 1)
         self._tell(error)
 
     def _note_wait(self, error: AdapterError, *, blocked_until: datetime | None) -> None:

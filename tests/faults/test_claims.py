@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from connector.store.lanes import read_pacing
 from connector.store.mails import MailState, StoredMail, change_mail, read_mails
 from connector.sync.actions import opt_out
 from connector.sync.claiming import TOGETHER
+from connector.sync.letters import Letter
 from tests.world import ANA, BOB, World, WorldMaker, people
 
 REP = ANA["email"]
@@ -167,6 +169,20 @@ def test_a_claim_that_grew_old_is_let_go_and_taken_again(world: World, monkeypat
     assert max(gaps) <= timedelta(seconds=20)
     assert states(world) == ["present"] * COUNT
     assert len(drafts_by_person(world)) == COUNT
+
+
+def test_mails_that_take_long_to_compose_are_placed_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files on a slow share: let go before the first was tried, none would ever be."""
+    world.launch(people(COUNT))
+    compose = Letter.mail
+
+    def slowly(letter: Letter, key: str, folder: Path) -> Mail:
+        world.after(seconds=6)
+        return compose(letter, key, folder)
+
+    monkeypatch.setattr(Letter, "mail", slowly)
+    goes_on(world)
+    assert states(world) == ["present"] * COUNT
 
 
 def test_drafts_with_large_files_are_never_in_one_call(make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from connector.errors import Retry
+from connector.errors import OutcomeUnknown, Retry
+from connector.intents import IntentState
+from connector.ports import DraftRef, SentMail
+from connector.store.intents import find_intents
 from connector.sync.views import status
 from tests.world import ANA, World, WorldMaker, people
 
@@ -61,3 +64,30 @@ def test_sends_wait_and_drafts_do_not_and_the_reason_is_said_until_it_is_over(
     world.sync()
     assert len(world.effects("mail_sent")) == 2
     assert account(world)["sent_today"] == 1  # the first was counted when it was tried
+
+
+def test_a_send_put_off_many_times_is_looked_for_as_often_as_any_when_its_answer_is_lost(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(campaign=SEND, reps=[ANA], salesforce={"tasks": "off"})
+    world.launch(people(1))
+    mailbox = world.office.mailboxes[REP]
+    send, told = mailbox.send_draft, list[str]()
+
+    def limited_then_lost(draft: DraftRef, key: str) -> SentMail:
+        told.append(key)
+        if len(told) <= 10:
+            raise Retry(LIMIT, after=timedelta(hours=1))
+        send(draft, key)
+        raise OutcomeUnknown("the answer was lost", key=key)
+
+    monkeypatch.setattr(mailbox, "send_draft", limited_then_lost)
+    for _ in range(11):
+        world.sync()
+        world.after(hours=1)
+    with world.database.read() as tx:
+        assert find_intents(tx, states=[IntentState.UNKNOWN]) == []
+    world.sync()
+    assert len(world.effects("mail_sent")) == 1
+    with world.database.read() as tx:
+        assert len(find_intents(tx, states=[IntentState.SENT])) == 1
