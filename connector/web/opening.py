@@ -60,14 +60,23 @@ def open_routes(office: Office) -> APIRouter:
 
 def lead_to(opened: Opened) -> Response:
     """Return the way to what was opened: at once, or by a page when there is something the rep must know."""
-    parts = urlsplit(opened.address)
-    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+    host = _host_of(opened.address)
+    if host is None:
         sentence = "the mailbox gave an address that is not one to open: look for the draft in the mail program"
         return error_page(502, "The draft cannot be opened from here", sentence)
-    known = parts.netloc in MAIL_HOSTS
+    known = host in MAIL_HOSTS
     if known and not opened.notes:
         return RedirectResponse(opened.address, status_code=303)
-    return page("opened.html", title="Before you go on", opened=opened, host=parts.netloc, known=known)
+    return page("opened.html", title="Before you go on", opened=opened, host=host, known=known)
+
+
+def _host_of(address: str) -> str | None:
+    """Return the host, and port if there is one, of an address that a browser can only take to lead there over TLS."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return parts.netloc if parts.scheme == "https" and parts.netloc and "@" not in parts.netloc else None
 
 
 def answer_to(error: ConnectorError) -> Response:
