@@ -42,6 +42,7 @@ class Site:
     world: World
     url: str
     link: SignInLink
+    sessions: Sessions
     browser: requests.Session = field(default_factory=requests.Session)
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -70,10 +71,10 @@ class Sites:
         office = office or world.office
         clock = office.clock
         vault = StoredVault(world.database, clock, world.folder)
-        link = SignInLink(clock)
-        server = Server(create_app(office, link=link, sessions=Sessions.kept_in(vault, clock)))
+        link, sessions = SignInLink(clock), Sessions.kept_in(vault, clock)
+        server = Server(create_app(office, link=link, sessions=sessions))
         self._servers.append(server)
-        return Site(world=world, url=server.url, link=link)
+        return Site(world=world, url=server.url, link=link, sessions=sessions)
 
     def stop(self) -> None:
         """Stop all."""
