@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,17 +73,19 @@ class Cursor:
         unfinished: bool,
         lately: Sequence[Mapping[str, Any]],
         more_lately: bool,
+        unread: Collection[str] = (),
     ) -> Cursor:
         """Return the next cursor, after a pull that began `now` and was given these links and this list.
 
         A list that goes on is gone on with at its last row. After its end the next one begins some minutes before the
         newest mail, and never before this one did; a mail dated ahead of all clocks moves it no further than `now`.
+        `unread` are ids that were passed over.
         """
         since = self.since
         if lately:
             newest = received_at(lately[-1])
             since = newest if more_lately else max(since, min(newest, now) - _LATE)
         # A draft that is sent may keep its id: it is another matter then.
-        passed = (row for row in lately if received_at(row) >= since and not row["isDraft"])
-        seen = frozenset(digest(str(row["id"])) for row in passed)
+        kept = (row for row in lately if received_at(row) >= since and not row["isDraft"] and row["id"] not in unread)
+        seen = frozenset(digest(str(row["id"])) for row in kept)
         return Cursor(at=self.at if unfinished else now, links=links, since=since, seen=seen)

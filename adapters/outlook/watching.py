@@ -114,13 +114,16 @@ class Watching:
             for one in news.lately
             if not one["isDraft"] and one["id"] not in told and digest(one["id"]) not in start.seen
         ]
-        changes = self._changes(news.entries, unseen)
+        wanted = [one for one in unseen if self._folders.which(one["parentFolderId"]) not in _PASSED_OVER]
+        changes = self._changes(news.entries, wanted)
         following = start.following(
             now,
             links=news.links,
             unfinished=bool(news.unfinished),
             lately=news.lately,
             more_lately=news.more_lately,
+            # What is passed over may yet come to lie elsewhere.
+            unread=[one["id"] for one in unseen if one not in wanted],
         )
         return MailPull(
             changes=changes,
@@ -235,11 +238,7 @@ class Watching:
             for id_, entry in found.items()
             if "@removed" not in entry
         }
-        wanted |= {
-            f"{_LATELY} {one['id']}": _whole(one["id"], EITHER)
-            for one in lately
-            if self._folders.which(one["parentFolderId"]) not in _PASSED_OVER
-        }
+        wanted |= {f"{_LATELY} {one['id']}": _whole(one["id"], EITHER) for one in lately}
         timed: list[tuple[datetime, MailChange]] = []
         for name, message in self._whole_messages(wanted, entries).items():
             if isinstance(message, ItemGone):

@@ -45,8 +45,9 @@ def test_a_reply_that_a_rule_moves_is_told_once_and_costs_nothing_after(sandbox,
         assert (pull.changes, box.calls) == ((), before + 1)
 
 
-def test_junk_is_passed_over_until_it_is_rescued(sandbox, office):
-    rep = "junk@acme.example"
+@pytest.mark.parametrize("place", [Place.INBOX, Place.ARCHIVE])
+def test_junk_is_passed_over_until_it_is_rescued(sandbox, office, place):
+    rep = f"junk.{place}@acme.example"
     box = office(rep)
     cursor = box.pull_mail(None).cursor
     sandbox.act("rep_makes_rule", rep=rep, folder="spam")
@@ -57,7 +58,7 @@ def test_junk_is_passed_over_until_it_is_rescued(sandbox, office):
     world = sandbox.world
     with world.lock:
         (mail,) = world.boxes[rep].at(Place.SPAM)
-        world.move(world.boxes[rep], mail, Place.INBOX)
+        world.move(world.boxes[rep], mail, place)
     assert [change.subject for change in box.pull_mail(pull.cursor).changes] == ["Not junk"]
 
 
