@@ -17,12 +17,12 @@ A crash at any line is replayed by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import groupby, takewhile
+from itertools import takewhile
 
 from connector.errors import AdapterError, BadInput, OutcomeUnknown, Reconnect, Refused, Retry
 from connector.events import EventKind
@@ -497,9 +497,12 @@ def _is_new_draft(mail: StoredMail) -> bool:
     return mail.action is MailAction.DRAFT and mail.state is MailState.WANTED
 
 
-def _grouped(mails: Iterable[StoredMail]) -> Iterator[list[StoredMail]]:
-    """Give new drafts that follow one another together, and everything else by itself."""
-    for new, found in groupby(mails, key=_is_new_draft):
-        run = list(found)
-        size = TOGETHER if new else 1
-        yield from (run[start : start + size] for start in range(0, len(run), size))
+def _grouped(mails: Sequence[StoredMail]) -> Iterator[list[StoredMail]]:
+    """Give each new draft together with those that come next, whatever lies between, and everything else by itself."""
+    new = [mail for mail in mails if _is_new_draft(mail)]
+    groups = {new[start].key: new[start : start + TOGETHER] for start in range(0, len(new), TOGETHER)}
+    for mail in mails:
+        if not _is_new_draft(mail):
+            yield [mail]
+        elif mail.key in groups:
+            yield groups[mail.key]

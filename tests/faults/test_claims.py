@@ -214,6 +214,28 @@ def test_drafts_with_large_files_are_never_in_one_call(make_world: WorldMaker, m
     assert len(drafts_by_person(world)) == COUNT
 
 
+def test_drafts_go_together_though_sends_of_another_campaign_take_turns_with_them(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = DRAFT.replace("name: Draft", "name: Send").replace("last, send: task", "intro, send: choose_at_launch")
+    pace = {"gmail": {"per_second": 100, "per_minute": 6000}}
+    world = make_world(campaign={"a": send, "b": DRAFT}, reps=[ANA], salesforce={"tasks": "off"}, pacing=pace)
+    world.launch(people(3), campaign="Send")
+    world.launch(people(COUNT, domain="other"), campaign="Draft")
+    mailbox = world.office.mailboxes[REP]
+    several_at_once(monkeypatch, mailbox, TOGETHER)
+    place, sizes = mailbox.create_drafts, list[int]()
+
+    def counted(mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
+        sizes.append(len(mails))
+        return place(mails)
+
+    monkeypatch.setattr(mailbox, "create_drafts", counted)
+    world.sync()
+    assert sizes == [TOGETHER, COUNT - TOGETHER]
+    assert len(world.effects("mail_sent")) == 3
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_longest_of_the_waits_that_drafts_of_one_call_were_told_counts(
     world: World, monkeypatch: pytest.MonkeyPatch, order: int
