@@ -108,6 +108,7 @@ def as_graph_gives(raw: bytes) -> MailReceived:
     """Return a raw message as Outlook's adapter hands it over."""
     mail = as_received(raw, whole=False)
     resource = {
+        **_calendar_type(raw),
         "id": "m1",
         "conversationId": "t1",
         "subject": mail.subject,
@@ -121,6 +122,13 @@ def as_graph_gives(raw: bytes) -> MailReceived:
         ],
     }
     return outlook.received_mail(resource, raw if outlook.looks_like_report(resource) else None)
+
+
+def _calendar_type(raw: bytes) -> dict[str, str]:
+    """Return what Graph says of a mail in which an attendee answers."""
+    parts = email.message_from_bytes(raw, policy=email.policy.compat32).walk()
+    methods = {str(part.get_param("method")).upper() for part in parts if part.get_content_type() == "text/calendar"}
+    return {"@odata.type": "#microsoft.graph.eventMessageResponse"} if methods & {"REPLY", "COUNTER"} else {}
 
 
 def classified(raw: bytes, *, whole: bool | None = None) -> Classified:
