@@ -59,7 +59,10 @@ def test_a_received_mail_is_read():
         ("ann@north.example", [], False),
         ("ann@north.example", [{"name": "Content-Type", "value": "multipart/Report; report-type=x"}], True),
         ("ann@north.example", [{"name": "Return-Path", "value": "<>"}], True),
+        ("ann@north.example", [{"name": "Return-Path", "value": "< >"}], True),
         ("ann@north.example", [{"name": "Return-Path", "value": "<ann@north.example>"}], False),
+        ("ann@north.example", [{"name": "X-Failed-Recipients", "value": "x@y.example"}], True),
+        ("ann@north.example", [{"name": "Content-Type", "value": "text/calendar; method=REPLY"}], True),
         ("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@acme.example", [], True),
         ("postmaster@north.example", [], True),
     ],
@@ -67,6 +70,26 @@ def test_a_received_mail_is_read():
 def test_what_looks_like_a_delivery_report(sender, headers, expected):
     message = {"from": {"emailAddress": {"address": sender}}, "internetMessageHeaders": headers}
     assert messages.looks_like_report(message) is expected
+
+
+@pytest.mark.parametrize(
+    ("sender", "stamp", "headers", "here"),
+    [
+        ("Max@acme.example", None, None, True),
+        ("m@acme.example", None, None, True),
+        ("somebody@acme.example", None, None, False),
+        ("somebody@acme.example", "k", None, True),
+        ("max@acme.example", None, [{"name": "Received", "value": "from x"}], False),
+    ],
+)
+def test_what_was_written_in_this_mailbox_has_come_by_no_server(sender, stamp, headers, here):
+    properties = [{"id": messages.STAMP, "value": stamp}] if stamp else []
+    message = {
+        "from": {"emailAddress": {"address": sender}},
+        "singleValueExtendedProperties": properties,
+        "internetMessageHeaders": headers,
+    }
+    assert messages.was_written_here(message, {"max@acme.example", "m@acme.example"}) is here
 
 
 def test_a_stamp_is_read_whatever_the_case_of_the_guid():
