@@ -28,7 +28,7 @@ _STATUSES: tuple[tuple[type[ConnectorError], int, str], ...] = (
     (BadInput, 409, "There is nothing to open"),
     (Busy, 503, "Not just now"),
     (Retry, 503, "Not just now"),
-    (Reconnect, 503, "The mailbox must be signed in to again"),
+    (Reconnect, 409, "The mailbox must be signed in to again"),
     (ConnectorError, 502, "The mailbox did not do this"),
 )
 

@@ -148,7 +148,7 @@ def test_each_reason_not_to_open_is_a_page_of_its_own(world: World, serve: Sites
         (BadInput("x", "y"), 409),
         (Busy("x"), 503),
         (Retry("x"), 503),
-        (Reconnect("x", account="gmail:ana@acme.example"), 503),
+        (Reconnect("x", account="gmail:ana@acme.example"), 409),
         (Refused("x"), 502),
         (ConnectorError("x"), 502),
     ],
@@ -156,6 +156,7 @@ def test_each_reason_not_to_open_is_a_page_of_its_own(world: World, serve: Sites
 def test_every_error_has_a_status(error: ConnectorError, status: int) -> None:
     answer = answer_to(error)
     assert (answer.status_code, b"<p>X.</p>" in answer.body) == (status, True)
+    assert ("retry-after" in answer.headers) == (status == 503)
 
 
 #: What a mailbox may say -> what comes of it: a way there, a page that asks first, no way at all.

@@ -85,7 +85,8 @@ def test_after_signing_in_one_is_where_one_wanted_to_go(site: Site) -> None:
     (session,) = site.browser.cookies
     for asked, place in led.items():
         site.browser.cookies.clear()
-        assert site.get(asked).status_code in (401, 404)
+        answer = site.get(asked)
+        assert (answer.status_code in (401, 404), "set-cookie" in answer.headers) == (True, asked == place), asked
         site.browser.cookies.set_cookie(session)
         assert site.get(site.link.path).headers["location"] == place, asked
 
