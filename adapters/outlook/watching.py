@@ -107,8 +107,9 @@ class Watching:
         drafts: frozenset[str] = frozenset()
         if news.expired:
             drafts = self._begin_anew(news, start, now)
-        # What left Drafts is told of there only that it left, and keeps its id wherever it went.
-        told = {id_ for found in news.entries.values() for id_, entry in found.items() if "@removed" not in entry}
+        # Drafts tells of what left only that it left; it may keep its id wherever it went.
+        elsewhere = [found for folder, found in news.entries.items() if folder != "drafts"]
+        told = {id_ for found in elsewhere for id_, entry in found.items() if "@removed" not in entry}
         unseen = [
             one
             for one in news.lately
