@@ -86,7 +86,13 @@ class GmailMailbox:
 
     def create_drafts(self, mails: Sequence[Mail]) -> Sequence[DraftRef | AdapterError]:
         """Place one draft: parts of a batch run at once, and Gmail refuses a user's third or fourth."""
-        return [self.create_draft(mail) for mail in mails]
+        answers: list[DraftRef | AdapterError] = []
+        for mail in mails:
+            try:
+                answers.append(self.create_draft(mail))
+            except AdapterError as error:
+                answers.append(error)
+        return answers
 
     def delete_draft(self, draft: DraftRef) -> None:
         """Delete a draft; one that is gone already is no error."""

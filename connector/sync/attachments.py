@@ -27,7 +27,7 @@ def read_attachment(folder: Path, name: str) -> Attachment:
     """Return a file to attach; raise `BadInput` when it is not beside the templates. `folder`: of connector.yaml."""
     path = _beside(folder, name, "attachment")
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes())
+    return Attachment(name=path.name, media_type=media_type, content=_read(path, "attachment"))
 
 
 def read_image(folder: Path, name: str) -> Attachment:
@@ -35,7 +35,16 @@ def read_image(folder: Path, name: str) -> Attachment:
     path = _beside(folder, name, "image")
     # A table of our own: what the machine's knows of webp differs.
     media_type = IMAGE_TYPES.get(path.suffix.lower(), "application/octet-stream")
-    return Attachment(name=path.name, media_type=media_type, content=path.read_bytes(), content_id=content_id(name))
+    content = _read(path, "image")
+    return Attachment(name=path.name, media_type=media_type, content=content, content_id=content_id(name))
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BadInput(f"the {what} '{path.name}' cannot be read ({reason}): let the connector read it") from error
 
 
 def _beside(folder: Path, name: str, what: str) -> Path:

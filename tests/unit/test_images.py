@@ -172,6 +172,18 @@ def test_a_follow_up_weighs_the_images_it_quotes_but_not_the_files(folder):
 
 
 @pytest.mark.parametrize("read", [read_attachment, read_image])
+def test_a_file_that_cannot_be_read_is_said(folder, read, monkeypatch):
+    (folder / "templates" / "locked.png").write_bytes(b"x")
+
+    def refused(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)  # no file is locked to root
+    with pytest.raises(BadInput, match=r"'locked.png' cannot be read \(Permission denied\): let the connector read it"):
+        read(folder, "locked.png")
+
+
+@pytest.mark.parametrize("read", [read_attachment, read_image])
 @pytest.mark.parametrize("name", ["gone.pdf", "../secret.pdf", "/etc/passwd", "."])
 def test_no_file_from_elsewhere_is_read(folder, read, name):
     with pytest.raises(BadInput, match="is not beside the templates: put it there, or take it out"):
