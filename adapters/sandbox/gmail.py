@@ -9,7 +9,6 @@ expired history are refused as Google does. Source: reference apis 2 and Google'
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +43,7 @@ from adapters.sandbox.gmail_upload import Uploads
 from adapters.sandbox.google_login import GoogleLogin
 from adapters.sandbox.mailbox import Change, Kind, Mailbox, Place, What
 from adapters.sandbox.mailworld import MailWorld
-from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
+from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens, taking
 
 #: Both addresses of uploads; Google's document names the second one for resumable uploads.
 _UPLOAD = re.compile(r"/(?:resumable/)?upload(/gmail/v1/.*)")
@@ -107,12 +106,11 @@ class GmailService:
         user = grant.subject.lower() if grant else ""
         self._quota.flying[user] += 1
         try:
-            if self._world.settings.gmail_delay:
-                await asyncio.sleep(self._world.settings.gmail_delay)
-            with self._world.lock:
-                self._world.settle()
-                address = f"{url.scheme}://{url.netloc}{url.path}"
-                answer = self.answer(request.method, address, url.path, url.query, headers, body)
+            async with taking(self._world.settings.gmail_delay):
+                with self._world.lock:
+                    self._world.settle()
+                    address = f"{url.scheme}://{url.netloc}{url.path}"
+                    answer = self.answer(request.method, address, url.path, url.query, headers, body)
         finally:
             self._quota.flying[user] -= 1
         return Response(answer.content, answer.status, headers=dict(answer.headers), media_type=answer.media_type)

@@ -8,7 +8,6 @@ request (`graph_request`), answers (`graph_messages`, `graph_drafts`, `graph_lis
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +34,7 @@ from adapters.sandbox.mailbox import Kind, Mailbox
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.microsoft_login import MicrosoftLogin
 from adapters.sandbox.odata import BadFilter
-from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens
+from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens, taking
 
 
 class GraphService:
@@ -119,12 +118,11 @@ class GraphService:
         headers = dict(request.headers)
         owner = owner_of(path, headers.get("authorization", ""))
         with self._limits.running([owner]) as before:
-            if self._world.settings.outlook_delay:
-                await asyncio.sleep(self._world.settings.outlook_delay)
-            with self._world.lock:
-                self._world.settle()
-                beside = before[owner]
-                answer = self.answer(request.method, path, request.url.query, headers, body, beside=beside)
+            async with taking(self._world.settings.outlook_delay):
+                with self._world.lock:
+                    self._world.settle()
+                    beside = before[owner]
+                    answer = self.answer(request.method, path, request.url.query, headers, body, beside=beside)
         return _response(answer)
 
     async def _batch(self, request: Request) -> Response:
@@ -137,25 +135,27 @@ class GraphService:
         except GraphError as error:
             return _response(self._refusal(error, headers))
         with self._limits.running([step.owner for step in steps if not step.waits_for]) as before:
-            if self._world.settings.outlook_delay:
-                await asyncio.sleep(self._world.settings.outlook_delay)
-            with self._world.lock:
-                self._world.settle()
-                try:
-                    answer = self._faults.perform(
-                        "POST",
-                        "/$batch",
-                        lambda: answer_batch(
-                            steps,
-                            lambda step: self._answer_step(step, headers),
-                            lambda error: self._refusal(error, headers),
-                            before,
-                        ),
-                        named=True,
-                    )
-                except GraphError as error:
-                    answer = self._refusal(error, headers)
+            async with taking(self._world.settings.outlook_delay):
+                answer = self._answer_batch(steps, before, headers)
         return _response(answer)
+
+    def _answer_batch(self, steps: Sequence[Step], before: Mapping[str, int], headers: Mapping[str, str]) -> Answer:
+        with self._world.lock:
+            self._world.settle()
+            try:
+                return self._faults.perform(
+                    "POST",
+                    "/$batch",
+                    lambda: answer_batch(
+                        steps,
+                        lambda step: self._answer_step(step, headers),
+                        lambda error: self._refusal(error, headers),
+                        before,
+                    ),
+                    named=True,
+                )
+            except GraphError as error:
+                return self._refusal(error, headers)
 
     async def _upload(self, request: Request) -> Response:
         body = await request.body()

@@ -6,15 +6,27 @@ Lives here: `SandboxClock`, `Tokens`, `SandboxLog`, `Service`. Does not live her
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from starlette.routing import BaseRoute
+
+
+@asynccontextmanager
+async def taking(seconds: float) -> AsyncIterator[None]:
+    """Let what is done inside take so long in all, by the machine's clock."""
+    until = time.monotonic() + seconds
+    yield
+    if seconds:
+        await asyncio.sleep(until - time.monotonic())
 
 
 class SandboxClock:
