@@ -144,7 +144,13 @@ class Drafting:
             for attachment in files:
                 self._attach(path, attachment, mail.key)
             finished = finished_body(mail, mailbox=self._rep.email, took=self._clock.now() - start)
+        except AdapterError as error:
+            raise self._unmade(path, mail.key, error) from error
+        try:
             mended = self._session.patch(path, finished)
+        except Retry as error:
+            # It may be whole by now, and its rep may be sending it: it is looked up, like any lost answer.
+            raise OutcomeUnknown(error.sentence, key=mail.key, code=error.code) from error
         except AdapterError as error:
             raise self._unmade(path, mail.key, error) from error
         return draft_ref({**begun, **mended})

@@ -134,6 +134,18 @@ def test_a_draft_that_cannot_be_finished_is_removed(wire, outlook, failure, remo
     assert "PATCH" not in [call.request.method for call in wire.calls], "it was never addressed"
 
 
+@pytest.mark.parametrize("failure", [{"status": 504}, {"body": requests.ConnectionError()}])
+def test_a_draft_whose_last_answer_is_lost_is_left_to_a_look(wire, outlook, failure):
+    """It is whole, perhaps: its rep may send it while we ask again, and what is sent must not be removed."""
+    wire.post(f"{BOX}/messages/OLD%3D/createReply", json=message(), status=201)
+    for _ in range(3):
+        wire.patch(f"{BOX}/messages/AAk%3D", **failure)
+    with pytest.raises(OutcomeUnknown) as caught:
+        outlook.create_draft(a_mail(thread=PREVIOUS, attachments=()))
+    assert caught.value.key == KEY
+    assert [call.request.method for call in wire.calls] == ["POST", "PATCH", "PATCH", "PATCH"]
+
+
 def test_where_nothing_can_be_deleted_for_good_it_goes_into_the_bin(wire, outlook):
     unknown = {"status": 400, "json": graph_refusal("BadRequest")}
     wire.post(f"{BOX}/messages/OLD%3D/createReply", json=message(), status=201)
