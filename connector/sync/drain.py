@@ -444,10 +444,16 @@ class _Worker:
             change_mail(tx, key, due=self._office.now() + _LATER)
 
     def _put_back(self, key: str, error: AdapterError, *, blocked_until: datetime | None) -> None:
-        """Note that nothing was done, and let the lane wait."""
+        """Note that nothing was done, and let the lane wait.
+
+        A mail that the service only fails with, and says no time for, comes after those that are due by then: it may be
+        this one alone that fails, each time.
+        """
         with self._office.database.write() as tx:
             guard(tx, self._lease)
             let_go(tx, self._lease, [key])
+            if isinstance(error, Retry) and error.after is None:
+                change_mail(tx, key, due=blocked_until)
         self._note_wait(error, blocked_until=blocked_until)
 
     def _hold_sends(self, claim: Claim, error: Retry) -> None:
