@@ -30,7 +30,6 @@ from adapters.outlook.messages import (
     message_body,
     quoted,
     sent_mail,
-    stamp_of,
     stamped_with,
 )
 from adapters.outlook.parcels import ATTACHMENT_BYTES, fitting, groups, is_whole, needs_upload
@@ -175,7 +174,7 @@ class Drafting:
         For good: in Deleted Items it would look discarded by the rep. Once it is gone nothing is unknown any more.
         """
         try:
-            self._remove(path, key)
+            self._remove(path)
         except ItemGone:
             pass
         except AdapterError:
@@ -188,10 +187,10 @@ class Drafting:
             return Retry(f"a draft of {self._rep.email} could not be finished; it is made anew", code=cause.code)
         return cause
 
-    def _remove(self, path: str, key: str) -> None:
+    def _remove(self, path: str) -> None:
         """Delete for good what was begun; into Deleted Items where Graph refuses that."""
         try:
-            self._session.post_once(f"{path}/permanentDelete", None, key=key)
+            self._session.purge(path)
         except ItemGone:
             raise
         except Refused:
@@ -208,7 +207,7 @@ class Drafting:
         try:
             found = self._session.get(address(path, select="id,isDraft", expand=EXPAND_STAMP))
             if is_begun(found):
-                self._remove(path, stamp_of(found) or "")
+                self._remove(path)
             elif found["isDraft"]:
                 self._session.delete(path)
         except ItemGone:

@@ -29,8 +29,8 @@ from connector.ports import Attachment, Clock
 
 T = TypeVar("T")
 
-#: Answers without a body: accepted (`/send`), done (`/permanentDelete`). Any other without one was cut short.
-_NOTHING_TO_TELL = frozenset({202, 204})
+#: The answer without a body: accepted (`/send`). Any other without one was cut short.
+_ACCEPTED = 202
 #: The token is not taken; the transport renews it when a whole answer says so.
 _NO_TOKEN = 401
 
@@ -80,6 +80,10 @@ class GraphSession:
     def delete(self, path: str) -> None:
         """Delete. Raises `ItemGone` when there is nothing to delete."""
         self._repeated(lambda: self._call("DELETE", path))
+
+    def purge(self, path: str) -> None:
+        """Delete for good, past Deleted Items. Raises `ItemGone` when there is nothing to delete."""
+        self._repeated(lambda: self._call("POST", f"{path}/permanentDelete"))
 
     def _repeated(self, call: Callable[[], T]) -> T:
         return retrying(call, sleep=self._clock.sleep)
@@ -147,7 +151,7 @@ class GraphSession:
         A 202 is accepted, whatever Retry-After it may bear (reference apis 3.5).
         """
         response = self._sent("POST", self.mailbox + path, body, key=key)
-        if response.status_code in _NOTHING_TO_TELL and not response.content:
+        if response.status_code == _ACCEPTED and not response.content:
             return None
         try:
             made = response.json()

@@ -151,10 +151,19 @@ class Watching:
         """
         links = {folder: self._beginning(folder, now - _OVERLAP) for folder in sorted(news.expired)}
         fresh = self._read(links, most=None)
-        drafts = fresh.entries.get("drafts", {})
-        news.entries |= {
-            folder: {id_: one for id_, one in found.items() if saved_at(one) >= start.at - _OVERLAP}
+        # What leaves while the pages are read is told by `resynced`; any other property may be missing.
+        lying = {
+            folder: {id_: one for id_, one in found.items() if "@removed" not in one}
             for folder, found in fresh.entries.items()
+        }
+        drafts = lying.get("drafts", {})
+        news.entries |= {
+            folder: {
+                id_: one
+                for id_, one in found.items()
+                if "lastModifiedDateTime" not in one or saved_at(one) >= start.at - _OVERLAP
+            }
+            for folder, found in lying.items()
         }
         news.links |= fresh.links
         news.unfinished |= fresh.unfinished

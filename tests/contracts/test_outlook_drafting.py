@@ -146,6 +146,14 @@ def test_a_draft_whose_last_answer_is_lost_is_left_to_a_look(wire, outlook, fail
     assert [call.request.method for call in wire.calls] == ["POST", "PATCH", "PATCH", "PATCH"]
 
 
+def test_a_removal_whose_answer_is_lost_is_asked_for_again(wire, outlook):
+    marked = [STAMPED, {"id": MARK, "value": "begun"}]
+    wire.get(f"{BOX}/messages/AAk%3D", json=message(singleValueExtendedProperties=marked))
+    wire.post(f"{BOX}/messages/AAk%3D/permanentDelete", status=504)
+    wire.post(f"{BOX}/messages/AAk%3D/permanentDelete", **GONE)
+    outlook.delete_draft(DraftRef(draft_id="AAk=", provider_id="AAk="))
+
+
 def test_where_nothing_can_be_deleted_for_good_it_goes_into_the_bin(wire, outlook):
     unknown = {"status": 400, "json": graph_refusal("BadRequest")}
     wire.post(f"{BOX}/messages/OLD%3D/createReply", json=message(), status=201)

@@ -324,11 +324,14 @@ def test_a_forgotten_delta_of_drafts_tells_what_lies_there_and_what_was_saved(wi
     drafts = [
         {"id": "old", "lastModifiedDateTime": "2026-11-24T07:54:00Z"},
         {"id": "edited", "lastModifiedDateTime": "2026-11-24T08:01:00Z"},
+        {"id": "untold"},
+        {"id": "left while it was listed", "@removed": {"reason": "deleted"}},
     ]
-    tells(wire, expired=["drafts"], news={"drafts": drafts}, single={"edited": stamped("edited")})
+    single = {id_: stamped(id_) for id_ in ("edited", "untold")}
+    tells(wire, expired=["drafts"], news={"drafts": drafts}, single=single)
     pull = outlook.pull_mail(a_cursor())
-    assert [change.draft.draft_id for change in pull.changes] == ["edited"]
-    assert (pull.resynced, pull.in_drafts) == (True, {"old", "edited"})
+    assert [change.draft.draft_id for change in pull.changes] == ["edited", "untold"]
+    assert (pull.resynced, pull.in_drafts) == (True, {"old", "edited", "untold"})
 
 
 @pytest.mark.parametrize("answer", [(410, None), (400, graph_refusal("BadRequest", code="resyncRequired"))])
