@@ -55,9 +55,6 @@ OURS = (
 #: What is read of a message that arrived, beside what is read of ours.
 _OF_RECEIVED = "from,receivedDateTime,bodyPreview,internetMessageHeaders"
 
-#: What is read of a message that arrived.
-RECEIVED = f"id,subject,toRecipients,ccRecipients,internetMessageId,conversationId,{_OF_RECEIVED}"
-
 #: What is read of a message of which it is not known yet.
 EITHER = f"{OURS},{_OF_RECEIVED}"
 

@@ -27,7 +27,6 @@ from adapters.outlook.messages import (
     EITHER,
     EXPAND_STAMP,
     OURS,
-    RECEIVED,
     draft_ref,
     instant,
     is_scheduled,
@@ -243,7 +242,7 @@ class Watching:
         Each message is read, because a delta may leave properties out, and gives no headers.
         """
         wanted = {
-            f"{folder} {id_}": _whole(id_, RECEIVED if folder == "inbox" else OURS)
+            f"{folder} {id_}": _whole(id_, EITHER if folder == "inbox" else OURS)
             for folder, found in entries.items()
             for id_, entry in found.items()
             if "@removed" not in entry
@@ -288,7 +287,7 @@ class Watching:
     def _change(self, where: str, message: _Message) -> tuple[datetime, MailChange] | None:
         """Return a message as a change, with its time; None when it tells nothing, or the next pull will."""
         match where:
-            case "inbox":
+            case "inbox" if not was_written_here(message, self._own):
                 return self._received(message)
             case "sentitems":
                 return _sent(message)
