@@ -10,12 +10,12 @@ mail is counted from the claim (`outcomes.SHOWN`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector.errors import BadInput
-from connector.intents import IntentEvent, IntentState
+from connector.intents import Intent, IntentEvent, IntentState
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import Lease, guard, read_pacing, save_pacing
@@ -55,37 +55,78 @@ class Claim:
     light: bool = False
 
 
-def claim(tx: Transaction, office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -> list[Claim]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Composed:
+    """What a mail says, or why that cannot be told."""
+
+    letter: Letter | None = None
+    light: bool = False
+    problem: str = ""
+
+
+def claim(office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -> list[Claim]:
     """Claim mails of a lane; those left out have nothing to be done any more.
 
     Raises `FencedError` when the lane was lost.
     """
+    # Before anything is locked: it takes longer than all the rest.
+    composed = _compose(office, keys)
     now = office.now()
-    guard(tx, lease)
-    claims = list(_claims(tx, office, lease.lane, keys, now))
-    changed = ("state", "attempts", "claimed")
-    change_mails(
-        tx,
-        {one.mail.key: {name: getattr(one.mail, name) for name in changed} | {"token": lease.token} for one in claims},
-    )
-    return [_started(tx, lease, rule, one, now) for one in claims]
+    with office.database.write() as tx:
+        guard(tx, lease)
+        claims = list(_claims(tx, office, lease.lane, keys, composed, now))
+        changed = ("state", "attempts", "claimed")
+        changes = {one.mail.key: {name: getattr(one.mail, name) for name in changed} for one in claims}
+        change_mails(tx, {key: {**values, "token": lease.token} for key, values in changes.items()})
+        return [_started(tx, lease, rule, one, now) for one in claims]
 
 
-def _claims(tx: Transaction, office: Office, lane: str, keys: Sequence[str], now: datetime) -> Iterator[Claim]:
+def _compose(office: Office, keys: Sequence[str]) -> dict[str, _Composed]:
+    with office.database.read() as tx:
+        intents = [stored.intent for stored in read_intents(tx, keys).values()]
+        letters = Letters(tx, office, intents)
+        return {intent.key: _composed(office, letters, intent) for intent in intents}
+
+
+def _composed(office: Office, letters: Letters, intent: Intent) -> _Composed:
+    try:
+        letter = letters.compose(intent)
+        whole = letter.mail(intent.key, office.folder)  # a file that has gone is found out here, calling nobody
+    except BadInput as error:
+        return _Composed(problem=str(error))
+    light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
+    return _Composed(letter=letter, light=light)
+
+
+def _claims(
+    tx: Transaction,
+    office: Office,
+    lane: str,
+    keys: Sequence[str],
+    composed: Mapping[str, _Composed],
+    now: datetime,
+) -> Iterator[Claim]:
     mails, intents = read_mails(tx, keys), read_intents(tx, keys)
     letters = Letters(tx, office, [intents[key].intent for key in keys])
     for position, key in enumerate(keys, start=1):
         # One whose task has gone to another rep since is for the worker of that lane.
-        one = _claim(tx, office, letters, mails[key], intents[key], now) if mails[key].lane == lane else None
+        ours = mails[key].lane == lane
+        one = _claim(tx, office, letters, mails[key], intents[key], composed[key], now) if ours else None
         if one is None:
             # What was written of it may concern the others: they are read again.
-            yield from _claims(tx, office, lane, keys[position:], now)
+            yield from _claims(tx, office, lane, keys[position:], composed, now)
             return
         yield one
 
 
 def _claim(
-    tx: Transaction, office: Office, letters: Letters, mail: StoredMail, stored: StoredIntent, now: datetime
+    tx: Transaction,
+    office: Office,
+    letters: Letters,
+    mail: StoredMail,
+    stored: StoredIntent,
+    composed: _Composed,
+    now: datetime,
 ) -> Claim | None:
     """Look at one mail; None, and the reason written, when there is nothing to do any more."""
     again = mail.state is MailState.IN_FLIGHT
@@ -101,21 +142,15 @@ def _claim(
     if letters.people[stored.intent.person].held is not None and mail.action is MailAction.SEND and not again:
         hold_unclassified(tx, stored, now)
         return None
-    letter: Letter | None
-    light = False
-    try:
-        letter = letters.compose(stored.intent)
-        whole = letter.mail(mail.key, office.folder)  # an attachment that has gone is found out here, calling nobody
-        light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
-    except BadInput as error:
-        if not again:
-            block(tx, stored, str(error), now)
-            return None
-        letter = None  # It may have been sent all the same: it is looked up, and never made anew.
+    letter = composed.letter
+    if letter is None and not again:
+        block(tx, stored, composed.problem, now)
+        return None
+    # What cannot be composed any more may have been sent all the same: it is looked up, and never made anew.
     subject = mail.subject if letter is None else letter.subject
     attempts, claimed = mail.attempts + 1, mail.claimed or now
     mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
-    return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=light)
+    return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=composed.light)
 
 
 def _started(tx: Transaction, lease: Lease, rule: PacingRule, one: Claim, now: datetime) -> Claim:

@@ -243,8 +243,7 @@ class _Worker:
         self._postpone(key, unclear)
 
     def _claim(self, keys: Sequence[str]) -> list[Claim]:
-        with self._office.database.write() as tx:
-            return claim_mails(tx, self._office, self._lease, self._rule, keys)
+        return claim_mails(self._office, self._lease, self._rule, keys)
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
         with self._office.database.write() as tx:
