@@ -261,7 +261,9 @@ def test_what_came_to_lie_elsewhere(wire, outlook, folder, found, told):
 
 
 @pytest.mark.parametrize(
-    ("found", "told"), [({}, MailReceived), (OWN, MailReceived), (WRITTEN_HERE, MailSent)], ids=["other", "copy", "sent"]
+    ("found", "told"),
+    [({}, MailReceived), (OWN, MailReceived), (WRITTEN_HERE, MailSent)],
+    ids=["other", "copy", "sent"],
 )
 def test_what_was_sent_and_put_into_the_inbox_was_sent(wire, outlook, found, told):
     whole = message("R", sentDateTime="2026-11-24T08:40:00Z") | REPLY | {"parentFolderId": "F-inbox"} | found
