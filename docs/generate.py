@@ -162,7 +162,9 @@ def _gmail_row(rule: GmailRule) -> str:
     words = re.sub(r"\(\?:[^)]*\) |\?|\(\?:|\)", "", rule.when).replace("|", '" or "')
     said = ", ".join([*(f"`{reason}`" for reason in rule.reasons), *([f'"{words}"'] if words else [])])
     done = str(rule.treatment) + (f"; waits {_span(rule.after)}" if rule.after is not None else "")
-    sentence = rule.sentence.format(mailbox="*mailbox*", scope="*scope*", said="*Google's words*")
+    sentence = rule.sentence.format(
+        mailbox="*mailbox*", scope="*scope*", said="*Google's words*", renewal="*how it is signed in anew*"
+    )
     return f"| {status} | {said} | {done} | {sentence} | {rule.advice} |"
 
 

@@ -115,6 +115,11 @@ class Grant(Protocol):
     """A bearer token for one mailbox; may be used by several threads."""
 
     @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew, as the end of a sentence."""
+        ...
+
+    @property
     def widening(self) -> str:
         """How a person gives it more scopes, as the end of a sentence."""
         ...

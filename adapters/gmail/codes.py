@@ -4,8 +4,9 @@ Lives here: `CODES` and `rule_for`. Does not live here: reading an answer, broke
 (`errors`), repeating anything (`session`).
 
 One reason stands for several things, so a reason may have several rows: the first whose `when` is found in Google's
-message counts. In sentences `{mailbox}` is the rep's address, `{scope}` the scope the call needed, `{said}` Google's
-own words on one line. Sources: reference apis 2.7; Google's guides to errors and to usage limits of the Gmail API.
+message counts. In sentences `{mailbox}` is the rep's address, `{renewal}` how it is signed in anew, `{scope}` the scope
+the call needed, `{said}` Google's own words on one line. Sources: reference apis 2.7; Google's guides to errors and to
+usage limits of the Gmail API.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ CODES: tuple[Rule, ...] = (
     # --------------------------------------------------------------------------------- sign-in and rights
     Rule(
         status=(401,), treatment=_RECONNECT, category=_SIGN_IN,
-        sentence="Gmail no longer accepts the sign-in of {mailbox}: sign in again",
-        advice="run 'connector auth google --rep …', or give a new token: a changed password ends it, or an hour",
+        sentence="Gmail no longer accepts the sign-in of {mailbox}: {renewal}",
+        advice="a changed password or a withdrawn consent ends it; a ready token ends after an hour",
     ),
     Rule(
         status=(403,), reasons=_SCOPE, treatment=_RECONNECT, category=_ACCESS,
@@ -95,7 +96,7 @@ CODES: tuple[Rule, ...] = (
     ),
     Rule(
         status=(403,), when="delegation denied", treatment=_RECONNECT, category=_ACCESS,
-        sentence="the token given for {mailbox} belongs to another mailbox",
+        sentence="the token given for {mailbox} belongs to another mailbox: {renewal}",
         advice="give each rep's own token under accounts.google.tokens",
     ),
     Rule(

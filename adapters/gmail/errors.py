@@ -28,10 +28,13 @@ _QUOTED = 200
 _TIMED_OUT = 408
 
 
-def answered(error: HttpError, *, method: str, mailbox: str, key: str | None, now: datetime) -> AdapterError:
+def answered(
+    error: HttpError, *, method: str, mailbox: str, renewal: str, key: str | None, now: datetime
+) -> AdapterError:
     """Return what an answer of 300 or more means.
 
-    `key` is the intent whose effect was asked for; None for a call that may be repeated.
+    `renewal` is how the mailbox is signed in anew; `key` is the intent whose effect was asked for, None for a call
+    that may be repeated.
     """
     status = error.status_code
     reasons, said = _said(error)
@@ -46,7 +49,7 @@ def answered(error: HttpError, *, method: str, mailbox: str, key: str | None, no
     rule = rule_for(status, reasons, said)
     scope = READ_SCOPE if method == "GET" else COMPOSE_SCOPE
     quoted = said[:_QUOTED].rstrip(".") or f"HTTP {status}"
-    sentence = rule.sentence.format(mailbox=mailbox, scope=scope, said=quoted)
+    sentence = rule.sentence.format(mailbox=mailbox, scope=scope, said=quoted, renewal=renewal)
     asked = _wait(error, now)
     return _from_rule(rule, sentence, rule.code or code, mailbox, rule.after if asked is None else asked, now)
 

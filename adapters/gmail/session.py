@@ -51,6 +51,7 @@ class GmailSession:
         self.user = user
         self.mailbox = mailbox
         self.clock = clock
+        self._grant = grant
         self._transport = Transport(grant)
         self._quota = Quota(clock, mailbox=mailbox, per_minute=units_per_minute)
         #: No more than a third of a minute's quota at once.
@@ -183,7 +184,14 @@ class GmailSession:
     def _meaning(self, result: Any, request: HttpRequest, *, key: str | None) -> AdapterError:
         if not isinstance(result, HttpError):
             return garbled(mailbox=self.mailbox, key=key)
-        return answered(result, method=request.method, mailbox=self.mailbox, key=key, now=self.clock.now())
+        return answered(
+            result,
+            method=request.method,
+            mailbox=self.mailbox,
+            renewal=self._grant.renewal,
+            key=key,
+            now=self.clock.now(),
+        )
 
 
 class _NoBatch(Exception):  # noqa: N818 - named for what it tells

@@ -59,6 +59,11 @@ class _GivenToken:
         self._mailbox = mailbox
 
     @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return f"put a new token of {self._mailbox} under accounts.google"
+
+    @property
     def widening(self) -> str:
         """How more scopes are had."""
         return "put a token that has it under accounts.google"
@@ -101,6 +106,11 @@ class _RenewedToken(ABC):
 
     @property
     @abstractmethod
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+
+    @property
+    @abstractmethod
     def widening(self) -> str:
         """How more scopes are had."""
 
@@ -137,6 +147,11 @@ class _RenewedToken(ABC):
 
 class _DelegatedToken(_RenewedToken):
     """A token that the service account fetches in the name of one rep."""
+
+    @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return f"have an administrator look at the service account of key_file, and at {DELEGATION_PLACE}"
 
     @property
     def widening(self) -> str:
@@ -177,6 +192,11 @@ class _KeptToken(_RenewedToken):
         self._vault = vault
         self._name = secret_name(mailbox)
         self._fetched = ""
+
+    @property
+    def renewal(self) -> str:
+        """How the mailbox is signed in anew."""
+        return f"run '{sign_in_command(self._mailbox)}'"
 
     @property
     def widening(self) -> str:

@@ -193,13 +193,18 @@ def test_a_ready_token_of_somebody_else_is_told(world: GoogleWorld, monkeypatch:
     monkeypatch.setenv("GMAIL_TOKEN", world.sandbox.token("gmail", BEN))
     mailbox = world.open(world.account("access_token", token="${env:GMAIL_TOKEN}"))
     (fault,) = faults(mailbox.check())
-    assert fault.sentence == f"the token given for {ANA} belongs to another mailbox"
+    told = f"the token given for {ANA} belongs to another mailbox: put a new token of {ANA} under accounts.google"
+    assert fault.sentence == told
 
 
 def test_a_ready_token_that_ended_is_told(world: GoogleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GMAIL_TOKEN", "ended")
     (line,) = world.open(world.account("access_token", token="${env:GMAIL_TOKEN}")).check()
     assert (line.verdict, line.reconnect) == (FAULT, True)
+    assert line.sentence.endswith(
+        f"no longer accepts the sign-in of {ANA}: put a new token of {ANA} under accounts.google"
+    )
+    assert "connector auth" not in line.mend  # nobody signs in where tokens are given
 
 
 @pytest.mark.parametrize("change", [{"token_url": "http://127.0.0.1:9/token"}, {"endpoint": "http://127.0.0.1:9"}])

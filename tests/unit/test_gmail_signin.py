@@ -278,3 +278,17 @@ def test_a_failed_renewal_leaves_the_refresh_token_where_it_is(make, wire):
     with pytest.raises(AdapterError):
         grant(make(), vault).token()
     assert vault.secrets == {f"google:{ANA}": "1//refresh"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "change", "told"),
+    [
+        ("oauth", {}, f"run 'connector auth google --rep {ANA}'"),
+        ("service_account", {}, "have an administrator look at the service account of key_file"),
+        ("access_token", {"token": "${env:GMAIL_TOKEN}"}, f"put a new token of {ANA} under accounts.google"),
+    ],
+)
+def test_each_way_to_sign_in_says_how_the_mailbox_is_signed_in_anew(make, monkeypatch, auth, change, told):
+    monkeypatch.setenv("GMAIL_TOKEN", "ya29.secret")
+    grant = open_grant(make(auth, **change), ANA, clock=StillClock(), vault=MemoryVault())
+    assert grant.renewal.startswith(told)
