@@ -88,7 +88,9 @@ class Finding:
         for _ in range(_PAGES):
             if "@odata.nextLink" not in body_of(answer):
                 break
-            (answer,) = self._session.read_links({"": self._session.relative(answer["@odata.nextLink"])}).values()
+            (answer,) = self._session.read_links(
+                {_SENT_SINCE: self._session.relative(answer["@odata.nextLink"])}
+            ).values()
             messages += messages_in(answer)
         messages.sort(key=lambda message: sent_mail(message).at)
         found = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.outlook.messages import draft_ref, is_begun, recipients, sent_mail, stamp_of, was_edited
+from adapters.outlook.messages import draft_ref, is_begun, recipients, saved_at, sent_mail, stamp_of, was_edited
 from connector.ports import DraftRef, Found, Trace, Whereabouts
 
 
@@ -36,7 +36,8 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
     sent_here = [s for s in sent if s.matched_by == "stored id" or _is_to(s.message, trace)]
     drafts = [s for s in seen if s.where is Whereabouts.DRAFT]
     waiting = [s for s in seen if s.where is Whereabouts.SCHEDULED]
-    discarded = [s for s in seen if s.where is Whereabouts.DISCARDED]
+    # What lay in the bin before the mail was begun is an earlier draft of it, which was discarded and made anew.
+    discarded = [s for s in seen if s.where is Whereabouts.DISCARDED and saved_at(s.message) >= trace.since]
     chosen = next(iter((*sent_here, *drafts, *waiting, *sent, *discarded)), None)
     if chosen is None:
         return None

@@ -162,6 +162,14 @@ def test_what_was_begun_and_never_made_whole_is_no_draft(wire, outlook, trace_, 
     assert (found.where, [draft.draft_id for draft in found.extra]) == (where, extra)
 
 
+@pytest.mark.parametrize(("trace_", "where"), [(LOST, Whereabouts.ABSENT), (TRACE, Whereabouts.UNCLEAR)])
+def test_a_draft_that_lay_in_the_bin_before_tells_nothing(wire, outlook, trace_, where):
+    """It was discarded and is made anew: the new one may not be there, or be on its way to Sent Items."""
+    earlier = stamped("B", **IN_THE_BIN, lastModifiedDateTime="2026-11-24T06:59:59Z")
+    answers_batches(wire, shelf(deleteditems=[earlier]))
+    assert outlook.find(trace_).where is where
+
+
 def test_what_was_never_seen_is_absent(wire, outlook):
     answers_batches(wire, shelf())
     trace = Trace(key=KEY, draft=None, to=TRACE.to, subject=TRACE.subject, since=TRACE.since)
