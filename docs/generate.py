@@ -183,6 +183,7 @@ def _graph_row(rule: GraphRule) -> str:
         said="*Microsoft's words*",
         renewal="*how it is signed in anew*",
         widening="*how it is given more permissions*",
+        stranger="*whose it is*",
     )
     return f"| {code} | {status} | {done} | {sentence} | {rule.advice} |"
 

@@ -165,9 +165,9 @@ def _mailbox_of(account: GoogleAccount, granted: Granted, rep: str, clock: Clock
             raise unanswered(error, mailbox=rep, key=None) from error
     if response.status_code != 200:
         meta = httplib2.Response({"status": str(response.status_code)})  # type: ignore[no-untyped-call]
-        error = HttpError(meta, response.content)
+        refusal = HttpError(meta, response.content)
         renewal = f"run '{sign_in_command(rep)}'"
-        raise answered(error, method="GET", mailbox=rep, renewal=renewal, key=None, now=clock.now())
+        raise answered(refusal, method="GET", mailbox=rep, renewal=renewal, key=None, now=clock.now())
     email = str(said(response).get("emailAddress") or "").lower()
     if not email:
         raise garbled(mailbox=rep, key=None)

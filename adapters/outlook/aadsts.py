@@ -81,20 +81,24 @@ def described(answer: Mapping[str, Any]) -> str:
     return (words or str(answer.get("error") or "no reason was given"))[:_LONGEST].rstrip(" .")
 
 
-def refused(answer: Mapping[str, Any], *, account: str, what: str, then: str) -> AdapterError:
+def refused(answer: Mapping[str, Any], *, account: str, what: str, then: str = "", otherwise: str = "") -> AdapterError:
     """Return the error of an answer without a token.
 
-    `what` was asked for, such as `the sign-in of ana@acme.example to Outlook`; `then` ends the advice, with the command
-    of a person, or names the keys of an application.
+    `what` was asked for, such as `the sign-in of ana@acme.example to Outlook`; `then` ends the advice with the command
+    of a person; `otherwise` is the advice where the number has none.
     """
     number = number_of(answer)
     error = str(answer.get("error") or "refused")
     code = f"AADSTS{number}" if number else error
-    sentence = f"Microsoft refused {what}: {described(answer)}"
+    advice = ADVICE.get(number or 0, "")
+    said = described(answer)
+    if advice:
+        said = said.partition(". ")[0]  # Microsoft's own advice follows; one is enough
+    sentence = f"Microsoft refused {what}: {said}"
     if error in _PASSING or number in _PASSING_NUMBERS:
         return Retry(f"{sentence}; it is tried again", code=code)
-    advice = ADVICE.get(number or 0, "")
-    return Reconnect(f"{sentence}. {_sentence(advice)}{then}", account=account, code=code, advice=advice)
+    told = [sentence, *(_capital(one) for one in (advice or otherwise, then) if one)]
+    return Reconnect(". ".join(told), account=account, code=code)
 
 
 def refused_person(answer: Mapping[str, Any], rep: str) -> AdapterError:
@@ -116,5 +120,5 @@ def not_signed_in(rep: str) -> Reconnect:
     )
 
 
-def _sentence(advice: str) -> str:
-    return f"{advice[0].upper()}{advice[1:]}. " if advice else ""
+def _capital(advice: str) -> str:
+    return f"{advice[0].upper()}{advice[1:]}"

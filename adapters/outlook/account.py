@@ -152,6 +152,11 @@ class SignIn(Protocol):
         """How it is given more permissions, as the end of a sentence."""
         ...
 
+    @property
+    def stranger(self) -> str:
+        """Whose it is, when it shows that it is somebody else's than the rep's; else nothing."""
+        ...
+
     def token(self, account: str) -> str:
         """Return a token that is thought to be good; raise `Reconnect` or `Retry`."""
         ...

@@ -13,6 +13,7 @@ from typing import Any
 from adapters.clocks import clock_checks
 from adapters.outlook.account import COSTS, MicrosoftAccount, SignIn, missing_permissions, read_certificate
 from adapters.outlook.claims import claims_of
+from adapters.outlook.codes import OTHER_MAILBOX
 from connector.errors import AdapterError, BadInput, Reconnect
 from connector.ports import Check, Clock, MailIdentity, Verdict
 
@@ -31,10 +32,13 @@ _OF_THE_USER = frozenset(
     }
 )
 
+_TENANT_WIDE = (
+    "the token holds a tenant-wide permission: unless an application access policy limits it, the application may open "
+    "every mailbox of the organisation"
+)
 _LIMITING = (
-    "the application may open every mailbox of the organisation, unless it was limited: have an Exchange administrator "
-    "limit it to the reps by RBAC for Applications (New-ManagementRoleAssignment with a scope), and remove the "
-    "tenant-wide permission"
+    "have an Exchange administrator limit it to the reps by RBAC for Applications (New-ManagementRoleAssignment with a "
+    "scope), and remove the tenant-wide permission: then no token holds it"
 )
 
 
@@ -48,12 +52,14 @@ def look(
         return (_fault(error), *_certificate(account, clock), *_clocks(account, clock))
     except BadInput as error:  # the key to the secrets is missing, say
         return (Check(area="sign-in", verdict=Verdict.FAULT, sentence=str(error)),)
-    found = [*_permissions(claims_of(token), sign_in, rep), *_certificate(account, clock), *_clocks(account, clock)]
+    held = tuple(_permissions(claims_of(token), sign_in, rep))
+    rest = (*_certificate(account, clock), *_clocks(account, clock))
     try:
         reach()
     except AdapterError as error:
-        return (_fault(error), *found)
-    return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {rep.email} can be read"), *found)
+        # What somebody else's token holds is of no use to the rep.
+        return (_fault(error), *(() if error.code == OTHER_MAILBOX else held), *rest)
+    return (Check(area="sign-in", verdict=Verdict.OK, sentence=f"the mailbox of {rep.email} can be read"), *held, *rest)
 
 
 def _fault(error: AdapterError) -> Check:
@@ -89,7 +95,7 @@ def _permissions(claims: Mapping[str, Any], sign_in: SignIn, rep: MailIdentity) 
     if not lacking:
         yield Check(area="setup", verdict=Verdict.OK, sentence=f"the token holds what is needed: {' and '.join(COSTS)}")
     if isinstance(roles, list):
-        yield Check(area="setup", verdict=Verdict.OK, sentence=_LIMITING)
+        yield Check(area="setup", verdict=Verdict.WARNING, sentence=_TENANT_WIDE, mend=_LIMITING)
 
 
 def _certificate(account: MicrosoftAccount, clock: Clock) -> Iterator[Check]:

@@ -6,8 +6,8 @@ that acts (`errors`), repeating anything (`session`).
 Graph wraps the telling code in general ones, so an answer has several: the innermost that the table knows counts, then
 the status. In sentences and advice `{mailbox}` is the rep's address, `{said}` Microsoft's own words on one line,
 `{renewal}` how the mailbox is signed in anew and `{widening}` how its sign-in is given more permissions: by the rep
-where he signs in himself, else by the administrator. Sources: reference apis 3.5; Microsoft's pages on errors of Graph
-and on the limits of Exchange Online.
+where he signs in himself, else by the administrator; `{stranger}` is whose token it is, when it is not the rep's.
+Sources: reference apis 3.5; Microsoft's pages on errors of Graph and on the limits of Exchange Online.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from connector.errors import ErrorClass
 
 #: `Unsupported.code` of a mail or a file that is too large.
 TOO_LARGE = "attachments_too_large"
+
+#: Codes of a call that the sign-in may not make.
+DENIED = ("ErrorAccessDenied", "Authorization_RequestDenied")
+#: Our own code of such a call by somebody else's token, for which Graph has none.
+OTHER_MAILBOX = "otherMailbox"
 
 
 class Treatment(StrEnum):
@@ -85,7 +90,12 @@ CODES: tuple[Rule, ...] = (
         advice="a changed password, a revoked session or a policy ends it; a token of another cloud is never taken",
     ),
     Rule(
-        codes=("ErrorAccessDenied", "Authorization_RequestDenied"), treatment=_RECONNECT, category=_ACCESS,
+        codes=(OTHER_MAILBOX,), treatment=_RECONNECT, category=_ACCESS,
+        sentence="the token given for {mailbox} belongs to another mailbox, {stranger}: {renewal}",
+        advice="give each rep's own token under accounts.microsoft.tokens",
+    ),
+    Rule(
+        codes=DENIED, treatment=_RECONNECT, category=_ACCESS,
         sentence="the sign-in of {mailbox} lacks a permission (Mail.ReadWrite or Mail.Send): {widening}",
         advice=_PERMISSIONS,
     ),

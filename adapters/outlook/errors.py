@@ -16,7 +16,7 @@ import requests
 
 from adapters.http import TooSlow, never_connected, retry_after
 from adapters.outlook.account import SignIn
-from adapters.outlook.codes import Rule, Treatment, rule_for
+from adapters.outlook.codes import DENIED, OTHER_MAILBOX, Rule, Treatment, rule_for
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 from connector.ports import Clock
 
@@ -65,6 +65,9 @@ def translated(
     error = body.get("error") if isinstance(body, Mapping) else None
     error = error if isinstance(error, Mapping) else {}
     codes = codes_of(error) or (str(status),)
+    stranger = owner.sign_in.stranger if not set(codes).isdisjoint(DENIED) else ""
+    if stranger:
+        codes = (OTHER_MAILBOX,)
     if key is not None and (status >= 500 or status == _TIMED_OUT):
         # 504 has been seen after a mail went out (reference apis 3.5).
         return OutcomeUnknown(
@@ -78,6 +81,7 @@ def translated(
         "said": said,
         "renewal": owner.sign_in.renewal,
         "widening": owner.sign_in.widening,
+        "stranger": stranger,
     }
     return _by_rule(rule, rule.sentence.format(**told), rule.code or codes[0], owner, after)
 

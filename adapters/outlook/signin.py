@@ -44,10 +44,14 @@ class GivenToken:
 
     @property
     def widening(self) -> str:
-        """How it is given more permissions; or whose it is, when it is somebody else's."""
+        """How it is given more permissions."""
+        return f"put a token of {self._rep.email} that has it under accounts.microsoft"
+
+    @property
+    def stranger(self) -> str:
+        """Whose it is, when it shows that it is somebody else's."""
         there = person_of(self._secret.reveal()) if self._secret is not None else ""
-        put = f"put a token of {self._rep.email} that has it under accounts.microsoft"
-        return put if there in ("", self._rep.email.lower(), *self._rep.aliases) else f"{put}; that one is of {there}"
+        return "" if there in (self._rep.email.lower(), *self._rep.aliases) else there
 
     def token(self, account: str) -> str:
         """Return it."""
@@ -89,6 +93,11 @@ class Application:
             "(entra.microsoft.com, App registrations, API permissions)"
         )
 
+    @property
+    def stranger(self) -> str:
+        """Nobody: an application is no person."""
+        return ""
+
     def token(self, account: str) -> str:
         """Return a token from msal's cache, or a new one."""
         with self._lock:
@@ -99,7 +108,7 @@ class Application:
             answer,
             account=account,
             what=f"the application that opens {account} a token",
-            then="Check tenant, client_id and client_secret or certificate_file of accounts.microsoft",
+            otherwise="check tenant, client_id and client_secret or certificate_file of accounts.microsoft",
         )
 
     def renew(self) -> bool:
@@ -139,6 +148,11 @@ class KeptSignIn:
     def widening(self) -> str:
         """How it is given more permissions."""
         return f"run '{sign_in_command(self._rep)}', and let an administrator consent when Microsoft asks for one"
+
+    @property
+    def stranger(self) -> str:
+        """Nobody: who signs in is compared with the rep before anything is kept."""
+        return ""
 
     def token(self, account: str) -> str:
         """Return the token that is kept, or a new one; raise `Reconnect` or `Retry` when there is none."""

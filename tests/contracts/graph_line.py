@@ -52,6 +52,7 @@ class Token:
     """A sign-in whose token gets a new number each time it is renewed, if it can be."""
 
     renewal, widening = "sign in again", "have it granted"
+    stranger = ""
 
     def __init__(self, *, renewable: bool = False, secret: str = "") -> None:
         self.number = 1

@@ -45,7 +45,7 @@ def test_no_row_is_hidden_by_one_before_it(rule: Rule):
 @pytest.mark.parametrize("rule", CODES, ids=lambda rule: ",".join(rule.codes) or str(rule.status))
 def test_every_sentence_names_the_mailbox_and_a_person_who_must_act_is_told_how(rule: Rule):
     assert "{mailbox}" in rule.sentence
-    assert set(re.findall(r"{(\w+)}", rule.sentence)) <= {"mailbox", "said", "renewal", "widening"}
+    assert set(re.findall(r"{(\w+)}", rule.sentence)) <= {"mailbox", "said", "renewal", "widening", "stranger"}
     assert "{" not in rule.advice
     if rule.treatment is Treatment.RECONNECT:
         assert rule.advice

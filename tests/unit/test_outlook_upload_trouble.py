@@ -44,7 +44,7 @@ class Clock:
 
 
 class SignIn:
-    renewal = widening = ""
+    renewal = widening = stranger = ""
 
 
 class Service:
