@@ -40,7 +40,9 @@ class Secret:
         """Return the secret; raise `BadInput` naming the variable when it is not set."""
         value = os.environ.get(self._name, "")
         if not value:
-            raise BadInput(f"the environment variable {self._name} is not set; connector.yaml takes a secret from it")
+            raise BadInput(
+                f"the environment variable {self._name} is not set: export {self._name}=…, or run this where it is set"
+            )
         return value
 
     def __repr__(self) -> str:

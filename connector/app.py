@@ -23,6 +23,7 @@ from connector.accounts import AccountModel, Secret, is_loopback
 from connector.campaigns.model import Campaign
 from connector.campaigns.reading import LoadedCampaigns, load_campaigns
 from connector.content.templates import Template, load_templates
+from connector.documents import Place, read_document
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.ports import (
@@ -343,18 +344,24 @@ def open_office(
 
 
 def unset_secrets(settings: Settings) -> dict[str, list[Fault]]:
-    """Return account -> every secret of it that is not set; accounts that lack none are left out."""
+    """Return account -> every secret of it that is not set, with its line; accounts that lack none are left out."""
     unset: dict[str, list[Fault]] = {}
     for name, account in settings.accounts.items():
         for key, value in account:
             if key in account.spare_secrets:
                 continue
-            for secret in value.values() if isinstance(value, Mapping) else (value,):
+            place: Place = ("accounts", name, key)
+            named = {(*place, rep): one for rep, one in value.items()} if isinstance(value, Mapping) else {place: value}
+            for at, secret in named.items():
                 try:
                     if isinstance(secret, Secret):
                         secret.reveal()
                 except BadInput as error:
-                    unset.setdefault(name, []).extend(error.faults)
+                    sentence = f"'{at[-1]}' takes a secret from the environment: {error}"
+                    document = read_document(settings.file)
+                    unset.setdefault(name, []).append(
+                        document.fault(at, sentence, where=".".join(str(part) for part in at[:-1]))
+                    )
     return unset
 
 

@@ -54,7 +54,8 @@ def translated(error: ValidationError, document: Document, model: type[BaseModel
             case "literal_error" | "enum":
                 # A choice between groups of words is told once, with the words of all groups.
                 words.setdefault(place, []).extend(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
-                sentence = f"'{place[-1]}' must be one of {', '.join(words[place])}"
+                hint = did_you_mean(str(_value_at(document.data, place)), words[place])
+                sentence = f"'{place[-1]}' must be one of {', '.join(words[place])}{hint}"
                 faults.pop((place, "words"), None)
                 faults[place, "words"] = document.fault(place, sentence, where=where)
                 continue
@@ -89,6 +90,12 @@ def _known_place(loc: Sequence[str | int], data: Any) -> Place:
         place.append(part)
         data = data[part]
     return tuple(place)
+
+
+def _value_at(data: Any, place: Place) -> Any:
+    for part in place:
+        data = data[part]
+    return data
 
 
 def section_of(place: Place, data: Mapping[str, Any]) -> str | None:

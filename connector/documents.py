@@ -97,11 +97,15 @@ def parse_document(text: str, file: str) -> Document:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest known word, or `` when none is close."""
-    close = difflib.get_close_matches(word.casefold(), {name.casefold(): name for name in known}, n=1, cutoff=0.6)
-    if not close:
-        return ""
-    original = next(name for name in known if name.casefold() == close[0])
-    return f"; did you mean '{original}'?"
+    close = closest(word, known)
+    return f"; did you mean '{close}'?" if close else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is closest, or `` when none is close."""
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
+    return names[close[0]] if close else ""
 
 
 def _syntax_fault(error: YAMLError, text: str, file: str) -> Fault:

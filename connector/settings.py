@@ -329,18 +329,22 @@ def _faults_between_sections(document: Document, adapters: Mapping[str, Adapter]
     accounts = data.get("accounts") if isinstance(data.get("accounts"), dict) else {}
     mailboxes = _mailboxes(adapters)
     faults: list[Fault] = []
-    seen: dict[str, str] = {}
+    seen: dict[str, int] = {}
     for position, entry in enumerate(data["reps"] if isinstance(data.get("reps"), list) else ()):
         if not isinstance(entry, dict):
             continue
         place: Place = ("reps", position)
         where = section_of(place, data)
         for address, key in _addresses(entry):
-            if address in seen:
-                sentence = f"{address} is listed by {seen[address]} already: an address belongs to one rep"
+            first = seen.setdefault(address, position)
+            if first != position:
+                other = section_of(("reps", first, ""), data) or "another rep"
+                move = "an address belongs to one rep, take it out of one of the two"
+                sentence = f"{address} is listed by {other} already: {move}"
                 faults.append(document.fault((*place, key), sentence, where=where))
-            else:
-                seen[address] = where or "another rep"
+            elif key == "aliases" and address == str(entry.get("email")).strip().lower():
+                sentence = f"{address} is the rep's own address: leave it out of the aliases"
+                faults.append(document.fault((*place, key), sentence, where=where))
         kind = entry.get("mailbox")
         if not isinstance(kind, str):
             continue
@@ -384,9 +388,11 @@ def _warnings(document: Document, settings: Settings) -> Iterable[Fault]:
 
 def _addresses(entry: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     aliases = entry.get("aliases")
-    for value in (entry.get("email"), *(aliases if isinstance(aliases, list) else ())):
-        if isinstance(value, str):
-            yield value.strip().lower(), "email" if value is entry.get("email") else "aliases"
+    named = [
+        ("email", entry.get("email")),
+        *(("aliases", one) for one in (aliases if isinstance(aliases, list) else ())),
+    ]
+    yield from ((value.strip().lower(), key) for key, value in named if isinstance(value, str))
 
 
 def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Settings:

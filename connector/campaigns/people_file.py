@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from connector.documents import did_you_mean, read_text
+from connector.documents import closest, did_you_mean, read_text
 from connector.errors import BadInput, Fault
 from connector.people import Person, is_address, time_zones
 
@@ -85,8 +85,9 @@ def _columns(header: Sequence[str], line: int, file: str) -> list[str]:
     columns = [known.get(name.lower().replace(" ", "_"), name) for name in names]
     faults = []
     if "email" not in columns:
-        hint = did_you_mean("email", [name for name in names if name not in COLUMNS])
-        faults.append(f"there is no column 'email': the first line must name the columns, 'email' among them{hint}")
+        near = closest("email", [name for name in names if name not in COLUMNS])
+        move = f"name '{near}' so" if near else "the first line must name the columns, 'email' among them"
+        faults.append(f"there is no column 'email': {move}")
     for position, name in enumerate(columns):
         if name and name in columns[:position]:
             faults.append(f"the column '{name}' stands twice: keep one of them")

@@ -194,7 +194,10 @@ def _ask(context: typer.Context, port: int | None, path: str, body: Any = None) 
         with error:
             raise BadInput(_sentence(error.read(), error.code)) from error
     except OSError as error:
-        raise BadInput(f"no sandbox answers on port {given}: start one with 'connector sandbox'") from error
+        raise BadInput(
+            f"no sandbox answers on port {given}: start one with 'connector sandbox', "
+            "or say with --port where another listens"
+        ) from error
 
 
 def _sentence(raw: bytes, code: int) -> str:

@@ -80,14 +80,21 @@ class Load:
 def load_of(folder: Path, templates: Sequence[Template], *, signature: str) -> Load:
     """Return what a mail carries: the first template, and those whose mails it quotes, with their images.
 
-    Raises `BadInput` when a file is not there.
+    Raises `BadInput` when a file is not there, with the template and line that name it.
     """
-    files = dict.fromkeys(templates[0].attachments, "attachment")
-    images = {name: "image" for template in templates for name in template.images}
-    images |= dict.fromkeys(images_in(signature), "image")
+    files = dict.fromkeys(templates[0].attachments, ("attachment", templates[0]))
+    images: dict[str, tuple[str, Template | None]] = dict.fromkeys(images_in(signature), ("image", None))
+    images |= {name: ("image", template) for template in reversed(templates) for name in template.images}
+    sizes: list[tuple[str, int]] = []
     # A file that is attached and shown goes along twice.
-    carried = [*files.items(), *images.items()]
-    sizes = [(name, _beside(folder, name, what).stat().st_size) for name, what in carried]
+    for name, (what, template) in (*files.items(), *images.items()):
+        try:
+            sizes.append((name, _beside(folder, name, what).stat().st_size))
+        except BadInput as error:
+            if template is None:
+                raise
+            file = str(folder / TEMPLATES / f"{template.name}.{template.format}")
+            raise BadInput(Fault(sentence=str(error), file=file, line=template.line_of(name))) from error
     return Load(template=templates[0].name, sizes=tuple(sorted(sizes, key=lambda size: -size[1])))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -539,7 +540,14 @@ def test_missing_secrets_are_2_and_all_named_before_anything_is_called(
     monkeypatch.delenv("SANDBOX_MICROSOFT_SECRET")
     done = connector("sync", "--json")
     assert (done.status, done.out) == (2, "")
-    assert "SANDBOX_SALESFORCE_SECRET is not set" in done.err
+    variable = "SANDBOX_SALESFORCE_SECRET"
+    said = next(line for line in done.err.splitlines() if f"{variable} is not set" in line)
+    place = re.search(r"connector\.yaml:(\d+): accounts\.salesforce: '(\w+)' takes a secret", said)
+    assert place is not None
+    line = (world.folder / "connector.yaml").read_text().splitlines()[int(place[1]) - 1]
+    assert place[2] in line
+    assert variable in line
+    assert said.endswith(f": export {variable}=…, or run this where it is set")
     assert "SANDBOX_MICROSOFT_SECRET is not set" in done.err
     assert sum(world.sandbox.log.calls.values()) == calls
 
@@ -578,7 +586,8 @@ def test_without_a_sandbox_it_says_how_to_start_one(connector: Command) -> None:
         done = connector("sandbox", "--port", port)
         assert done.status == 2
         assert f"port {port} cannot be used" in done.err
-    assert "start one with 'connector sandbox'" in connector("sandbox", "state", "--port", port).err
+    said = connector("sandbox", "state", "--port", port).err
+    assert "start one with 'connector sandbox', or say with --port where another listens" in said
 
 
 def test_the_sandbox_runs_until_it_is_interrupted(world: World, tmp_path: Path) -> None:

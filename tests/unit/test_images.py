@@ -171,6 +171,20 @@ def test_a_follow_up_weighs_the_images_it_quotes_but_not_the_files(folder):
     assert load_of(folder, [templates["then"], templates["first"]], signature="").bytes == 700
 
 
+def test_a_file_that_is_not_there_is_told_with_the_template_and_line_that_name_it(folder):
+    template = load(folder, first=HEAVY)["first"]
+    for name in (*template.attachments, *template.images):
+        path = folder / "templates" / name
+        kept = path.read_bytes()
+        path.unlink()
+        with pytest.raises(BadInput, match="is not beside the templates") as raised:
+            load_of(folder, [template], signature="")
+        path.write_bytes(kept)
+        (fault,) = raised.value.faults
+        assert fault.file == str(folder / "templates" / f"first.{template.format}")
+        assert name in template.source.splitlines()[(fault.line or 0) - 1]
+
+
 @pytest.mark.parametrize("read", [read_attachment, read_image])
 def test_a_file_that_cannot_be_read_is_said(folder, read, monkeypatch):
     (folder / "templates" / "locked.png").write_bytes(b"x")

@@ -191,6 +191,8 @@ REFUSALS: dict[str, tuple[str, int, str, str]] = {
     "bad zone": (_rep(time_zone="Europe/Madird"), 2, "rep ana@acme.example", "did you mean 'Europe/Madrid'?"),
     "name is a number": (_rep(name="7"), 2, "rep ana@acme.example", "'name' must be text"),
     "duplicate rep": (f"reps:\n  {ANA}\n  {ANA.lower().replace('europe/madrid', 'Europe/Madrid')}\n", 3, "rep ana@acme.example", "listed by rep Ana@Acme.example already"),
+    "rep twice": (f"reps:\n  {ANA}\n  {ANA}\n", 3, "rep Ana@Acme.example", "belongs to one rep, take it out of one of the two"),
+    "alias of one's own": (_rep(aliases="[Ana@acme.example]"), 2, "rep ana@acme.example", "ana@acme.example is the rep's own address: leave it out"),
     "alias of another": (f"reps:\n  {ANA}\n  - {{email: b@acme.example, name: B, time_zone: UTC, aliases: [ana@acme.example]}}\n", 3, "rep b@acme.example", "belongs to one rep"),
     "unknown mailbox": (_rep(mailbox="gmial"), 2, "rep ana@acme.example", "no mailbox kind 'gmial'; did you mean 'gmail'?"),
     "mailbox without account": (_rep(mailbox="gmail"), 2, "rep ana@acme.example", "needs the section accounts.google"),
@@ -198,7 +200,7 @@ REFUSALS: dict[str, tuple[str, int, str, str]] = {
     "unknown account": (REPS + "accounts:\n  gogle: {}\n", 4, "accounts", "no key 'gogle' here; did you mean 'google'?"),
     "unknown key of an account": (REPS + "accounts:\n  google:\n    auth: key\n    key_file: x\n    tokn: y\n", 7, "accounts.google", "did you mean 'token'?"),
     "account no mapping": (REPS + "accounts:\n  google: yes\n", 4, "accounts", "'google' must be a group of keys"),
-    "auth misspelt": (REPS + "accounts:\n  google: {auth: kee}\n", 4, "accounts.google", "'auth' must be one of key, token"),
+    "auth misspelt": (REPS + "accounts:\n  google: {auth: kee}\n", 4, "accounts.google", "'auth' must be one of key, token; did you mean 'key'?"),
     "auth missing": (REPS + "accounts:\n  google: {endpoint: https://x.example}\n", 4, "accounts.google", "the key 'auth' is missing"),
     "what the adapter says": (REPS + "accounts:\n  google: {auth: key}\n", 4, "accounts", "auth: key needs key_file"),
     "literal secret": (REPS + "accounts:\n  google:\n    auth: token\n    token: hunter2\n", 6, "accounts.google", "a secret is never written in this file"),
@@ -273,7 +275,7 @@ def test_secrets_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 #: Refusals that only the program can see: values that must exist, or agree with each other.
 _BEYOND_A_SCHEMA = {
-    "rep with no name", "malformed address", "malformed alias", "bad zone", "duplicate rep", "alias of another",
+    "rep twice", "alias of one's own", "rep with no name", "malformed address", "malformed alias", "bad zone", "duplicate rep", "alias of another",
     "mailbox without account", "account left empty", "what the adapter says", "plain http", "not an address", "no domain", "database",
     "database password", "doubled key", "broken YAML",
 }  # fmt: skip
