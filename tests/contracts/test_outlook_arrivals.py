@@ -8,7 +8,7 @@ from outlook_world import a_mail, keys, outlook_sandbox
 from adapters.outlook import messages
 from adapters.sandbox.mailbox import Place
 from connector.inbox.classify import MailKind, classify
-from connector.ports import Address, DraftGone
+from connector.ports import Address, DraftGone, MailSent
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,19 @@ def test_junk_is_passed_over_until_it_is_rescued(sandbox, office, place):
         (mail,) = world.boxes[rep].at(Place.SPAM)
         world.move(world.boxes[rep], mail, place)
     assert [change.subject for change in box.pull_mail(pull.cursor).changes] == ["Not junk"]
+
+
+def test_what_its_rep_sent_and_put_into_the_inbox_was_sent(sandbox, office):
+    rep = "keeps@acme.example"
+    box, world = office(rep), sandbox.world
+    cursor = box.pull_mail(None).cursor
+    sandbox.act("rep_writes_mail", rep=rep, person="ann@north.example", subject="By hand")
+    with world.lock:
+        (mail,) = world.boxes[rep].at(Place.SENT)
+        world.move(world.boxes[rep], mail, Place.INBOX)
+    (change,) = box.pull_mail(cursor).changes
+    assert isinstance(change, MailSent)
+    assert change.mail.subject == "By hand"
 
 
 @pytest.mark.parametrize("answer", ["accepted", "declined", "tentative"])

@@ -260,17 +260,6 @@ def test_what_came_to_lie_elsewhere(wire, outlook, folder, found, told):
     assert [type(change) for change in changes] == ([] if told is None else [told])
 
 
-@pytest.mark.parametrize(
-    ("found", "told"),
-    [({}, MailReceived), (OWN, MailReceived), (WRITTEN_HERE, MailSent)],
-    ids=["other", "copy", "sent"],
-)
-def test_what_was_sent_and_put_into_the_inbox_was_sent(wire, outlook, found, told):
-    whole = message("R", sentDateTime="2026-11-24T08:40:00Z") | REPLY | {"parentFolderId": "F-inbox"} | found
-    tells(wire, news={"inbox": [{"id": "R"}]}, single={"R": whole})
-    assert [type(change) for change in outlook.pull_mail(a_cursor()).changes] == [told]
-
-
 @pytest.mark.parametrize("left", [{"@removed": {"reason": "deleted"}}, {}])
 def test_a_draft_that_was_sent_and_filed_under_its_old_id_is_told(wire, outlook, left):
     """Also when it was sent after the delta of Drafts was read, and before the list was."""
