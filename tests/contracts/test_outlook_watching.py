@@ -327,8 +327,7 @@ def test_a_forgotten_delta_of_drafts_tells_what_lies_there_and_what_was_saved(wi
         {"id": "untold"},
         {"id": "left while it was listed", "@removed": {"reason": "deleted"}},
     ]
-    single = {id_: stamped(id_) for id_ in ("edited", "untold")}
-    tells(wire, expired=["drafts"], news={"drafts": drafts}, single=single)
+    tells(wire, expired=["drafts"], news={"drafts": drafts}, single={id_: stamped(id_) for id_ in ("edited", "untold")})
     pull = outlook.pull_mail(a_cursor())
     assert [change.draft.draft_id for change in pull.changes] == ["edited", "untold"]
     assert (pull.resynced, pull.in_drafts) == (True, {"old", "edited", "untold"})
