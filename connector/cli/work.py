@@ -263,7 +263,10 @@ def feed(
     person: Annotated[str | None, typer.Option(metavar="EMAIL", help="Only what concerns this person.")] = None,
     last: Annotated[int, typer.Option(min=1, metavar="N", help="How many of the newest lines to begin with.")] = 50,
 ) -> None:
-    """Show what happened, newest last."""
+    """Show what happened, in the order it was learned.
+
+    A line's time is when it happened: what a mailbox or the CRM tells late stands below what was known before.
+    """
     terminal = terminal_of(context)
     if follow and terminal.json:
         raise BadInput("--follow never ends, and --json prints one document: use one of the two")

@@ -60,7 +60,7 @@ def open_task(office: Office, id: str, *, client: Client | None = None) -> Opene
     mailbox = None if holder is None else office.mailboxes.get(holder.email)
     usable = mailbox is not None and mailbox.capabilities.drafts and client in (None, rep.mailbox)
     if holder is None or mailbox is None or mail is None or not usable:
-        return _compose(office, stored, rep, client)
+        return _compose(office, stored, rep, client, *_still_there(holder, mail))
     try:
         if mail.state is MailState.UNWANTED:
             return _moved(office, stored, holder, rep, mail)
@@ -100,6 +100,14 @@ def _holder(office: Office, rep: Rep, mail: StoredMail | None) -> Rep | None:
     if mail is None or mail.lane == office.lane_of(rep):
         return rep
     return next((one for one in office.reps.values() if office.lane_of(one) == mail.lane), None)
+
+
+def _still_there(holder: Rep | None, mail: StoredMail | None) -> tuple[str, ...]:
+    """Say that a draft lies in the mailbox, when a compose window is opened beside it."""
+    if holder is None or mail is None or mail.state is not MailState.PRESENT:
+        return ()
+    where = f"the {holder.mailbox} mailbox of {holder.name}"
+    return (f"the draft is still in {where}: if you send from this window, discard the draft, or they get two mails",)
 
 
 def _moved(office: Office, stored: StoredIntent, holder: Rep, rep: Rep, mail: StoredMail) -> Opened:

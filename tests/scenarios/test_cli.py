@@ -103,6 +103,9 @@ def test_the_main_job_by_commands_alone(
     opened = connector("tasks", "open", email["id"][:8], "--json")
     assert opened.json["kind"] == "draft"
     assert opened.json["address"].startswith("https://mail.google.com/")
+    beside = connector("tasks", "open", email["id"], "--in", "outlook", "--json").json
+    assert beside["kind"] == "compose"
+    assert [note for note in beside["notes"] if "the draft is still in the gmail mailbox of Ana" in note]
 
     world.act("rep_sends_draft", key=email["id"])
     world.after(minutes=1)
@@ -111,6 +114,7 @@ def test_the_main_job_by_commands_alone(
     assert [line["kind"] for line in told][-2:] == ["completed", "finished"]
     assert set(told[0]) == {"at", "kind", "person", "rep", "campaign", "intent", "text", "reason"}
     assert connector("feed", "--json", "--person", "ann@one.example").json == told
+    assert "in the order it was learned" in connector("feed", "--help").out
     standing = connector("status", "--json").json
     assert standing["campaigns"] == {"Outreach": {"active": 1, "finished": 1}}
 
