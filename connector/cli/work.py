@@ -174,15 +174,16 @@ def open_(
     chosen = _CLIENTS[client] if client is not None else None
     with open_app(terminal.project()) as app:
         opened = open_task(app.office, id, client=chosen)
+    notes = [*opened.notes, *([opened.beside] if opened.beside else [])]
     terminal.document(
         {
             "id": opened.stored.intent.key,
             "address": opened.address,
             "kind": "draft" if opened.is_draft else "compose",
-            "notes": list(opened.notes),
+            "notes": notes,
         }
     )
-    for note in opened.notes:
+    for note in notes:
         terminal.trouble(f"note: {note}")
     terminal.say(opened.address)
     if terminal.out.is_terminal and not terminal.json:

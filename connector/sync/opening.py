@@ -9,7 +9,7 @@ The address of a draft changes when the rep saves it, so the service is asked at
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from connector.content.links import compose_link
@@ -43,6 +43,9 @@ class Opened:
     is_draft: bool
     #: Sentences about what is different from what one may expect: made anew, left out, not reachable.
     notes: tuple[str, ...] = ()
+    #: Says that the draft still lies in the mailbox, beside a compose window that was asked for. The web redirects to
+    #: the window all the same (spec interfaces 4).
+    beside: str = ""
 
 
 def open_task(office: Office, id: str, *, client: Client | None = None) -> Opened:  # noqa: A002 - the command's own word
@@ -60,7 +63,7 @@ def open_task(office: Office, id: str, *, client: Client | None = None) -> Opene
     mailbox = None if holder is None else office.mailboxes.get(holder.email)
     usable = mailbox is not None and mailbox.capabilities.drafts and client in (None, rep.mailbox)
     if holder is None or mailbox is None or mail is None or not usable:
-        return _compose(office, stored, rep, client, *_still_there(holder, mail))
+        return replace(_compose(office, stored, rep, client), beside=_still_there(holder, mail))
     try:
         if mail.state is MailState.UNWANTED:
             return _moved(office, stored, holder, rep, mail)
@@ -102,12 +105,12 @@ def _holder(office: Office, rep: Rep, mail: StoredMail | None) -> Rep | None:
     return next((one for one in office.reps.values() if office.lane_of(one) == mail.lane), None)
 
 
-def _still_there(holder: Rep | None, mail: StoredMail | None) -> tuple[str, ...]:
+def _still_there(holder: Rep | None, mail: StoredMail | None) -> str:
     """Say that a draft lies in the mailbox, when a compose window is opened beside it."""
     if holder is None or mail is None or mail.state is not MailState.PRESENT:
-        return ()
+        return ""
     where = f"the {holder.mailbox} mailbox of {holder.name}"
-    return (f"the draft is still in {where}: if you send from this window, discard the draft, or they get two mails",)
+    return f"the draft is still in {where}: if you send from this window, discard the draft, or they get two mails"
 
 
 def _moved(office: Office, stored: StoredIntent, holder: Rep, rep: Rep, mail: StoredMail) -> Opened:
