@@ -86,7 +86,7 @@ def _columns(header: Sequence[str], line: int, file: str) -> list[str]:
     faults = []
     if "email" not in columns:
         near = closest("email", [name for name in names if name not in COLUMNS])
-        move = f"name '{near}' so" if near else "the first line must name the columns, 'email' among them"
+        move = f"rename '{near}', or add one" if near else "the first line must name the columns, 'email' among them"
         faults.append(f"there is no column 'email': {move}")
     for position, name in enumerate(columns):
         if name and name in columns[:position]:

@@ -103,7 +103,7 @@ def test_lines_are_counted_through_cells_of_several_lines(tmp_path: Path) -> Non
     ("content", "line", "words"),
     [
         (b"", 1, "no column 'email'"),
-        (b"e-mail,first_name\na@b.example,x\n", 1, "no column 'email': name 'e-mail' so"),
+        (b"e-mail,first_name\na@b.example,x\n", 1, "no column 'email': rename 'e-mail', or add one"),
         (b"a@b.example,Ann\n", 1, "the first line must name the columns"),
         (b"email,plan,Email\n", 1, "'email' stands twice"),
         (b"email,plan,plan\n", 1, "'plan' stands twice"),
