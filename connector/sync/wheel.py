@@ -34,7 +34,7 @@ from connector.sync.record import CANNOT_GO_ON
 from connector.sync.tick import tick
 
 #: Mailboxes worked at a time; each is one lane, so no mailbox ever has more than one worker. As many as keep one
-#: processor busy between calls of 100 ms: more would wait for it rather than for the services. 50 go in three rounds.
+#: processor busy between calls of 100 ms (`make bench`): more would wait for it rather than for the services.
 MAILBOXES_AT_A_TIME = 17
 
 #: Rounds of decide and deliver in one pass: a mail that goes out can make the next step due at once.
