@@ -6,13 +6,16 @@ follows (`drain`). Source: spec delivery 1; decision 16.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connector.errors import OutcomeUnknown, Refused
 from connector.ports import Found, Mailbox, SentMail, Whereabouts
-from connector.store.mails import MailState, StoredMail, read_sent_about
+from connector.store.mails import MailAction, MailState, StoredMail, read_sent_about
 from connector.sync.office import Office
 from connector.sync.outcomes import SHOWN, UNDO, may_be_undone
+
+#: How late the copy of a mail whose draft has left may come to lie in Sent, before a person is asked to look.
+_COPIED = timedelta(minutes=10)
 
 
 def look_up(office: Office, mailbox: Mailbox, mail: StoredMail) -> Found:
@@ -45,6 +48,8 @@ def believed_from(mail: StoredMail, found: Found, now: datetime) -> datetime:
     match found.where:
         case Whereabouts.SENT if found.sent is not None:
             return found.sent.at + UNDO if may_be_undone(mail, found.sent, now) else now
+        case Whereabouts.UNCLEAR if mail.action is MailAction.SEND and mail.draft_id is not None:
+            return (mail.claimed or now) + _COPIED
         case Whereabouts.ABSENT | Whereabouts.DISCARDED | Whereabouts.UNCLEAR:
             return (mail.claimed or now) + SHOWN
         case _:

@@ -294,6 +294,30 @@ def test_a_send_whose_answer_was_lost_is_not_lost_while_it_shows_nowhere(
     assert placed(world).state is MailState.SENT
 
 
+def test_a_sent_copy_that_comes_minutes_late_asks_nobody_to_look(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(
+        campaign=DRAFT.replace("{template: last, send: task}", "{template: intro, send: choose_at_launch}")
+    )
+    world.launch([PAT], rep=OUTLOOK)
+    world.act("mail_settings", outlook_sent_delay=300)
+    mailbox = world.office.mailboxes[OUTLOOK]
+    send = mailbox.send_draft
+
+    def send_and_lose(draft: Any, key: str) -> Any:
+        send(draft, key)
+        raise OutcomeUnknown("the answer was lost", key=key)
+
+    monkeypatch.setattr(mailbox, "send_draft", send_and_lose)
+    for _ in range(9):
+        world.sync()
+        world.after(seconds=45)
+    assert reasons(world, EventKind.OUTCOME_UNKNOWN) == []
+    assert placed(world).state is MailState.SENT
+    assert len(world.effects("mail_sent")) == 1
+
+
 # --------------------------------------------------------------------------------- a look that is refused tells nothing
 
 
