@@ -27,8 +27,8 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
     """Choose among sightings: sent, draft, waiting to go, sent to somebody else, discarded; each in the order of keys.
 
     A sent mail to somebody else may be a forward, so it counts only if there is no draft; and only a draft with this
-    recipient and subject, or one that was never made whole, is left over from a lost answer. Returns None when there
-    is no sighting of a whole one.
+    recipient and subject that its rep has not touched, or one that was never made whole, is left over from a lost
+    answer. Returns None when there is no sighting of a whole one.
     """
     left = left_over(seen, trace)
     seen = [one for one in seen if not _is_unfinished(one, trace)]
@@ -43,7 +43,9 @@ def judged(seen: Sequence[Sighting], trace: Trace) -> Found | None:
         return None
     others = {s.message["id"]: s.message for s in drafts if s.message["id"] != chosen.message["id"]}
     extra = tuple(
-        draft_ref(message) for message in others.values() if _is_to(message, trace) and _same_subject(message, trace)
+        draft_ref(message)
+        for message in others.values()
+        if _is_to(message, trace) and _same_subject(message, trace) and not was_edited(message)
     )
     return Found(
         where=chosen.where,

@@ -194,10 +194,12 @@ def test_a_search_without_end_is_unclear(wire, outlook):
     assert outlook.find(TRACE).where is Whereabouts.UNCLEAR
 
 
-def test_left_over_drafts_are_told_but_never_a_forward(wire, outlook):
-    ours = stamped("B", subject=TRACE.subject)
-    forward = stamped("D", subject="FW: It's time", **ELSEWHERE)
-    answers_batches(wire, shelf(sentitems=[stamped("S", **SENT)], drafts=[ours, forward]))
+def test_left_over_drafts_are_told_but_never_a_forward_nor_the_words_of_the_rep(wire, outlook):
+    untouched = {"lastModifiedDateTime": "2026-11-24T08:00:05Z"}
+    ours = stamped("B", subject=TRACE.subject, **untouched)
+    edited = stamped("C", subject=TRACE.subject)
+    forward = stamped("D", subject="FW: It's time", **ELSEWHERE, **untouched)
+    answers_batches(wire, shelf(sentitems=[stamped("S", **SENT)], drafts=[ours, edited, forward]))
     found = outlook.find(TRACE)
     assert found.where is Whereabouts.SENT
     assert [draft.draft_id for draft in found.extra] == ["B"]
