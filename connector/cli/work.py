@@ -170,7 +170,10 @@ def open_(
     """Make or find the prefilled draft of an email task, print its address and open it."""
     terminal = terminal_of(context)
     if client is Client.WEB:
-        raise BadInput("--in web needs the web app, which comes with 'connector serve' in a later release")
+        raise BadInput(
+            "--in web needs the command center's compose window, which comes with a later release: leave --in out, or "
+            "open the task at /open/ID of 'connector serve'"
+        )
     chosen = _CLIENTS[client] if client is not None else None
     with open_app(terminal.project()) as app:
         opened = open_task(app.office, id, client=chosen)
