@@ -13,9 +13,9 @@ The limit: calls that must be made, one after the other in a mailbox and so many
 carries four drafts, as many as Graph lets run at once in a mailbox. Or the minutes that a mailbox's quota takes, if
 that is longer. No program can be faster without more calls at a time.
 
-Judged is the pass as the product makes it, 17 mailboxes at a time: there two processors, one of them the sandbox's, begin
-to be the bound. A pass with so few mailboxes at a time that calls bound it is told beside it, to tell the two apart; it
-is slower, and proves nothing about the product's.
+Judged is the pass as the product makes it, 17 mailboxes at a time: there two processors, one of them the sandbox's,
+begin to be the bound. A pass with so few mailboxes at a time that calls bound it is told beside it, to tell the two
+apart; it is slower, and proves nothing about the product's.
 """
 
 from __future__ import annotations
