@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+import cmarkgfm
 import css_inline
 import nh3
+from cmarkgfm.cmark import Options
 from inscriptis import get_text
 from inscriptis.css_profiles import CSS_PROFILES
 from inscriptis.model.config import ParserConfig
 from inscriptis.model.html_document_state import HtmlDocumentState
 from inscriptis.model.tag import CustomHtmlTagHandlerMapping
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
-from markdown_it.utils import EnvType, OptionsDict
 
 from connector.content.language import PRIVATE
 
@@ -60,7 +58,11 @@ _CLEANER = nh3.Cleaner(
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False)
 _STYLE_SHEET = re.compile(r"<style\b", re.IGNORECASE)
 _STYLE_LINK = re.compile(r"<(link|base)\b[^>]*>", re.IGNORECASE)
-_REFERENCE = re.compile(r"&#(\d+);")
+#: HTML of the author's own is let through here and cleaned afterwards like every other body; `~10~` is no deletion.
+_MARKDOWN = Options.CMARK_OPT_UNSAFE | Options.CMARK_OPT_STRIKETHROUGH_DOUBLE_TILDE
+#: Code as Markdown writes it, and a character reference in there.
+_CODE = re.compile(r"<code[^>]*>.*?</code>", re.DOTALL)
+_REFERENCE = re.compile(r"&amp;(#\d+;)")
 
 
 def clean(page: str) -> str:
@@ -70,32 +72,14 @@ def clean(page: str) -> str:
     return _CLEANER.clean(page).strip()
 
 
-class _Renderer(RendererHTML):
-    """Shows values inside code as what they are: Markdown does not read character references there."""
-
-    def code_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
-        _read_references(tokens[idx])
-        return super().code_inline(tokens, idx, options, env)
-
-    def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
-        _read_references(tokens[idx])
-        return super().code_block(tokens, idx, options, env)
-
-    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
-        _read_references(tokens[idx])
-        return super().fence(tokens, idx, options, env)
-
-
-def _read_references(token: Token) -> None:
-    token.content = _REFERENCE.sub(lambda found: chr(int(found[1])), token.content)
-
-
-#: HTML of the author's own is let through here and cleaned afterwards like every other body.
-_MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
-
-
 def _html_of_markdown(body: str) -> str:
-    return str(_MARKDOWN.render(body))
+    page = cmarkgfm.markdown_to_html_with_extensions(body, options=_MARKDOWN, extensions=["table", "strikethrough"])
+    return _CODE.sub(_read_references, page)
+
+
+def _read_references(found: re.Match[str]) -> str:
+    """Show values inside code as what they are: Markdown does not read character references there."""
+    return _REFERENCE.sub(lambda one: html.escape(html.unescape(f"&{one[1]}")), found[0])
 
 
 def _html_of_text(body: str) -> str:

@@ -26,7 +26,7 @@ from connector.sync.pacing import after_send, before_send
 from connector.sync.withholding import Stop, block, hold_unclassified, stop_of, withhold
 
 #: Drafts claimed by one transaction.
-TOGETHER = 4
+TOGETHER = 8
 
 #: How long after its claim a mail may still be given to the service.
 LASTS = timedelta(seconds=15)
