@@ -340,6 +340,7 @@ def open_office(
         folder=project.folder,
         unsubscribe=_unsubscribe(settings, vault) if services else None,
         pass_seconds=max(60.0, settings.sync.every.total_seconds()),
+        mailboxes_at_a_time=settings.sync.mailboxes_at_a_time,
     )
 
 

@@ -148,6 +148,12 @@ class SyncRules(_Section):
     every: Annotated[
         timedelta, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": _DURATION.pattern})
     ] = Field(default=timedelta(seconds=60), description="Time between two passes of `run`: 60s, 5m, 1h.")
+    #: As many as one processor serves while their calls take 100 ms, before they wait for it rather than for the
+    #: services (`make bench`); a third of it is left for the pages of the same process. At most as many as leave
+    #: connections to the database free (`store.database`).
+    mailboxes_at_a_time: Annotated[int, Field(ge=1, le=32)] = Field(
+        default=13, description="Mailboxes read and written side by side, each by one worker."
+    )
 
 
 class UnsubscribeRules(_Section):

@@ -128,6 +128,8 @@ class Office:
     unsubscribe: Unsubscribe | None = None
     #: Longest time one pass spends on sending from one mailbox, in seconds.
     pass_seconds: float = 60.0
+    #: Each is one lane, so no mailbox ever has more than one worker.
+    mailboxes_at_a_time: int
     book: CampaignBook = field(default_factory=CampaignBook)
 
     @property

@@ -33,10 +33,6 @@ from connector.sync.push_people import push_people
 from connector.sync.record import CANNOT_GO_ON
 from connector.sync.tick import tick
 
-#: Mailboxes worked at a time; each is one lane, so no mailbox ever has more than one worker. As many as keep one
-#: processor busy between calls of 100 ms (`make bench`): more would wait for it rather than for the services.
-MAILBOXES_AT_A_TIME = 17
-
 #: Rounds of decide and deliver in one pass: a mail that goes out can make the next step due at once.
 _ROUNDS = 20
 
@@ -139,6 +135,7 @@ def _pull(office: Office, only: str | None, report: Turn, progress: Progress) ->
         progress("reading the CRM", 1, 1)
     reps = [rep for rep in _reps(office, only) if office.mailboxes[rep.email].capabilities.incoming]
     pulled += _each(
+        office,
         "reading mailboxes",
         reps,
         lambda rep: pull_mailbox(office, rep),
@@ -169,6 +166,7 @@ def _drain(office: Office, only: str | None, stopped: frozenset[str], progress: 
         waiting = set(mails.lanes_waiting(tx, office.now()))
     reps = [rep for rep in _reps(office, only) if office.lane_of(rep) in waiting - stopped]
     return _each(
+        office,
         "delivering to mailboxes",
         reps,
         lambda rep: drain(office, rep),
@@ -251,7 +249,12 @@ def _note_budget(office: Office) -> None:
 
 
 def _each(
-    what: str, reps: Sequence[Rep], work: Callable[[Rep], T], failed: Callable[[Rep, str], T], progress: Progress
+    office: Office,
+    what: str,
+    reps: Sequence[Rep],
+    work: Callable[[Rep], T],
+    failed: Callable[[Rep, str], T],
+    progress: Progress,
 ) -> list[T]:
     """Run work for each rep, mailboxes side by side; what fails unforeseen in one of them stops no other."""
     if not reps:
@@ -267,7 +270,8 @@ def _each(
             return failed(rep, f"unforeseen trouble ({type(error).__name__}); run with -v and report it, please")
 
     results: list[T] = []
-    with ThreadPoolExecutor(max_workers=min(MAILBOXES_AT_A_TIME, len(reps)), thread_name_prefix="mailbox") as pool:
+    at_a_time = min(office.mailboxes_at_a_time, len(reps))
+    with ThreadPoolExecutor(max_workers=at_a_time, thread_name_prefix="mailbox") as pool:
         for result in pool.map(guarded, reps):
             results.append(result)
             progress(what, len(results), len(reps))

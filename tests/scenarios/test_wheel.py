@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from connector.sequencing.enrollment import EnrollmentState
 from connector.store.enrollments import find_enrollments
+from connector.sync.pulled import Pulled
 from connector.sync.views import explain, list_tasks
 from tests.world import WorldMaker, people
 
@@ -50,3 +53,21 @@ def test_a_campaign_runs_to_its_end(make_world: WorldMaker, database_url: str, r
     assert list_tasks(world.office) == []
     told = explain(world.office, who[0].email)
     assert [event.kind for event in told.past][-2:] == ["completed", "finished"]
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_no_more_mailboxes_are_worked_at_a_time_than_the_settings_say(make_world: WorldMaker, monkeypatch, at_a_time):
+    world = make_world(sync={"mailboxes_at_a_time": at_a_time})
+    side_by_side, met, gone = threading.Barrier(at_a_time), [], threading.Lock()
+
+    def pull(_office, _rep):
+        # With one more at a time, or one less, the barrier would break.
+        side_by_side.wait(timeout=5)
+        with gone:
+            met.append(threading.current_thread().name)
+        return Pulled()
+
+    monkeypatch.setattr("connector.sync.wheel.pull_mailbox", pull)
+    world.sync()
+    assert len(met) == 2
+    assert len(set(met)) == at_a_time

@@ -100,7 +100,7 @@ FULL = """\
     pacing:
       gmail: {per_second: 2}
       links: {per_minute: 10}
-    sync: {every: 5m}
+    sync: {every: 5m, mailboxes_at_a_time: 25}
     blocked_domains: [Rival.example]
     """
 
@@ -130,6 +130,7 @@ def test_every_key_reaches_the_program(tmp_path: Path) -> None:
     assert settings.crm_options == CrmOptions(tasks="push")
     assert settings.pacing == {"gmail": Pacing(per_second=2, per_day=1500), "links": Pacing(per_minute=10)}
     assert settings.sync.every == timedelta(minutes=5)
+    assert settings.sync.mailboxes_at_a_time == 25
     assert settings.blocked_domains == {"rival.example"}
 
 
@@ -217,6 +218,7 @@ REFUSALS: dict[str, tuple[str, int, str, str]] = {
     "limit of 0": (REPS + "pacing:\n  gmail: {per_day: 0}\n", 4, "pacing.gmail", "'per_day' must be more than 0"),
     "limit is a word": (REPS + "pacing:\n  gmail: {per_day: many}\n", 4, "pacing.gmail", "'per_day' must be a whole number"),
     "duration without unit": (REPS + "sync: {every: 60}\n", 3, "sync", "write it as 60s, 5m or 1h"),
+    "no mailbox at a time": (REPS + "sync: {mailboxes_at_a_time: 0}\n", 3, "sync", "greater than or equal to 1"),
     "duration of nothing": (REPS + "sync: {every: 0s}\n", 3, "sync", "write it as 60s, 5m or 1h"),
     "no domain": (REPS + "blocked_domains:\n  - '@rival.example'\n", 4, "blocked_domains", "'@rival.example' is not a domain"),
     "database": (REPS + "database: mysql://x/y\n", 3, "", "not a database address"),
