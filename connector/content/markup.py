@@ -73,7 +73,9 @@ def clean(page: str) -> str:
 
 
 def _html_of_markdown(body: str) -> str:
-    page = cmarkgfm.markdown_to_html_with_extensions(body, options=_MARKDOWN, extensions=["table", "strikethrough"])
+    page: str = cmarkgfm.markdown_to_html_with_extensions(  # type: ignore[no-untyped-call]  # it ships no types
+        body, options=_MARKDOWN, extensions=["table", "strikethrough"]
+    )
     return _CODE.sub(_read_references, page)
 
 
