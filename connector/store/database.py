@@ -23,7 +23,7 @@ from connector.errors import BadInput, Busy
 Transaction = Connection
 
 #: Newest migration; a test holds it against the migrations folder.
-HEAD = "0004"
+HEAD = "0005"
 
 #: Seconds a writer waits for another process's transaction on SQLite.
 _BUSY_SECONDS = 60

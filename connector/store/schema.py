@@ -380,6 +380,19 @@ lanes = Table(
     Column("sends_problem", Text),
     # Why it stands still, for `status`; "reconnect" accounts wait for a person.
     Column("problem", Text),
+    # When it was last read to the end.
+    Column("looked", Instant),
+)
+
+# Each slot of a schedule that was begun, by whom, until when it is theirs (the database's own clock), and its end.
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("slot", Instant, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", Float(53), nullable=False),
+    Column("done", Instant),
 )
 
 cursors = Table(

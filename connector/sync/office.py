@@ -6,7 +6,7 @@ Lives here: `Office`, `PacingRule`, `CampaignBook`. Does not live here: how any 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +37,14 @@ class OnEnd(StrEnum):
     COMPLETE = "complete"
     DELETE = "delete"
     LEAVE = "leave"
+
+
+#: Told of lanes that have something to do.
+Wake = Callable[[Transaction, Collection[str]], None]
+
+
+def no_wake(_tx: Transaction, _lanes: Collection[str]) -> None:
+    """Tell nobody: whoever turns the wheel finds what is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +138,8 @@ class Office:
     pass_seconds: float = 60.0
     #: Each is one lane, so no mailbox ever has more than one worker.
     mailboxes_at_a_time: int
+    #: Told of lanes that have something to do once the transaction is committed; a hint, which nobody need hear.
+    wake: Wake = no_wake
     book: CampaignBook = field(default_factory=CampaignBook)
 
     @property
