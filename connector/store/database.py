@@ -31,8 +31,10 @@ _BUSY_SECONDS = 60
 #: Connections: more than mailboxes are worked at a time, so that none waits for another's.
 _POOL = {"pool_size": 20, "max_overflow": 20}
 
-#: Number of the lock that lets PostgreSQL have one writer at a time.
+#: Number of the lock that lets PostgreSQL have one writer at a time, or the holders of several lanes.
 _WRITER = zlib.crc32(b"connector writer")
+_ALONE = select(func.pg_advisory_xact_lock(_WRITER))
+_BESIDE_LANES = select(func.pg_advisory_xact_lock_shared(_WRITER))
 
 
 class Database:
@@ -77,11 +79,25 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Run a transaction that writes; it is committed at the end, rolled back on an error."""
+        """Run a transaction that writes; it is committed at the end, rolled back on an error.
+
+        It is the only writer: what it read stays true until it commits, and none can deadlock (decision 29).
+        """
         with self._turn, self._writer.begin() as connection:
             if not self.is_sqlite:
-                # One writer at a time, as on SQLite: what it read stays true until it commits, and none can deadlock.
-                connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
+                connection.execute(_ALONE)
+            yield connection
+
+    @contextmanager
+    def write_in_lane(self) -> Iterator[Transaction]:
+        """Run a transaction of a lane's holder; on PostgreSQL those of other lanes run beside it, and no other writer.
+
+        It takes the lane's row first (`lanes.guard`), then, at once, the people whose campaigns it may move
+        (`people.lock_people`), and writes only what belongs to these (decision 29).
+        """
+        with self._turn, self._writer.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(_BESIDE_LANES)
             yield connection
 
     @contextmanager

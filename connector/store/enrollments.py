@@ -47,9 +47,8 @@ _DUE = (
     .where(enrollments.c.next_due <= bindparam("now"))
     .order_by(enrollments.c.next_due)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
 )
-_BY_ID = select(*_RAW).where(any_of(enrollments.c.id, "ids")).with_for_update()
+_BY_ID = select(*_RAW).where(any_of(enrollments.c.id, "ids"))
 _PAUSED_FOR = (
     select(ledger.c.reason)
     .where(
@@ -116,8 +115,8 @@ def pause_until(tx: Transaction, ids: Sequence[str], until: datetime | None) -> 
 
 
 def read_expired_pauses(tx: Transaction, now: datetime) -> list[Enrollment]:
-    """Return paused enrollments whose pause has ended by itself, locked for this transaction."""
-    query = select(*_RAW).where(enrollments.c.paused_until <= now, enrollments.c.state == "paused").with_for_update()
+    """Return paused enrollments whose pause has ended by itself."""
+    query = select(*_RAW).where(enrollments.c.paused_until <= now, enrollments.c.state == "paused")
     return [_enrollment(row) for row in tx.execute(query)]
 
 

@@ -44,7 +44,6 @@ _UNPREPARED = (
     )
     .order_by(intents.c.due, intents.c.key)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
 )
 _SET = (
     update(intents)
@@ -156,7 +155,7 @@ def delete_intents(tx: Transaction, keys: Sequence[str]) -> None:
 
 
 def read_unprepared(tx: Transaction, now: datetime, most: int, *, after: Mark = START) -> list[StoredIntent]:
-    """Return at most `most` due intents that are in no outbox yet, earliest first, locked for this transaction.
+    """Return at most `most` due intents that are in no outbox yet, earliest first.
 
     `after` is the mark of the last one read before, to read on where the head waits for something else.
     """

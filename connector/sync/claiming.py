@@ -20,6 +20,7 @@ from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import Lease, guard, read_pacing, save_pacing
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
+from connector.store.people import lock_people
 from connector.sync.letters import Letter, Letters
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, before_send
@@ -59,6 +60,7 @@ class Claim:
 class _Composed:
     """What a mail says, or why that cannot be told."""
 
+    person: str
     letter: Letter | None = None
     light: bool = False
     problem: str = ""
@@ -72,8 +74,9 @@ def claim(office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -
     # Before anything is locked: it takes longer than all the rest.
     composed = _compose(office, keys)
     now = office.now()
-    with office.database.write() as tx:
+    with office.database.write_in_lane() as tx:
         guard(tx, lease)
+        lock_people(tx, {one.person for one in composed.values()})
         claims = list(_claims(tx, office, lease.lane, keys, composed, now))
         changed = ("state", "attempts", "claimed")
         changes = {one.mail.key: {name: getattr(one.mail, name) for name in changed} for one in claims}
@@ -93,9 +96,9 @@ def _composed(office: Office, letters: Letters, intent: Intent) -> _Composed:
         letter = letters.compose(intent)
         whole = letter.mail(intent.key, office.folder)  # a file that has gone is found out here, calling nobody
     except BadInput as error:
-        return _Composed(problem=str(error))
+        return _Composed(person=intent.person, problem=str(error))
     light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
-    return _Composed(letter=letter, light=light)
+    return _Composed(person=intent.person, letter=letter, light=light)
 
 
 def _claims(

@@ -18,7 +18,7 @@ A crash at any line is replayed by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,6 +42,7 @@ from connector.store.mails import (
     read_mails,
     read_waiting,
 )
+from connector.store.people import lock_people
 from connector.sync.claiming import LASTS, TOGETHER, Claim, let_go
 from connector.sync.claiming import claim as claim_mails
 from connector.sync.letters import Letters
@@ -88,7 +89,7 @@ def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = N
     """Work a rep's mailbox lane until nothing is due or pacing stops it; `only` limits it to one intent."""
     lane = office.lane_of(rep)
     drained = Drained(lane=lane)
-    with office.database.write() as tx:
+    with office.database.write_in_lane() as tx:
         lease = take(tx, lane, owner)
     if lease is None:
         return drained
@@ -98,7 +99,7 @@ def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = N
     except FencedError:
         drained.attention.append(f"{lane}: another worker took over; what is left goes on there")
     finally:
-        with office.database.write() as tx:
+        with office.database.write_in_lane() as tx:
             release(tx, lease)
     return drained
 
@@ -178,7 +179,7 @@ class _Worker:
         return True
 
     def _take_back(self, mail: StoredMail) -> None:
-        self._drained.deleted += take_back(self._office, self._rep, self._mailbox, mail, self._guard)
+        self._drained.deleted += take_back(self._office, self._rep, self._mailbox, mail, self._step)
 
     def _place(self, keys: Sequence[str]) -> bool:
         """Place drafts that were never tried, as many in a call as the mailbox takes; False when the lane must stop."""
@@ -246,8 +247,7 @@ class _Worker:
         return claim_mails(self._office, self._lease, self._rule, keys)
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             let_go(tx, self._lease, [claim.mail.key for claim in claims])
 
     def _is_being_sent(self, key: str) -> bool:
@@ -265,8 +265,7 @@ class _Worker:
             if self._is_too_early(claim, found) or not self._goes_on(claim, found):
                 return
             draft = found.draft
-            with self._office.database.write() as tx:
-                guard(tx, self._lease)  # a look-up of many calls may outlast the lease
+            with self._step() as tx:  # a look-up of many calls may outlast the lease
                 if draft is None:
                     change_mail(tx, claim.mail.key, claimed=self._office.now())
         if draft is None:
@@ -289,8 +288,7 @@ class _Worker:
         until = believed_from(mail, found, now)
         if until <= now:
             return False
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             # A look that came too early counts for nothing.
             change_mail(tx, mail.key, due=until, attempts=mail.attempts - 1)
         return True
@@ -320,8 +318,7 @@ class _Worker:
                 return claim.letter.mail(claim.mail.key, self._office.folder)
         except BadInput as error:
             problem = str(error)
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step(claim.mail.person) as tx:
             block(tx, claim.stored, problem, self._office.now())
         return None
 
@@ -338,8 +335,7 @@ class _Worker:
                 return True
             case Whereabouts.DISCARDED | Whereabouts.SCHEDULED if claim.mail.action is MailAction.DRAFT:
                 outcome = draft_scheduled if found.where is Whereabouts.SCHEDULED else draft_discarded
-                with self._office.database.write() as tx:
-                    guard(tx, self._lease)
+                with self._step(claim.mail.person) as tx:
                     outcome(tx, claim.mail, claim.stored, self._office.now())
             case _:
                 self._lose(claim, f"the mailbox says '{found.where}' and cannot tell more")
@@ -354,8 +350,7 @@ class _Worker:
         if not made:
             return
         keys, now = [claim.mail.key for claim, _ in made], self._office.now()
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             tasks = read_intents(tx, keys)
             changes = {}
             for claim, draft in made:
@@ -384,8 +379,7 @@ class _Worker:
     def _save_to_send(self, claim: Claim, draft: DraftRef) -> Stop | None:
         """Commit the id of what is sent next; return why it must not be, if something came in between."""
         now = self._office.now()
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             letters = Letters(tx, self._office, [claim.stored.intent])
             # From here on it is the send that may be on its way.
             changes = {**claim.mail.with_draft(draft), "subject": claim.mail.subject, "claimed": now}
@@ -394,19 +388,24 @@ class _Worker:
 
     def _confirm_sent(self, claim: Claim, sent: SentMail) -> None:
         now, key = self._office.now(), claim.mail.key
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step(claim.mail.person) as tx:
             if read_mails(tx, [key])[key].state is not MailState.IN_FLIGHT:
                 return  # A pull saw it in Sent before.
             if claim.mail.action is MailAction.DRAFT:
                 # The rep was faster than our note of the draft.
                 draft_sent(tx, self._office, claim.mail, read_intents(tx, [key])[key], sent, now)
                 return
-            confirm_sent(tx, self._office, self._rep, claim.mail, sent, now)
+            confirm_sent(tx, self._office, self._rep, claim.mail, sent, now, letter=claim.letter)
         self._drained.sent += 1
 
-    def _guard(self, tx: Transaction) -> None:
-        guard(tx, self._lease)
+    @contextmanager
+    def _step(self, *persons: str) -> Iterator[Transaction]:
+        """Write one step while the lane is still ours; `persons` are those whose campaigns it may move."""
+        with self._office.database.write_in_lane() as tx:
+            guard(tx, self._lease)
+            if persons:
+                lock_people(tx, persons)
+            yield tx
 
     # ------------------------------------------------------------------------- when it does not go on
 
@@ -414,15 +413,13 @@ class _Worker:
         """Give up a mail that was in flight, is not sent, and must not be sent any more."""
         if found.draft is not None:
             self._mailbox.delete_draft(found.draft)
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step(claim.mail.person) as tx:
             withhold(tx, self._office, claim.mail, claim.stored, claim.stopped, self._office.now())
 
     def _lose(self, claim: Claim, reason: str) -> None:
         """Leave it to a person: it may have been sent, so it is never sent again by itself."""
         now, key = self._office.now(), claim.mail.key
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             change_mail(tx, key, state=MailState.UNKNOWN)
             if claim.mail.action is MailAction.SEND:
                 hint = f"look in Sent, then 'connector tasks skip {key[:8]}', or 'connector remove'"
@@ -438,8 +435,7 @@ class _Worker:
         if mail.attempts >= _TRIES:
             self._lose(Claim(mail=mail, stored=stored, letter=None, again=True), error.sentence)
             return
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             change_mail(tx, key, due=self._office.now() + _LATER)
 
     def _put_back(self, key: str, error: AdapterError, *, blocked_until: datetime | None) -> None:
@@ -448,8 +444,7 @@ class _Worker:
         A mail that the service only fails with, and says no time for, comes after those that are due by then: it may be
         this one alone that fails, each time.
         """
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             let_go(tx, self._lease, [key])
             if isinstance(error, Retry) and error.after is None:
                 change_mail(tx, key, due=blocked_until)
@@ -458,8 +453,7 @@ class _Worker:
     def _hold_sends(self, claim: Claim, error: Retry) -> None:
         """Let the lane's sends wait, and nothing else."""
         until = self._office.now() + (error.after or _LATER)
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             pacing = read_pacing(tx, self._lease.lane)
             waits = replace(pacing, sends_blocked_until=until, sends_problem=error.sentence)
             save_pacing(tx, self._lease.lane, waits)
@@ -469,8 +463,7 @@ class _Worker:
 
     def _note_wait(self, error: AdapterError, *, blocked_until: datetime | None) -> None:
         """Say how long the lane waits, and why."""
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             pacing = read_pacing(tx, self._lease.lane)
             # Of several that were placed together each may have been told another time.
             longest = max((one for one in (blocked_until, pacing.blocked_until) if one is not None), default=None)
@@ -484,8 +477,7 @@ class _Worker:
 
     def _fail(self, key: str, error: AdapterError) -> None:
         now = self._office.now()
-        with self._office.database.write() as tx:
-            guard(tx, self._lease)
+        with self._step() as tx:
             mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
             change_mail(tx, key, state=MailState.FAILED)
             if stored.state is IntentState.DELIVERING:

@@ -17,20 +17,32 @@ from connector.store.database import Transaction
 from connector.store.intents import move_intent
 from connector.store.mails import StoredMail, change_mail
 from connector.store.tasks import save_tasks
-from connector.sync.letters import Letters
+from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import logged_mail
 from connector.sync.office import Office
 from connector.sync.record import intent_fact, record
 
 
-def confirm_sent(tx: Transaction, office: Office, rep: Rep, mail: StoredMail, sent: SentMail, now: datetime) -> None:
-    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log."""
+def confirm_sent(
+    tx: Transaction,
+    office: Office,
+    rep: Rep,
+    mail: StoredMail,
+    sent: SentMail,
+    now: datetime,
+    *,
+    letter: Letter | None = None,
+) -> None:
+    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log.
+
+    `letter` is what it said, when that is known; else it is composed again.
+    """
     stored = move_intent(tx, mail.key, IntentEvent.SEND)
     change_mail(tx, mail.key, **mail.with_sent(sent))
     at = min(sent.at, now)
-    text, template = _said(tx, office, stored.intent)
     record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
     if office.mirrors_tasks and office.crm_rules.log_email:
+        text, template = (letter.text, letter.step.template) if letter else _said(tx, office, stored.intent)
         log = logged_mail(office, stored.intent, rep, subject=mail.subject, text=text, template=template, sent=at)
         save_tasks(tx, [log])
 

@@ -7,6 +7,7 @@ Source: spec delivery 4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -24,11 +25,16 @@ from connector.sync.record import intent_fact
 
 
 def take_back(
-    office: Office, rep: Rep, mailbox: Mailbox, mail: StoredMail, guard: Callable[[Transaction], None]
+    office: Office,
+    rep: Rep,
+    mailbox: Mailbox,
+    mail: StoredMail,
+    step: Callable[[str], AbstractContextManager[Transaction]],
 ) -> bool:
     """Delete an untouched draft, and let it be made anew where its task went; tell whether there was one.
 
-    No service deletes on condition, so it is looked at just before. `guard` raises when the lane is lost.
+    No service deletes on condition, so it is looked at just before. `step` begins a transaction about a person, and
+    raises when the lane is lost.
     """
     found = mailbox.find(mail.trace)
     draft = found.draft
@@ -37,8 +43,7 @@ def take_back(
     if draft is not None and not touched:
         for one in (draft, *found.extra):
             mailbox.delete_draft(one)
-    with office.database.write() as tx:
-        guard(tx)
+    with step(mail.person) as tx:
         stored, now = read_intents(tx, [mail.key])[mail.key], office.now()
         if touched:
             _leave(tx, office, rep, mail, stored, found, now)
