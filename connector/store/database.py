@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
@@ -21,6 +22,9 @@ from connector.errors import BadInput, Busy
 
 #: What every function of this room takes first: an open transaction.
 Transaction = Connection
+
+#: What is to be done when a transaction has been committed; one that is rolled back takes it along.
+_AFTERWARDS: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
 
 #: Newest migration; a test holds it against the migrations folder.
 HEAD = "0005"
@@ -35,6 +39,19 @@ _POOL = {"pool_size": 20, "max_overflow": 20}
 _WRITER = zlib.crc32(b"connector writer")
 _ALONE = select(func.pg_advisory_xact_lock(_WRITER))
 _BESIDE_LANES = select(func.pg_advisory_xact_lock_shared(_WRITER))
+
+
+def after_commit(tx: Transaction, do: Callable[[], None]) -> None:
+    """Have something done when a transaction that writes has been committed, and never if it is rolled back.
+
+    It must be quick, must not fail and is lost with the process: good for hints only.
+    """
+    _AFTERWARDS.setdefault(tx, []).append(do)
+
+
+def _do_afterwards(tx: Transaction) -> None:
+    for do in _AFTERWARDS.pop(tx, ()):
+        do()
 
 
 class Database:
@@ -87,6 +104,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(_ALONE)
             yield connection
+        _do_afterwards(connection)
 
     @contextmanager
     def write_in_lane(self) -> Iterator[Transaction]:
@@ -99,6 +117,7 @@ class Database:
             if not self.is_sqlite:
                 connection.execute(_BESIDE_LANES)
             yield connection
+        _do_afterwards(connection)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
