@@ -33,6 +33,7 @@ _MOVING = (
     "email_clocks",
     "next_due",
     "rep",
+    "ended",
 )
 _INSERT = BulkStatement(enrollments, (*_FIXED, *_MOVING))
 _UPDATE = BulkStatement(enrollments, (*_MOVING, "id"), where="id")
@@ -40,7 +41,7 @@ _UPDATE = BulkStatement(enrollments, (*_MOVING, "id"), where="id")
 _RAW = tuple(
     type_coerce(column, column.type.impl) if isinstance(column.type, TypeDecorator) else column
     for column in enrollments.columns
-    if column.name not in ("next_due", "paused_until")
+    if column.name not in ("next_due", "paused_until", "ended")
 )
 _DUE = (
     select(*_RAW)
@@ -75,12 +76,12 @@ _CURRENT = (
 
 def insert_enrollments(tx: Transaction, new: Iterable[Enrollment]) -> None:
     """Insert in bulk; a second live enrollment of a person in a campaign breaks the transaction."""
-    _INSERT.execute(tx, [(*_fixed(enrollment), *_moving(enrollment)) for enrollment in new])
+    _INSERT.execute(tx, [(*_fixed(enrollment), *_moving(enrollment, None)) for enrollment in new])
 
 
-def update_enrollments(tx: Transaction, changed: Iterable[Enrollment]) -> None:
-    """Write what can move, in bulk."""
-    _UPDATE.execute(tx, [(*_moving(enrollment), enrollment.id) for enrollment in changed])
+def update_enrollments(tx: Transaction, changed: Iterable[Enrollment], now: datetime) -> None:
+    """Write what can move, in bulk; those that have ended did so at `now`."""
+    _UPDATE.execute(tx, [(*_moving(enrollment, now), enrollment.id) for enrollment in changed])
 
 
 def read_due(tx: Transaction, now: datetime, most: int) -> list[Enrollment]:
@@ -167,7 +168,7 @@ def count_due(tx: Transaction, now: datetime) -> tuple[int, datetime | None]:
     return due, tx.execute(earliest).scalar()
 
 
-def _moving(enrollment: Enrollment) -> tuple[Any, ...]:
+def _moving(enrollment: Enrollment, now: datetime | None) -> tuple[Any, ...]:
     clocks = enrollment.email_clocks
     return (
         enrollment.version,
@@ -182,6 +183,7 @@ def _moving(enrollment: Enrollment) -> tuple[Any, ...]:
         json_text([[number, clock.isoformat()] for number, clock in clocks]) if clocks else None,
         microseconds(enrollment.next_due),
         enrollment.rep,
+        microseconds(now) if enrollment.has_ended else None,
     )
 
 

@@ -75,6 +75,8 @@ class StoredIntent:
     prepared: bool = False
     subject: str | None = None
     problem: str | None = None
+    #: When somebody last let it go on.
+    released: datetime | None = None
 
     @property
     def mark(self) -> Mark:
@@ -133,9 +135,15 @@ def move_intent(tx: Transaction, key: str, event: IntentEvent, *, problem: str |
         prepared=stored.prepared and event is not IntentEvent.RELEASE,
         subject=stored.subject,
         problem=problem,
+        released=stored.released,
     )
     save_intents(tx, [moved])
     return moved
+
+
+def note_released(tx: Transaction, key: str, at: datetime) -> None:
+    """Note when somebody let an intent go on."""
+    tx.execute(update(intents).where(intents.c.key == key).values(released=at))
 
 
 def reassign_intent(tx: Transaction, key: str, rep: str) -> None:
@@ -234,4 +242,5 @@ def _stored(row: Row[Any]) -> StoredIntent:
         prepared=bool(row.prepared),
         subject=row.subject,
         problem=row.problem,
+        released=row.released,
     )

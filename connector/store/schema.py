@@ -204,6 +204,14 @@ enrollments = Table(
     Column("next_due", Instant),
     # A pause that ends by itself.
     Column("paused_until", Instant),
+    # When it ended, for retention.
+    Column("ended", Instant),
+)
+Index(
+    "enrollments_ended",
+    enrollments.c.ended,
+    sqlite_where=text("ended IS NOT NULL"),
+    postgresql_where=text("ended IS NOT NULL"),
 )
 Index(
     "enrollments_due",
@@ -268,6 +276,8 @@ intents = Table(
     Column("subject", Text),
     # Why it is blocked, held, cancelled, failed or unknown.
     Column("problem", Text),
+    # When somebody last let it go on: from then on it is late, if it is.
+    Column("released", Instant),
 )
 Index(
     "intents_unprepared",
@@ -322,6 +332,9 @@ Index(
 )
 _OPEN = text("state IN ('present', 'scheduled', 'in_flight', 'unknown', 'discarded')")
 Index("mails_open", mails.c.lane, sqlite_where=_OPEN, postgresql_where=_OPEN)
+# What the connector sent last from a mailbox.
+_OURS = text("action = 'send' AND sent IS NOT NULL")
+Index("mails_sent", mails.c.lane, mails.c.sent, sqlite_where=_OURS, postgresql_where=_OURS)
 Index("mails_message", mails.c.internet_message_id)
 Index("mails_thread", mails.c.thread_id)
 Index("mails_person", mails.c.person)
@@ -334,6 +347,7 @@ received = Table(
     Column("message", Text, primary_key=True),
     Column("at", Instant, nullable=False),
 )
+Index("received_at", received.c.at)
 
 tasks = Table(
     "tasks",
@@ -362,6 +376,9 @@ tasks = Table(
     Column("failed", Instant),
 )
 Index("tasks_dirty", tasks.c.due, sqlite_where=text("dirty > 0"), postgresql_where=text("dirty > 0"))
+# Logged replies, by person.
+_LOGS = text("intent IS NULL")
+Index("tasks_logs", tasks.c.person, sqlite_where=_LOGS, postgresql_where=_LOGS)
 
 lanes = Table(
     "lanes",

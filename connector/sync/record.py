@@ -53,7 +53,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         append(tx, outcome.decisions)
         if outcome.enrollment != old:
             changed.append(outcome.enrollment)
-    update_enrollments(tx, changed)
+    update_enrollments(tx, changed, now)
     roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended])
     for enrollment in changed:
         if enrollment.intent is None:

@@ -40,5 +40,5 @@ def _tick_batch(office: Office, now: datetime) -> int:
             changed.append(outcome.enrollment)
         insert_intents(tx, intents)
         append(tx, lines)
-        update_enrollments(tx, changed)
+        update_enrollments(tx, changed, now)
     return len(changed)
