@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox import Sandbox
+from adapters.sandbox import Hostility, Sandbox
 from connector.app import App, Project, open_app
 from connector.events import Event, EventKind
 from connector.intents import IntentState
@@ -98,6 +98,7 @@ class World:
         database_url: str | None = None,
         start: datetime | None = START,
         line: Callable[[str], str] | None = None,
+        hostile: Hostility | None = None,
         **settings: Any,
     ) -> World:
         """Start a sandbox and write a project; extra settings go into connector.yaml as they are.
@@ -106,7 +107,7 @@ class World:
         sandbox's address and returns the address to reach it at, for a line that loses answers.
         """
         stack = ExitStack()
-        sandbox = stack.enter_context(Sandbox(start))
+        sandbox = stack.enter_context(Sandbox(start, hostile=hostile))
         (folder / "campaigns").mkdir(parents=True)
         (folder / "templates").mkdir()
         ready = sandbox.accounts(folder)

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,16 +19,16 @@ from typing import Any, Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.sandbox.arrivals import Arrivals
+from adapters.sandbox.calls import DateHeader, Spans, service_of
+from adapters.sandbox.control import arguments_of, control, only, signature
 from adapters.sandbox.gmail import GmailService
 from adapters.sandbox.graph import GraphService
+from adapters.sandbox.hostile import Dice, Hostility, Oddities, oddities
+from adapters.sandbox.hostile_line import HostileLine, Parts
 from adapters.sandbox.mailbox import Kind
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.rep_acts import RepActs
@@ -85,16 +84,23 @@ class Sandbox:
     """Salesforce, Gmail and Microsoft Graph as local servers, with their own clock.
 
     `start` freezes the clock there; it then moves only when told. `salesforce_delay` is how many seconds every call to
-    Salesforce really takes. Use it as a context manager, or `start`/`stop`.
+    Salesforce really takes. `hostile` lets calls go wrong. Use it as a context manager, or `start`/`stop`.
     """
 
-    def __init__(self, start: datetime | None = None, *, salesforce_delay: float = 0) -> None:
+    def __init__(
+        self, start: datetime | None = None, *, salesforce_delay: float = 0, hostile: Hostility | None = None
+    ) -> None:
         self.clock = SandboxClock(start)
         self.tokens = Tokens(self.clock)
         self.log = SandboxLog(self.clock)
-        self.salesforce = SalesforceService(self.clock, self.tokens, self.log)
+        self.hostile = hostile
+        odd = oddities(hostile) if hostile is not None else Oddities()
+        self._org_clock, mail_clock = self.clock.off(odd.salesforce_skew), self.clock.off(odd.mail_skew)
+        self.salesforce = SalesforceService(self.clock, self.tokens, self.log, org_clock=self._org_clock)
         self.salesforce.delay = salesforce_delay
-        self.world = MailWorld(self.clock, self.log)
+        self.world = MailWorld(mail_clock, self.log)
+        for name, value in odd.mail.items():
+            setattr(self.world.settings, name, value)
         self.gmail = GmailService(self.clock, self.tokens, self.log, self.world)
         self.graph = GraphService(self.clock, self.tokens, self.log, self.world)
         self.salesforce.register_client(CLIENT, _SALESFORCE_SECRET)
@@ -133,18 +139,35 @@ class Sandbox:
     def app(self) -> Starlette:
         """Return the one application that answers for all services."""
         routes: list[BaseRoute] = [
-            Route("/sandbox/clock", _control(self._clock_now), methods=["GET"]),
-            Route("/sandbox/clock", _control(self._clock_move), methods=["POST"]),
-            Route("/sandbox/state", _control(lambda _: self.state()), methods=["GET"]),
-            Route("/sandbox/log", _control(self._show_log), methods=["GET"]),
-            Route("/sandbox/actions", _control(self._show_actions), methods=["GET"]),
-            Route("/sandbox/act", _control(self._act), methods=["POST"]),
-            Route("/sandbox/tokens", _control(self._issue_token), methods=["POST"]),
-            Route("/sandbox/people", _control(self._seed_people), methods=["POST"]),
+            Route("/sandbox/clock", control(self._clock_now), methods=["GET"]),
+            Route("/sandbox/clock", control(self._clock_move), methods=["POST"]),
+            Route("/sandbox/state", control(lambda _: self.state()), methods=["GET"]),
+            Route("/sandbox/log", control(self._show_log), methods=["GET"]),
+            Route("/sandbox/actions", control(self._show_actions), methods=["GET"]),
+            Route("/sandbox/act", control(self._act), methods=["POST"]),
+            Route("/sandbox/tokens", control(self._issue_token), methods=["POST"]),
+            Route("/sandbox/people", control(self._seed_people), methods=["POST"]),
         ]
         for service in self.services().values():
             routes.extend(service.routes())
-        return Starlette(routes=routes, middleware=[Middleware(_DateHeader, clock=self.clock)])
+        middleware = [
+            Middleware(Spans, tokens=self.tokens, log=self.log),
+            Middleware(DateHeader, clock_of=self._clock_of),
+        ]
+        if self.hostile is not None:
+            dice = Dice(self.hostile)
+            self.gmail.meets = self.graph.meets = Parts(dice, self.log)
+            middleware.append(Middleware(HostileLine, dice=dice, log=self.log, now=self.clock.now, cut=self._cut))
+        return Starlette(routes=routes, middleware=middleware)
+
+    def _clock_of(self, path: str) -> SandboxClock:
+        """Return the clock of the service at a path; all keep the same time unless the sandbox is hostile."""
+        clocks = {"salesforce": self._org_clock, "gmail": self.world.clock, "graph": self.world.clock}
+        return clocks.get(service_of(path), self.clock)
+
+    def _cut(self, client: tuple[str, int], reset: bool) -> None:  # noqa: FBT001 - as the line calls it
+        if self._server is not None:
+            self._server.cut(client, reset)
 
     # ---------------------------------------------------------------------------------- people outside
 
@@ -166,7 +189,7 @@ class Sandbox:
         try:
             inspect.signature(function).bind(**arguments)
         except TypeError as wrong:
-            raise BadInput(f"{action} takes {_signature(function)}: {wrong}") from None
+            raise BadInput(f"{action} takes {signature(function)}: {wrong}") from None
         try:
             return function(**arguments)
         except (ValueError, LookupError) as wrong:
@@ -270,7 +293,7 @@ class Sandbox:
         return {"now": self.clock.now().isoformat()}
 
     def _clock_move(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        _only(body, "advance", "to")
+        only(body, "advance", "to")
         if len(body) != 1:
             raise BadInput('write {"advance": "3d 2h"} or {"to": "2026-11-24T09:00:00Z"}')
         if "advance" in body:
@@ -283,12 +306,13 @@ class Sandbox:
         return self._clock_now(body)
 
     def _show_log(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"calls": dict(self.log.calls), "requests": list(self.log.requests), "effects": list(self.log.effects)}
+        names = ("requests", "effects", "faults", "spans")
+        return {"calls": dict(self.log.calls), **{name: list(getattr(self.log, name)) for name in names}}
 
     def _show_actions(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "actions": [
-                {"action": name, "arguments": _arguments(function), "does": inspect.getdoc(function) or ""}
+                {"action": name, "arguments": arguments_of(function), "does": inspect.getdoc(function) or ""}
                 for name, function in sorted(self.actions().items())
             ]
         }
@@ -301,14 +325,14 @@ class Sandbox:
         return self.act(action, **arguments)
 
     def _issue_token(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        _only(body, "service", "subject", "scopes", "hours")
+        only(body, "service", "subject", "scopes", "hours")
         scopes = body.get("scopes")
         hours = float(body.get("hours", 1))
         token = self.token(str(body.get("service", "")), str(body.get("subject", "")), scopes=scopes, hours=hours)
         return {"access_token": token, "expires_in": int(hours * 3600)}
 
     def _seed_people(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        _only(body, "accounts", "users", "leads", "contacts")
+        only(body, "accounts", "users", "leads", "contacts")
         made: dict[str, list[str]] = {}
         adders = {
             "accounts": self.salesforce.add_account,
@@ -324,23 +348,6 @@ class Sandbox:
         return made
 
 
-class _DateHeader:
-    """Puts the sandbox's own time into the Date header, as its services live by that clock."""
-
-    def __init__(self, app: ASGIApp, *, clock: SandboxClock) -> None:
-        self._app = app
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                date = format_datetime(self._clock.now(), usegmt=True).encode()
-                message["headers"] = [*message.get("headers", ()), (b"date", date)]
-            await send(message)
-
-        await self._app(scope, receive, dated)
-
-
 @functools.cache
 def _google_keys() -> tuple[str, str]:
     """Return the service account's private and public key, made once a process: making one is slow."""
@@ -350,47 +357,3 @@ def _google_keys() -> tuple[str, str]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private.decode(), public.decode()
-
-
-def _object(body: Any) -> Mapping[str, Any]:
-    if not isinstance(body, dict):
-        raise BadInput("the body must be a JSON object")
-    return body
-
-
-def _only(body: Mapping[str, Any], *known: str) -> None:
-    unknown = sorted(set(body) - set(known))
-    if unknown:
-        raise BadInput(f"unknown key '{unknown[0]}': this takes {', '.join(known)}")
-
-
-def _arguments(function: Callable[..., Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "required": parameter.default is inspect.Parameter.empty
-            and parameter.kind is not inspect.Parameter.VAR_KEYWORD,
-        }
-        for name, parameter in inspect.signature(function).parameters.items()
-    ]
-
-
-def _signature(function: Callable[..., Any]) -> str:
-    names = [("" if argument["required"] else "optional ") + argument["name"] for argument in _arguments(function)]
-    return ", ".join(names) or "no arguments"
-
-
-def _control(function: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
-    """Make an endpoint: a JSON object in, a JSON object out, a sentence with 400 when it is refused."""
-
-    async def endpoint(request: Request) -> Response:
-        raw = await request.body()
-        try:
-            body = json.loads(raw) if raw else {}
-            return JSONResponse(await run_in_threadpool(function, _object(body)))
-        except json.JSONDecodeError as wrong:
-            return JSONResponse({"error": f"the body is not JSON: {wrong}"}, status_code=400)
-        except (BadInput, ValueError, LookupError, TypeError) as wrong:
-            return JSONResponse({"error": str(wrong)}, status_code=400)
-
-    return endpoint

@@ -41,6 +41,8 @@ from adapters.sandbox.gmail_quota import Quota
 from adapters.sandbox.gmail_request import Call, read_body, read_query
 from adapters.sandbox.gmail_upload import Uploads
 from adapters.sandbox.google_login import GoogleLogin
+from adapters.sandbox.hostile import Meets, meets_nothing
+from adapters.sandbox.hostile_words import google_error
 from adapters.sandbox.mailbox import Change, Kind, Mailbox, Place, What
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.service import Grant, SandboxClock, SandboxLog, Tokens, taking
@@ -59,6 +61,8 @@ class GmailService:
         #: Who is given which token.
         self.login = GoogleLogin(clock, tokens, log, world)
         self._quota = Quota(world)
+        #: What one part of a batch meets, on a hostile sandbox.
+        self.meets: Meets = meets_nothing
         self._uploads = Uploads(clock)
         self._answers: Mapping[str, Callable[[Call], dict[str, Any] | None]] = {
             **Mails(world, self._quota).answers(),
@@ -132,7 +136,13 @@ class GmailService:
 
     def _answer_part(self, count: int, part: Part) -> Answer:
         self._log.call("gmail:part", part.http, part.path)
+        grant = self._tokens.check("gmail", part.headers.get("authorization", ""))
+        draw = self.meets("gmail", grant.subject.lower() if grant else "", part.http, part.path)
         try:
+            if draw is not None:
+                if draw.acts:
+                    self._answer_one(part.http, part.path, part.query, part.headers, part.body, beside=count)
+                return google_error(draw.trouble, draw.form // 3).answer()
             return self._answer_one(part.http, part.path, part.query, part.headers, part.body, beside=count)
         except GoogleError as error:
             return error.answer()

@@ -30,6 +30,8 @@ from adapters.sandbox.graph_operations import find_operation
 from adapters.sandbox.graph_request import Call, read_query
 from adapters.sandbox.graph_shapes import ShapeError
 from adapters.sandbox.graph_upload import Uploads
+from adapters.sandbox.hostile import Meets, meets_nothing
+from adapters.sandbox.hostile_words import graph_error
 from adapters.sandbox.mailbox import Kind, Mailbox
 from adapters.sandbox.mailworld import MailWorld
 from adapters.sandbox.microsoft_login import MicrosoftLogin
@@ -47,6 +49,8 @@ class GraphService:
         self._world = world
         self.login = MicrosoftLogin(clock, tokens, log, world)
         self._limits = Limits(world)
+        #: What one part of a batch meets, on a hostile sandbox.
+        self.meets: Meets = meets_nothing
         self._faults = Faults()
         attachments = Attachments(world)
         self._uploads = Uploads(clock, attachments)
@@ -178,7 +182,12 @@ class GraphService:
     def _answer_step(self, step: Step, headers: Mapping[str, str]) -> Answer:
         self._log.requests.append({"service": "graph", "method": f"$batch {step.http}", "path": f"/v1.0{step.path}"})
         own = {"authorization": headers.get("authorization", ""), **step.headers, "host": headers["host"]}
-        return self.answer(step.http, step.path, step.query, own, step.body)
+        draw = self.meets("graph", step.owner, step.http, step.path)
+        if draw is None:
+            return self.answer(step.http, step.path, step.query, own, step.body)
+        if draw.acts:
+            self.answer(step.http, step.path, step.query, own, step.body)
+        return self._refusal(graph_error(draw.trouble, draw.form // 3), own)
 
     def answer(
         self, http: str, path: str, query: str, headers: Mapping[str, str], body: bytes, *, beside: int = 0

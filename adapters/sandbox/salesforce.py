@@ -53,8 +53,11 @@ _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"]
 class SalesforceService(OrgSettings):
     """One Salesforce org behind its REST API. `org` holds the records; the attributes below are its settings."""
 
-    def __init__(self, clock: SandboxClock, tokens: Tokens, log: SandboxLog) -> None:
-        super().__init__(Org(clock, log), threading.RLock())
+    def __init__(
+        self, clock: SandboxClock, tokens: Tokens, log: SandboxLog, *, org_clock: SandboxClock | None = None
+    ) -> None:
+        """Found the org; its records are dated by `org_clock` when that is another than sign-in goes by."""
+        super().__init__(Org(org_clock or clock, log), threading.RLock())
         #: Calls allowed in 24 hours.
         self.daily_limit = 15_000
         #: Seconds every call takes, really waited; a call holds the rows it has written until it is answered.

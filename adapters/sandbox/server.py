@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 
 import uvicorn
@@ -47,6 +48,20 @@ class Server:
         self._loop.call_soon_threadsafe(self._serving.told.set)
         self._thread.join(timeout=10)
         self._socket.close()
+
+    def cut(self, client: tuple[str, int], reset: bool) -> None:  # noqa: FBT001 - as the line calls it
+        """End the connection of a caller behind what was sent, or reset it; only while the application answers."""
+        for connection in self._serving.server_state.connections:
+            if getattr(connection, "client", None) != tuple(client):
+                continue
+            if reset:
+                own = connection.transport.get_extra_info("socket")
+                # Without lingering, the end is a reset.
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.transport.abort()
+            else:
+                connection.transport.close()
+            return
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

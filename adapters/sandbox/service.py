@@ -7,6 +7,7 @@ Lives here: `SandboxClock`, `Tokens`, `SandboxLog`, `Service`. Does not live her
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import threading
 import time
@@ -15,7 +16,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 from starlette.routing import BaseRoute
 
@@ -43,6 +45,10 @@ class SandboxClock:
         with self._lock:
             return self._frozen if self._frozen is not None else datetime.now(UTC) + self._ahead
 
+    def off(self, by: timedelta) -> SandboxClock:
+        """Return the same clock as somebody has it whose clock is off by so much: it moves with this one."""
+        return _OffClock(self, by) if by else self
+
     def sleep(self, seconds: float) -> None:
         """Move forward instead of waiting."""
         self.advance(timedelta(seconds=seconds))
@@ -60,6 +66,21 @@ class SandboxClock:
     def advance_to(self, instant: datetime) -> datetime:
         """Move forward to an instant; one that has passed changes nothing."""
         return self.advance(instant - self.now())
+
+
+class _OffClock(SandboxClock):
+    """A clock that is off by a fixed span."""
+
+    def __init__(self, right: SandboxClock, by: timedelta) -> None:
+        super().__init__()
+        self._right = right
+        self._by = by
+
+    def now(self) -> datetime:
+        return self._right.now() + self._by
+
+    def advance(self, by: timedelta) -> datetime:
+        return self._right.advance(by) + self._by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +134,10 @@ class Tokens:
 
 
 class SandboxLog:
-    """Every call and every lasting effect, for tests to judge by."""
+    """Every call, every lasting effect and every fault that was made, for tests to judge by.
+
+    `write_to` also writes effects, faults and spans into a file, a JSON object a line, as they happen.
+    """
 
     def __init__(self, clock: SandboxClock) -> None:
         """Start empty."""
@@ -122,6 +146,19 @@ class SandboxLog:
         self.calls: Counter[str] = Counter()
         self.requests: list[dict[str, Any]] = []
         self.effects: list[dict[str, Any]] = []
+        self.faults: list[dict[str, Any]] = []
+        self.spans: list[dict[str, Any]] = []
+        self._file: TextIO | None = None
+
+    def write_to(self, path: Path) -> None:
+        """Write what happens from now on to the end of a file as well; raises `OSError`."""
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def _note(self, kind: str, entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+        with self._lock:
+            entries.append(entry)
+            if self._file is not None:
+                self._file.write(json.dumps({"log": kind, **entry}) + "\n")
 
     def call(self, service: str, method: str, path: str) -> None:
         """Note one HTTP call to a service (token calls go under `<service>:token`)."""
@@ -131,8 +168,17 @@ class SandboxLog:
 
     def effect(self, service: str, effect: str, **details: Any) -> None:
         """Note one lasting effect: `task_created`, `task_updated`, `draft_created`, `mail_sent`, ..."""
-        with self._lock:
-            self.effects.append({"at": self._clock.now().isoformat(), "service": service, "effect": effect, **details})
+        entry = {"at": self._clock.now().isoformat(), "service": service, "effect": effect, **details}
+        self._note("effect", self.effects, entry)
+
+    def fault(self, service: str, trouble: str, **details: Any) -> None:
+        """Note one trouble that struck a call (`Trouble`), and whether the call was done all the same (`acted`)."""
+        entry = {"at": self._clock.now().isoformat(), "service": service, "trouble": trouble, **details}
+        self._note("fault", self.faults, entry)
+
+    def span(self, call: Mapping[str, Any], begun: float, ended: float) -> None:
+        """Note from when to when one call was with a service for one mailbox, in seconds of the machine's clock."""
+        self._note("span", self.spans, {**call, "begun": begun, "ended": ended})
 
 
 class Service(Protocol):
