@@ -21,8 +21,10 @@ from connector.store.schema import lanes
 #: Seconds a lease lasts; more than three times the longest HTTP call, and renewed at each step.
 LEASE_SECONDS = 60.0
 
-#: Beginning of the names of lanes that guard the renewal of a secret: nothing is paced there, and nobody sees them.
+#: Beginnings of the names of lanes that only let one in at a time, to renew a secret or to take a turn at what is no
+#: mailbox: nothing is paced there, and nobody sees them.
 RENEWALS = "secret:"
+TURNS = "turn:"
 
 _NOW = database_seconds()
 _TAKE = (
@@ -69,6 +71,7 @@ class Pacing:
     problem: str | None = None
 
 
+_LOOKED = update(lanes).where(lanes.c.key == bindparam("of_key")).values(looked=bindparam("at"))
 _PACING = tuple(lanes.c[field.name] for field in fields(Pacing))
 _OF_LANE = select(*_PACING).where(lanes.c.key == bindparam("of_key"))
 
@@ -111,7 +114,23 @@ def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
     tx.execute(update(lanes).where(lanes.c.key == lane).values(asdict(pacing)))
 
 
-def list_lanes(tx: Transaction) -> dict[str, Pacing]:
-    """Return every mailbox and CRM lane that was ever used, with its pacing."""
-    query = select(lanes.c.key, *_PACING).where(~lanes.c.key.startswith(RENEWALS)).order_by(lanes.c.key)
+def list_lanes(tx: Transaction, only: str | None = None) -> dict[str, Pacing]:
+    """Return every mailbox and CRM lane that was ever used, or `only` one, with its pacing."""
+    hidden = or_(lanes.c.key.startswith(RENEWALS), lanes.c.key.startswith(TURNS))
+    query = select(lanes.c.key, *_PACING).where(~hidden).order_by(lanes.c.key)
+    if only is not None:
+        query = query.where(lanes.c.key == only)
     return {key: Pacing(*pacing) for key, *pacing in tx.execute(query)}
+
+
+def note_looked(tx: Transaction, lane: str, at: datetime) -> None:
+    """Note that a lane was read to the end, or could not be."""
+    tx.execute(_LOOKED, {"of_key": lane, "at": at})
+
+
+def read_looked(tx: Transaction, only: str | None = None) -> dict[str, datetime]:
+    """Return lane -> when it was last looked at, of all or of `only` one."""
+    query = select(lanes.c.key, lanes.c.looked).where(lanes.c.looked.is_not(None))
+    if only is not None:
+        query = query.where(lanes.c.key == only)
+    return {row.key: row.looked for row in tx.execute(query)}

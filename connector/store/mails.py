@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, bindparam, exists, func, or_, select, text, update
+from sqlalchemy import Row, bindparam, case, exists, func, or_, select, text, update
 
 from connector.intents import IntentState
 from connector.ports import DraftRef, SentMail, Trace
@@ -135,6 +135,15 @@ _WAITING = (
     .limit(bindparam("most"))
 )
 _LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwanted')")).distinct()
+_LANE_WORK = (
+    select(
+        mails.c.lane,
+        func.min(mails.c.due),
+        func.min(case((or_(mails.c.action != "send", mails.c.state != "wanted"), mails.c.due))),
+    )
+    .where(text("state IN ('wanted', 'in_flight', 'unwanted')"))
+    .group_by(mails.c.lane)
+)
 # As the index `mails_open` says it, so that it is used.
 _OPEN = (
     select(mails)
@@ -148,6 +157,23 @@ _OPEN = (
             exists().where(intents.c.key == mails.c.key, intents.c.state == IntentState.OPEN.value),
         )
     )
+)
+_DUE_BEFORE = (
+    select(mails.c.key)
+    .join(intents, intents.c.key == mails.c.key)
+    .where(
+        text("mails.state IN ('wanted', 'in_flight', 'unwanted')"),
+        mails.c.lane == bindparam("of_lane"),
+        mails.c.due < bindparam("limit"),
+        mails.c.state == MailState.WANTED.value,
+        mails.c.action == MailAction.SEND.value,
+        or_(intents.c.released.is_(None), intents.c.released < bindparam("limit")),
+    )
+    .order_by(mails.c.due, mails.c.key)
+    .limit(bindparam("most"))
+)
+_LAST_SENT = select(func.max(mails.c.sent)).where(
+    text("action = 'send' AND sent IS NOT NULL"), mails.c.lane == bindparam("of_lane")
 )
 _BY_KEY = select(mails).where(any_of(mails.c.key, "keys"))
 
@@ -181,6 +207,22 @@ def change_mails(tx: Transaction, changes: Mapping[str, Mapping[str, Any]]) -> N
 def read_waiting(tx: Transaction, lane: str, now: datetime, most: int) -> list[StoredMail]:
     """Return mails of a lane that must be placed, sent, looked up or deleted, earliest due first."""
     return [_stored(row) for row in tx.execute(_WAITING, {"of_lane": lane, "now": now, "most": most})]
+
+
+def read_lane_work(tx: Transaction, only: str | None = None) -> dict[str, tuple[datetime, datetime | None]]:
+    """Return lane -> when its earliest mail is due, and its earliest that is not merely to be sent; `only` of one."""
+    query = _LANE_WORK if only is None else _LANE_WORK.where(mails.c.lane == only)
+    return {row[0]: (row[1], row[2]) for row in tx.execute(query)}
+
+
+def read_sends_due_before(tx: Transaction, lane: str, limit: datetime, most: int) -> list[str]:
+    """Return the keys of sends that wait in a lane, were due and last let go on before `limit`, earliest first."""
+    return list(tx.execute(_DUE_BEFORE, {"of_lane": lane, "limit": limit, "most": most}).scalars())
+
+
+def last_sent(tx: Transaction, lane: str) -> datetime | None:
+    """Return when the connector last sent from a mailbox; None before it ever did."""
+    return tx.execute(_LAST_SENT, {"of_lane": lane}).scalar()
 
 
 def lanes_waiting(tx: Transaction, now: datetime) -> list[str]:

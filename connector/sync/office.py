@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -38,6 +38,9 @@ class OnEnd(StrEnum):
     DELETE = "delete"
     LEAVE = "leave"
 
+
+#: The lane in which it is decided what is due, and prepared.
+DECIDE = "decide"
 
 #: Told of lanes that have something to do.
 Wake = Callable[[Transaction, Collection[str]], None]
@@ -136,6 +139,10 @@ class Office:
     unsubscribe: Unsubscribe | None = None
     #: Longest time one pass spends on sending from one mailbox, in seconds.
     pass_seconds: float = 60.0
+    #: A send that is later than this, other than by pacing, is held until somebody decides; None holds none.
+    hold_after: timedelta | None = None
+    #: How long what ended is kept; None keeps it for ever.
+    keep_ended: timedelta | None = None
     #: Each is one lane, so no mailbox ever has more than one worker.
     mailboxes_at_a_time: int
     #: Told of lanes that have something to do once the transaction is committed; a hint, which nobody need hear.

@@ -34,6 +34,7 @@ from connector.ports import (
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents
+from connector.store.lanes import FencedError, Lease, guard, note_looked, release, take
 from connector.store.ledger import append
 from connector.store.mails import (
     MailAction,
@@ -58,26 +59,37 @@ _SCHEDULED_LOOK = timedelta(hours=24)
 _WITH_REP = frozenset({MailState.PRESENT, MailState.SCHEDULED, MailState.DISCARDED})
 
 
-def pull_mailbox(office: Office, rep: Rep) -> Pulled:
+def pull_mailbox(office: Office, rep: Rep, *, owner: str = "sync") -> Pulled:
     """Read what changed in a rep's mailbox: drafts sent, edited or discarded; replies, bounces, out-of-office.
 
-    A look too large for one pull goes on as long as a pass lasts; the next pass reads on from there.
+    A look too large for one pull goes on as long as a pass lasts; the next pass reads on from there. Nothing is read
+    while another worker is in the mailbox.
     """
     pulled = Pulled()
     lane, until = office.lane_of(rep), office.now() + timedelta(seconds=office.pass_seconds)
+    with office.database.write_in_lane() as tx:
+        lease = take(tx, lane, owner)
+    if lease is None:
+        return pulled
     try:
-        while _pull_once(office, rep, pulled) and office.now() < until:
+        while _pull_once(office, rep, lease, pulled) and office.now() < until:
             pass
+        note_lane_problem(office, lane, None)
     except AdapterError as error:
         note_lane_problem(office, lane, error.sentence)
-        return pulled.stop(lane, error)
-    note_lane_problem(office, lane, None)
+        pulled.stop(lane, error)
+    except FencedError:
+        pulled.attention.append(f"{lane}: another worker took over; what is left is read there")
+    finally:
+        with office.database.write_in_lane() as tx:
+            note_looked(tx, lane, office.now())
+            release(tx, lease)
     return pulled
 
 
-def _pull_once(office: Office, rep: Rep, pulled: Pulled) -> bool:
+def _pull_once(office: Office, rep: Rep, lease: Lease, pulled: Pulled) -> bool:
     """Read and store one pull; tell whether there is more to read at once."""
-    lane, mailbox = office.lane_of(rep), office.mailboxes[rep.email]
+    lane, mailbox = lease.lane, office.mailboxes[rep.email]
     with office.database.read() as tx:
         cursor = read_cursor(tx, lane)
     pull = mailbox.pull_mail(cursor)
@@ -85,7 +97,10 @@ def _pull_once(office: Office, rep: Rep, pulled: Pulled) -> bool:
         drafts = _OpenDrafts(tx, lane, pull.changes)
     later = drafts.look_up(mailbox, office.now(), pull)
     now = office.now()
+    if not pull.changes and not drafts.has_news and pull.cursor == cursor:
+        return pull.more
     with office.database.write() as tx:
+        guard(tx, lease)
         drafts.store(tx, office, rep, now, pulled)
         for change in pull.changes:
             if isinstance(change, MailReceived):
@@ -131,6 +146,11 @@ class _OpenDrafts:
         self._answered = {one for mail in came for one in (mail.thread_id, mail.in_reply_to, *mail.references) if one}
         self._writers = {mail.sender.email.lower() for mail in came}
         self._reports = [mail.raw.lower() for mail in came if mail.raw is not None]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is to be written of a draft."""
+        return bool(self._sent or self._found or self._later)
 
     def _saved(self, change: DraftSaved) -> None:
         """Follow a draft to its new ids; a save that is not our own is an edit."""
