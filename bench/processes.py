@@ -1,6 +1,7 @@
 """What the benches of the services share: a slow sandbox and each measurement in a process of its own.
 
-Lives here: `slow_sandbox`, `in_own_process`, `project_office` and `seconds`. Does not live here: what is measured.
+Lives here: `slow_sandbox`, `in_own_process`, `side_by_side`, `project_office` and `seconds`. Does not live here: what
+is measured.
 """
 
 from __future__ import annotations
@@ -43,6 +44,39 @@ def in_own_process(bench: str, arguments: Sequence[str], environment: Mapping[st
         raise SystemExit(done.stderr)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def side_by_side(bench: str, each: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    """Run measurements of a bench (its file) at the same time, a process each; they begin together.
+
+    Each says a line when it is ready and begins when it is sent one; returns what they say last.
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, bench, "--measure", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for arguments in each
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise SystemExit("a measurement ended before it began: see what it said above")
+        said = []
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            output, _ = process.communicate()
+            if process.returncode != 0:
+                raise SystemExit("a measurement failed: see what it said above")
+            said.append(json.loads(output.splitlines()[-1]))
+        return said
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
