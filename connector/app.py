@@ -428,11 +428,14 @@ def _crm_rules(settings: Settings) -> CrmRules:
     )
 
 
-def open_sandbox(start: datetime | None = None) -> Sandbox:
-    """Return local servers for every service, not started yet; `start` freezes their clock there."""
-    from adapters.sandbox import Sandbox  # noqa: PLC0415 - web servers are slow to import, and seldom needed
+def open_sandbox(start: datetime | None = None, *, hostile: int | None = None) -> Sandbox:
+    """Return local servers for every service, not started yet.
 
-    return Sandbox(start)
+    `start` freezes their clock there; `hostile` is a seed by which their calls go wrong.
+    """
+    from adapters.sandbox import Hostility, Sandbox  # noqa: PLC0415 - web servers are slow to import, and seldom needed
+
+    return Sandbox(start, hostile=None if hostile is None else Hostility(seed=hostile))
 
 
 def with_settings(project: Project, **changes: object) -> Project:

@@ -12,6 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +37,19 @@ _Port = Annotated[int | None, typer.Option(help=f"Port on 127.0.0.1; {PORT} by d
 
 
 @sandbox.callback(invoke_without_command=True)
-def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
+def run_sandbox(
+    context: typer.Context,
+    *,
+    port: _Port = None,
+    hostile: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="Let a quarter of the calls go wrong, the same ones for the same number."),
+    ] = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Also write effects, faults and calls there, a JSON object a line."),
+    ] = None,
+) -> None:
     """Serve Salesforce, Gmail and Microsoft Graph on this machine for the project's people and reps, until Ctrl-C.
 
     The project folder is that of -C; the key and the client of the simulated Google project are written into it.
@@ -48,7 +61,9 @@ def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
     people_file = project.folder / PEOPLE_FILE
     people, bad_rows = read_people(people_file) if people_file.is_file() else ([], [])
     terminal.faults(bad_rows)
-    servers = open_sandbox()
+    servers = open_sandbox(hostile=hostile)
+    if log_file is not None:
+        _write_log(servers, log_file)
     try:
         servers.start(PORT if port is None else port)
     except OSError as error:
@@ -67,6 +82,13 @@ def run_sandbox(context: typer.Context, *, port: _Port = None) -> None:
         servers.stop()
 
 
+def _write_log(servers: Sandbox, file: Path) -> None:
+    try:
+        servers.log.write_to(file)
+    except OSError as error:
+        raise BadInput(f"'{file}' cannot be written ({os.strerror(error.errno or 0).lower()}): name another") from error
+
+
 def _tell(terminal: Terminal, servers: Sandbox, project: Project, people: int) -> None:
     ready = servers.accounts(project.folder)
     client = servers.write_google_client(project.folder)
@@ -74,6 +96,8 @@ def _tell(terminal: Terminal, servers: Sandbox, project: Project, people: int) -
     elsewhere = sorted(_names_elsewhere(project, servers.url))
     terminal.document({"url": servers.url, "environment": environment, "accounts": ready["accounts"], "people": people})
     terminal.say(f"Salesforce, Gmail and Microsoft Graph are served at {servers.url}")
+    if servers.hostile is not None:
+        terminal.say(f"it is hostile: a quarter of the calls go wrong, as seed {servers.hostile.seed} decides")
     terminal.say(f"{counted(people, 'person', 'people')} of {project.folder / PEOPLE_FILE} are in its Salesforce")
     terminal.say(f"the Google key was written to {ready['accounts']['google']['key_file']}")
     terminal.say(f"a client for 'auth: oauth' was written to {client}")
