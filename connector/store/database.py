@@ -98,7 +98,7 @@ class Database:
     def write(self) -> Iterator[Transaction]:
         """Run a transaction that writes; it is committed at the end, rolled back on an error.
 
-        It is the only writer: what it read stays true until it commits, and none can deadlock (decision 29).
+        It is the only writer: what it read stays true until it commits, and none can deadlock (decision 37).
         """
         with self._turn, self._writer.begin() as connection:
             if not self.is_sqlite:
@@ -111,7 +111,7 @@ class Database:
         """Run a transaction of a lane's holder; on PostgreSQL those of other lanes run beside it, and no other writer.
 
         It takes the lane's row first (`lanes.guard`), then, at once, the people whose campaigns it may move
-        (`people.lock_people`), and writes only what belongs to these (decision 29).
+        (`people.lock_people`), and writes only what belongs to these (decision 37).
         """
         with self._turn, self._writer.begin() as connection:
             if not self.is_sqlite:

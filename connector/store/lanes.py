@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import Float, bindparam, or_, select, update
 
 from connector.store.database import Transaction
 from connector.store.dialects import database_seconds, insert_or_ignore
@@ -30,13 +30,13 @@ _NOW = database_seconds()
 _TAKE = (
     update(lanes)
     .where(lanes.c.key == bindparam("of_key"), or_(lanes.c.until < _NOW, lanes.c.owner == bindparam("of_owner")))
-    .values(token=lanes.c.token + 1, owner=bindparam("of_owner"), until=_NOW + LEASE_SECONDS)
+    .values(token=lanes.c.token + 1, owner=bindparam("of_owner"), until=_NOW + bindparam("seconds", type_=Float()))
     .returning(lanes.c.token)
 )
 _RENEW = (
     update(lanes)
     .where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token"))
-    .values(until=_NOW + LEASE_SECONDS)
+    .values(until=_NOW + bindparam("seconds", type_=Float()))
 )
 _RELEASE = (
     update(lanes).where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token")).values(until=0.0)
@@ -82,7 +82,7 @@ def take(tx: Transaction, lane: str, owner: str) -> Lease | None:
     `owner` is "sync" for the one sync that may run at a time: what a killed one left is taken over at once.
     """
     _make(tx, lane)
-    token = tx.execute(_TAKE, {"of_key": lane, "of_owner": owner}).scalar()
+    token = tx.execute(_TAKE, {"of_key": lane, "of_owner": owner, "seconds": LEASE_SECONDS}).scalar()
     return None if token is None else Lease(lane=lane, token=token)
 
 
@@ -93,7 +93,8 @@ def _make(tx: Transaction, lane: str) -> None:
 
 def guard(tx: Transaction, lease: Lease) -> None:
     """Renew the lease, in the transaction that relies on it; raise `FencedError` if it was lost."""
-    if tx.execute(_RENEW, {"of_key": lease.lane, "of_token": lease.token}).rowcount != 1:
+    renewal = {"of_key": lease.lane, "of_token": lease.token, "seconds": LEASE_SECONDS}
+    if tx.execute(_RENEW, renewal).rowcount != 1:
         raise FencedError(lease.lane)
 
 

@@ -29,7 +29,7 @@ from connector.store.enrollments import insert_enrollments, read_inside
 from connector.store.ledger import append
 from connector.store.people import read_people, save_people
 from connector.sync.attachments import loads_of
-from connector.sync.office import Office, Progress, no_progress
+from connector.sync.office import DECIDE, Office, Progress, no_progress
 from connector.sync.rollup import roll_up
 
 #: People a bulk write.
@@ -126,6 +126,7 @@ def launch(
             progress("launching", launched.enrolled, None)
         if not dry_run:
             append(tx, [_left_out_line(launched, left, now) for left in launched.left_out])
+            office.wake(tx, [DECIDE])
     return launched
 
 

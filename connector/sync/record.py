@@ -24,7 +24,7 @@ from connector.store.mails import MailState, change_mail, read_mails
 from connector.sync import activity
 from connector.sync.activity import CallResult
 from connector.sync.mirror import closed_task, want, withdraw
-from connector.sync.office import Office
+from connector.sync.office import DECIDE, Office
 from connector.sync.rollup import roll_up
 
 #: How the reason begins of a pause that nobody asked for: something must be mended first.
@@ -54,6 +54,10 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         if outcome.enrollment != old:
             changed.append(outcome.enrollment)
     update_enrollments(tx, changed, now)
+    if any(one.next_due is not None and one.next_due <= now for one in changed):
+        office.wake(tx, [DECIDE])
+    if of_enrollment and office.mirrors_tasks:
+        office.wake(tx, [office.crm_rules.name])
     roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended])
     for enrollment in changed:
         if enrollment.intent is None:
