@@ -341,6 +341,8 @@ def open_office(
         unsubscribe=_unsubscribe(settings, vault) if services else None,
         pass_seconds=max(60.0, settings.sync.every.total_seconds()),
         mailboxes_at_a_time=settings.sync.mailboxes_at_a_time,
+        hold_after=settings.sync.hold_after,
+        keep_ended=settings.retention.ended,
     )
 
 

@@ -39,7 +39,10 @@ DEFAULT_DATABASE = "sqlite:///connector.db"
 
 _SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _DURATION = re.compile(r"^([1-9][0-9]*)(s|m|h)$")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_AGE = re.compile(r"^([1-9][0-9]*)(h|d)$|^never$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+#: A mailbox whose cursor has expired is looked through for a month (`adapters`): what it brings must be known still.
+_SHORTEST_KEPT = timedelta(days=60)
 _DOMAIN = re.compile(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
 
 
@@ -77,6 +80,21 @@ def _duration(value: Any) -> Any:
     if found is None:
         raise ValueError("this is not a duration: write it as 60s, 5m or 1h")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _age(value: Any) -> Any:
+    found = _AGE.match(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("this is no age: write it as 36h or 3d, or never")
+    return None if found[1] is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _kept(age: timedelta | None) -> timedelta | None:
+    if age is not None and age < _SHORTEST_KEPT:
+        raise ValueError(
+            f"replies and bounces may come for a while yet: write {_SHORTEST_KEPT.days}d or more, or never"
+        )
+    return age
 
 
 def _domain(text: str) -> str:
@@ -119,6 +137,7 @@ class _Section(BaseModel):
 
 
 _Email = Annotated[str, AfterValidator(_address)]
+_Age = Annotated[timedelta | None, BeforeValidator(_age), WithJsonSchema({"type": "string", "pattern": _AGE.pattern})]
 
 
 class RepEntry(_Section):
@@ -153,6 +172,21 @@ class SyncRules(_Section):
     #: connections to the database free (`store.database`).
     mailboxes_at_a_time: Annotated[int, Field(ge=1, le=32)] = Field(
         default=13, description="Mailboxes read and written side by side, each by one worker."
+    )
+
+    hold_after: _Age = Field(
+        default=timedelta(hours=24),
+        description="An email that is later than this, other than by pacing, is held until somebody decides: 24h, 3d; "
+        "never holds none.",
+    )
+
+
+class Retention(_Section):
+    """How long the past is kept."""
+
+    ended: Annotated[_Age, AfterValidator(_kept)] = Field(
+        default=None,
+        description="How long what was done in an ended campaign is kept: 400d, at least 60d; never forgets nothing.",
     )
 
 
@@ -193,6 +227,7 @@ class Settings:
     #: Kind of mailbox -> pacing.
     pacing: Mapping[str, Pacing]
     sync: SyncRules
+    retention: Retention
     #: Lower case.
     blocked_domains: frozenset[str]
     #: None when mails say nothing about unsubscribing.
@@ -282,6 +317,7 @@ def _file_model(adapters: Mapping[str, Adapter]) -> type[BaseModel]:
         accounts=(accounts_model, Field(default_factory=accounts_model)),
         pacing=(pacing_model, Field(default_factory=pacing_model)),
         sync=(SyncRules, Field(default_factory=SyncRules)),
+        retention=(Retention, Field(default_factory=Retention)),
         unsubscribe=(
             UnsubscribeRules | None,
             Field(default=None, description="Where a recipient says that they want no more mail; off when empty."),
@@ -421,6 +457,7 @@ def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Setti
         crm_options=getattr(parsed, options_of) if options_of else None,
         pacing={name: getattr(parsed.pacing, name) for name in _mailboxes(adapters)},
         sync=parsed.sync,
+        retention=parsed.retention,
         blocked_domains=frozenset(parsed.blocked_domains),
         unsubscribe=parsed.unsubscribe,
     )

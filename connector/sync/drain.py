@@ -45,6 +45,7 @@ from connector.store.mails import (
 from connector.store.people import lock_people
 from connector.sync.claiming import LASTS, TOGETHER, Claim, let_go
 from connector.sync.claiming import claim as claim_mails
+from connector.sync.lateness import hold_late
 from connector.sync.letters import Letters
 from connector.sync.looking_up import believed_from, look_up
 from connector.sync.office import Office, PacingRule
@@ -95,6 +96,7 @@ def drain(office: Office, rep: Rep, *, owner: str = "sync", only: str | None = N
         return drained
     worker = _Worker(office, rep, office.mailboxes[rep.email], lease, drained)
     try:
+        hold_late(office, lease, worker.rule)
         worker.work(only)
     except FencedError:
         drained.attention.append(f"{lane}: another worker took over; what is left goes on there")
@@ -113,7 +115,7 @@ class _Worker:
         self._mailbox = mailbox
         self._lease = lease
         self._drained = drained
-        self._rule = office.pacing.get(rep.mailbox, PacingRule())
+        self.rule = office.pacing.get(rep.mailbox, PacingRule())
         self._until = office.now() + timedelta(seconds=office.pass_seconds)
 
     def work(self, only: str | None) -> None:
@@ -147,7 +149,7 @@ class _Worker:
             return False
         if mail.state is not MailState.WANTED:
             return True
-        wait = seconds_to_wait(pacing, self._rule, now)
+        wait = seconds_to_wait(pacing, self.rule, now)
         if wait is None or now + timedelta(seconds=wait) > self._until:
             return False
         if wait > 0:
@@ -244,7 +246,7 @@ class _Worker:
         self._postpone(key, unclear)
 
     def _claim(self, keys: Sequence[str]) -> list[Claim]:
-        return claim_mails(self._office, self._lease, self._rule, keys)
+        return claim_mails(self._office, self._lease, self.rule, keys)
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
         with self._step() as tx:

@@ -17,12 +17,13 @@ from connector.events import Event, EventKind
 from connector.intents import Intent, IntentState, Mode, StepType
 from connector.people import Rep
 from connector.store.database import Transaction
-from connector.store.intents import START, Mark, StoredIntent, read_unprepared, save_intents
+from connector.store.intents import START, Mark, StoredIntent, read_intents, read_unprepared, save_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
 from connector.store.people import StoredPerson
 from connector.store.tasks import StoredTask, save_tasks
 from connector.sync.crm_people import ask_before_writing, crm_fields_wanted
+from connector.sync.lateness import too_late
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import opened_task
 from connector.sync.office import Office
@@ -95,20 +96,27 @@ def _prepare_batch(office: Office, now: datetime, preparation: Preparation, mark
         return None
     if office.crm is not None and preparation.crm_error is None and due[-1].mark > preparation.asked:
         _ask(office, now, preparation, mark)
+    # Before anything is locked: it takes longer than all the rest.
+    with office.database.read() as tx:
+        letters = Letters(tx, office, [stored.intent for stored in due])
+        composed = {stored.intent.key: _composed(letters, stored.intent) for stored in due}
+    mark = due[-1].mark
     with office.database.write() as tx:
-        batch = read_unprepared(tx, now, BATCH, after=mark)
-        mark = (batch or due)[-1].mark
+        present = read_intents(tx, list(composed))
+        still = [present[key] for key in composed if key in present]
+        batch = [one for one in still if one.state is IntentState.DUE and not one.prepared]
         letters = Letters(tx, office, [stored.intent for stored in batch])
         if preparation.crm_error is not None:
             batch = [stored for stored in batch if not _lacks_fields(office, tx, stored, letters)]
         prepared = _Prepared()
         for stored in batch:
-            _prepare_one(office, letters, stored, now, prepared)
+            _prepare_one(office, letters, stored, composed[stored.intent.key], now, prepared)
         save_intents(tx, prepared.intents)
         insert_mails(tx, prepared.mails)
         save_tasks(tx, prepared.tasks)
         append(tx, prepared.told)
         record(tx, office, prepared.ended, now)
+        office.wake(tx, {mail.lane for mail in prepared.mails} | ({office.crm_rules.name} if prepared.tasks else set()))
     preparation.seen.update(stored.intent.mode.value for stored in batch)
     return mark
 
@@ -128,7 +136,16 @@ def _lacks_fields(office: Office, tx: Transaction, stored: StoredIntent, letters
     return not crm_fields_wanted(office, tx, stored) <= set(letters.people[stored.intent.person].crm_fields)
 
 
-def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: datetime, to: _Prepared) -> None:
+def _composed(letters: Letters, intent: Intent) -> Letter | BadInput:
+    try:
+        return letters.compose(intent)
+    except BadInput as error:
+        return error
+
+
+def _prepare_one(
+    office: Office, letters: Letters, stored: StoredIntent, letter: Letter | BadInput, now: datetime, to: _Prepared
+) -> None:
     intent = stored.intent
     person = letters.people[intent.person]
     if (fact := stop_fact(office, letters, intent, person, now)) is not None:
@@ -141,10 +158,8 @@ def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: da
         to.intents.append(replace(stored, state=IntentState.HELD, prepared=True, problem=problem))
         to.told.append(intent_fact(stored, EventKind.HELD, now, reason=problem))
         return
-    try:
-        letter = letters.compose(intent)
-    except BadInput as error:
-        _block(stored, str(error), now, to)
+    if isinstance(letter, BadInput):
+        _block(stored, str(letter), now, to)
         return
     if intent.mode is Mode.SEND and letter.prompts:
         _block(stored, f"the field prompt '{letter.prompts[0]}' was not replaced, and nobody reads it first", now, to)
@@ -152,6 +167,10 @@ def _prepare_one(office: Office, letters: Letters, stored: StoredIntent, now: da
     mailbox = office.mailboxes.get(letter.rep.email)
     can = None if mailbox is None else mailbox.capabilities
     if intent.mode is Mode.SEND and can is not None and can.sends:
+        if (late := too_late(office, stored, now)) is not None:
+            to.intents.append(replace(stored, state=IntentState.HELD, prepared=True, problem=late))
+            to.told.append(intent_fact(stored, EventKind.HELD, now, reason=late))
+            return
         to.mails.append(_mail(office, stored, letter, MailAction.SEND))
         to.intents.append(replace(stored, prepared=True, subject=letter.subject))
         return

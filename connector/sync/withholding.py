@@ -6,6 +6,7 @@ was sent (`drain`), a draft that lies in the mailbox already (`taking_back`). So
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from connector.events import Event, EventKind
@@ -15,17 +16,26 @@ from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail
+from connector.sync.lateness import too_late
 from connector.sync.letters import Letters
 from connector.sync.office import Office
 from connector.sync.prepare import stop_fact, unclassified
 from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
 
-#: Why a mail must not go out: the fact that ends its campaign, or the state that holds it.
-Stop = Event | EnrollmentState
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A send that is too late to go out by itself; `problem` says so to people."""
+
+    problem: str
+
+
+#: Why a mail must not go out: the fact that ends its campaign, the state that holds it, or that it is late.
+Stop = Event | EnrollmentState | Late
 
 
 def stop_of(office: Office, letters: Letters, stored: StoredIntent, mail: StoredMail, now: datetime) -> Stop | None:
-    """Return why a mail must not go out: its campaign has ended, ends now, or is paused; None if it may."""
+    """Return why a mail must not go out: its campaign has ended, ends now, or is paused, or it is late."""
     intent = stored.intent
     state = letters.enrollments[intent.enrollment].state
     if state in ENDED_STATES:
@@ -33,7 +43,11 @@ def stop_of(office: Office, letters: Letters, stored: StoredIntent, mail: Stored
     fact = stop_fact(office, letters, intent, letters.people[intent.person], now)
     # A pause holds a send; a task's draft is with the rep already.
     paused = state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
-    return fact or (state if paused else None)
+    if fact is not None or paused:
+        return fact or state
+    begun = mail.action is MailAction.SEND and mail.state is MailState.IN_FLIGHT
+    problem = too_late(office, stored, now, mail) if begun else None  # The others were held before (`lateness`).
+    return None if problem is None else Late(problem=problem)
 
 
 def withhold(
@@ -52,6 +66,8 @@ def withhold(
                 block(tx, stored, fact.reason, now)
         case EnrollmentState.PAUSED:
             hold_intent(tx, key, now)
+        case Late(problem=problem):
+            _hold(tx, stored, problem, now)
         case EnrollmentState() as ended if mail.action is MailAction.SEND:
             cancel_intent(tx, stored, ended, now)
         case _:
@@ -60,9 +76,12 @@ def withhold(
 
 def hold_unclassified(tx: Transaction, stored: StoredIntent, now: datetime) -> None:
     """Hold a send for a mail that came in since it was prepared and that nobody could classify."""
-    problem, key = unclassified(stored.intent.person), stored.intent.key
-    change_mail(tx, key, state=MailState.CANCELLED)
-    move_intent(tx, key, IntentEvent.HOLD, problem=problem)
+    change_mail(tx, stored.intent.key, state=MailState.CANCELLED)
+    _hold(tx, stored, unclassified(stored.intent.person), now)
+
+
+def _hold(tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
+    move_intent(tx, stored.intent.key, IntentEvent.HOLD, problem=problem)
     append(tx, [intent_fact(stored, EventKind.HELD, now, reason=problem)])
 
 
