@@ -280,7 +280,7 @@ def pause(
 def resume(
     context: typer.Context, *, person: _Filter = None, campaign: _CampaignFilter = None, rep: _RepFilter = None
 ) -> None:
-    """Let paused campaigns go on, and what was held or blocked for a person be tried again."""
+    """Let paused campaigns go on, send what was held as too late, and try again what is stuck for a person."""
     _each(context, "resumed", actions.resume, person, campaign, rep)
 
 

@@ -26,8 +26,6 @@ from connector.store.intents import (
     StoredIntent,
     delete_intents,
     find_by_prefix,
-    find_intents,
-    move_intent,
     postpone_intent,
     read_intents,
 )
@@ -39,7 +37,9 @@ from connector.sync.activity import CallResult
 from connector.sync.crm_people import address_tasks
 from connector.sync.mirror import want
 from connector.sync.office import Office
+from connector.sync.pausing import bring_forward
 from connector.sync.record import end_task, enrollment_fact, intent_fact, record
+from connector.sync.releasing import release_all, release_late, release_mended
 
 #: States from which a person may complete or skip.
 _WITH_PEOPLE = (
@@ -203,7 +203,10 @@ def remove(office: Office, *, person: str | None, campaign: str | None, rep: str
 
 
 def resume(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
-    """Resume what the filters name, and let go on what was held or blocked for a person; return the enrollments."""
+    """Resume what the filters name, send what was held as too late, and, of a person, try again all that is stuck.
+
+    Return the enrollments that go on.
+    """
     now = office.now()
     with office.database.write() as tx:
         live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
@@ -211,7 +214,9 @@ def resume(office: Office, *, person: str | None, campaign: str | None, rep: str
         released = list(_resume(tx, office, paused, now))
         if person is not None:
             mark_person(tx, person, held=None)
-            released += _release(tx, [person], now)
+            released += release_all(tx, [person], now)
+        else:
+            released += release_late(tx, live, now)
     return released
 
 
@@ -229,6 +234,7 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
     record(tx, office, facts, now)
     if paused:
         pause_until(tx, [enrollment.id for enrollment in paused], None)
+        bring_forward(tx, [one.intent for one in paused if one.intent is not None], now)
     return list(paused)
 
 
@@ -267,7 +273,7 @@ def import_people(office: Office, people: Iterable[Person]) -> int:
     with office.database.write() as tx:
         save_people(tx, people)
         address_tasks(tx, [person.email for person in people if person.salesforce_id], now)
-        _release(tx, [person.email for person in people], now)
+        release_mended(tx, [person.email for person in people], now)
     return len(people)
 
 
@@ -380,20 +386,3 @@ def _drop_waiting_mail(tx: Transaction, key: str, *, unwanted: bool, now: dateti
         change_mail(tx, key, state=MailState.CANCELLED)
     elif unwanted and mail.state is MailState.PRESENT and not mail.edited:
         change_mail(tx, key, state=MailState.UNWANTED, due=now)
-
-
-def _release(tx: Transaction, persons: Sequence[str], now: datetime) -> list[Enrollment]:
-    """Let held, blocked and failed intents of people be prepared again; return their enrollments."""
-    states = (IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED)
-    stuck: list[StoredIntent] = []
-    for start in range(0, len(persons), 500):
-        stuck += find_intents(tx, states=states, persons=persons[start : start + 500])
-    enrollments = read_enrollments(tx, [stored.intent.enrollment for stored in stuck])
-    released = []
-    for stored in stuck:
-        enrollment = enrollments[stored.intent.enrollment]
-        if enrollment.state is EnrollmentState.ACTIVE and enrollment.intent == stored.intent.key:
-            move_intent(tx, stored.intent.key, IntentEvent.RELEASE)
-            append(tx, [intent_fact(stored, EventKind.RELEASED, now)])
-            released.append(enrollment)
-    return released

@@ -25,6 +25,7 @@ from connector.sync import activity
 from connector.sync.activity import CallResult
 from connector.sync.mirror import closed_task, want, withdraw
 from connector.sync.office import DECIDE, Office
+from connector.sync.pausing import keep_back
 from connector.sync.rollup import roll_up
 
 #: How the reason begins of a pause that nobody asked for: something must be mended first.
@@ -185,6 +186,8 @@ def cancel_intent(tx: Transaction, stored: StoredIntent, ended: EnrollmentState,
 def hold_intent(tx: Transaction, key: str, now: datetime) -> None:
     """Hold what a pause caught before it was carried out; a task the rep has already stays with them."""
     stored = read_intents(tx, [key]).get(key)
+    if stored is not None and stored.state is IntentState.OPEN:
+        keep_back(tx, key)
     if stored is None or stored.state not in (IntentState.DUE, IntentState.BLOCKED):
         return
     move_intent(tx, key, IntentEvent.HOLD, problem="the campaign is paused")
