@@ -7,9 +7,9 @@ Truth is in our own tables. Each of Procrastinate's jobs says no more than "look
 the time until the next sweep, and doing one twice a look. What this module is for is the traps around that:
 
 - The worker of the library ends, without an error, when it loses the database: `run` starts it again.
-- A job whose worker died is `doing` for ever: the sweep puts it back. It cannot be put back where the lane was woken
-  again meanwhile, and is dropped then.
-- A job that fails cannot be retried by the library for the same reason: work here never fails, it wakes its lane again.
+- A job whose worker died is `doing` for ever: the sweep drops it, and wakes its lane. The library could put the job
+  back, but not where the lane was woken again meanwhile: of waiting jobs there is one a lane.
+- For the same reason it cannot retry a job that failed: work here never fails, it wakes its lane again.
 - The library cannot stop a thread: ours are left when the time to stop is over.
 """
 
@@ -18,13 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
@@ -41,7 +41,7 @@ from connector.engine.schedules import (
 from connector.engine.signals import stopped_by_signals
 from connector.engine.tables import are_there
 from connector.engine.threads import in_thread
-from connector.engine.wakes import LANE, PRIORITY, QUEUE, SLOT, SWEEP, Wanted, enqueue, wanted_lane
+from connector.engine.wakes import LANE, PRIORITY, QUEUE, SLOT, SWEEP, Wanted, enqueue, wanted_lane, wanted_slot
 from connector.ports import Clock
 from connector.store.database import Database, Transaction
 
@@ -280,7 +280,7 @@ class ProcrastinateEngine:
     def _sweep(self, wheel: Wheel) -> None:
         """Wake what is due and has no wake within the time that a lane which raised is left alone."""
         overdue = read_overdue(self._database, self._schedules.values(), self._clock.now())
-        self._enqueue([_wanted_slot(schedule, slot) for schedule, slot in overdue])
+        self._enqueue([wanted_slot(one.name, int(slot.timestamp())) for one, slot in overdue])
         self._enqueue([wanted_lane(lane) for lane in wheel.due()], within=self._again_after)
 
     def _enqueue(
@@ -290,22 +290,20 @@ class ProcrastinateEngine:
             enqueue(tx, wanted, after=after, within=within)
 
     async def _free_stalled(self, app: App) -> None:
-        """Put jobs back whose worker died."""
-        for job in await app.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self._stalled):
-            _LOG.warning("a worker died over %s%s; it is done again", job.task_name, dict(job.task_kwargs))
-            # Another worker's sweep may have been faster.
-            with suppress(ConnectorException):
-                try:
-                    await app.job_manager.retry_job(job)
-                except UniqueViolation:
-                    # It waits already, woken by somebody else since: this one is one too many.
-                    await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+        """Do again what workers died over."""
+        stalled = list(await app.job_manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self._stalled))
+        for job in stalled:
+            _LOG.warning("a worker died over %s %s; it is done again", job.task_name, job.task_kwargs)
+            with suppress(ConnectorException):  # another worker's sweep was faster
+                await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+        again = [_wanted_again(job.task_name, job.task_kwargs) for job in stalled if job.task_name != SWEEP]
+        await in_thread(lambda: self._enqueue(again), SWEEP)
 
 
-def _wanted_slot(schedule: Schedule, slot: datetime) -> Wanted:
-    timestamp = int(slot.timestamp())
-    arguments: dict[str, str | int] = {"schedule": schedule.name, "timestamp": timestamp}
-    return Wanted(key=f"slot:{schedule.name}:{timestamp}", task=SLOT, arguments=arguments)
+def _wanted_again(task: str, arguments: Mapping[str, Any]) -> Wanted:
+    if task == LANE:
+        return wanted_lane(arguments["lane"])
+    return wanted_slot(arguments["schedule"], arguments["timestamp"])
 
 
 def _conninfo(database: Database) -> str:

@@ -205,7 +205,7 @@ class LocalEngine:
     # ------------------------------------------------------------------------------------------------- its threads
 
     def _work(self, wheel: Wheel, ended: threading.Event) -> None:
-        while not ended.is_set():
+        while not (ended.is_set() or self._stopped.is_set()):
             try:
                 taken = self._take(ended)
                 if isinstance(taken, str):
@@ -220,7 +220,7 @@ class LocalEngine:
         """Return a slot or lane, marked as at work; wait when there is none, and return None after a while."""
         now = self._clock.now()
         with self._changed:
-            if ended.is_set():
+            if ended.is_set() or self._stopped.is_set():
                 return None
             if self._slots:
                 slot = self._slots.pop(0)

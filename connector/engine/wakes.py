@@ -62,6 +62,12 @@ def wanted_lane(lane: str) -> Wanted:
     return Wanted(key=f"drain:{lane}", task=LANE, arguments={"lane": lane})
 
 
+def wanted_slot(schedule: str, timestamp: int) -> Wanted:
+    """Return the job that does what a slot is for, which is named by seconds since 1970."""
+    arguments: dict[str, str | int] = {"schedule": schedule, "timestamp": timestamp}
+    return Wanted(key=f"slot:{schedule}:{timestamp}", task=SLOT, arguments=arguments)
+
+
 def enqueue(
     tx: Transaction, wanted: Collection[Wanted], *, after: timedelta = _AT_ONCE, within: timedelta = _AT_ONCE
 ) -> None:
