@@ -73,6 +73,11 @@ class Pacing:
 
 _LOOKED = update(lanes).where(lanes.c.key == bindparam("of_key")).values(looked=bindparam("at"))
 _PACING = tuple(lanes.c[field.name] for field in fields(Pacing))
+_SAVE = (
+    update(lanes)
+    .where(lanes.c.key == bindparam("of_key"))
+    .values({column.name: bindparam(f"new_{column.name}", type_=column.type) for column in _PACING})
+)
 _OF_LANE = select(*_PACING).where(lanes.c.key == bindparam("of_key"))
 
 
@@ -111,8 +116,10 @@ def read_pacing(tx: Transaction, lane: str) -> Pacing:
 
 def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
     """Write the pacing of a lane."""
-    _make(tx, lane)
-    tx.execute(update(lanes).where(lanes.c.key == lane).values(asdict(pacing)))
+    said = {"of_key": lane, **{f"new_{name}": value for name, value in asdict(pacing).items()}}
+    if tx.execute(_SAVE, said).rowcount != 1:
+        _make(tx, lane)
+        tx.execute(_SAVE, said)
 
 
 def list_lanes(tx: Transaction, only: str | None = None) -> dict[str, Pacing]:

@@ -55,7 +55,7 @@ from connector.sync.outcomes import (
     draft_sent,
     say,
 )
-from connector.sync.pacing import fairly, seconds_to_wait
+from connector.sync.pacing import fairly, leaving, seconds_to_wait
 from connector.sync.record import intent_fact
 from connector.sync.sent import confirm_sent
 from connector.sync.taking_back import take_back
@@ -147,9 +147,7 @@ class _Worker:
             return True
         if pacing.sends_blocked_until is not None and pacing.sends_blocked_until > now:
             return False
-        if mail.state is not MailState.WANTED:
-            return True
-        wait = seconds_to_wait(pacing, self.rule, now)
+        wait = seconds_to_wait(pacing, self.rule, now, counted=mail.state is not MailState.WANTED)
         if wait is None or now + timedelta(seconds=wait) > self._until:
             return False
         if wait > 0:
@@ -386,6 +384,8 @@ class _Worker:
             # From here on it is the send that may be on its way.
             changes = {**claim.mail.with_draft(draft), "subject": claim.mail.subject, "claimed": now}
             change_mail(tx, claim.mail.key, **changes)
+            lane = self._lease.lane
+            save_pacing(tx, lane, leaving(read_pacing(tx, lane), self.rule, now))
         return stop_of(self._office, letters, claim.stored, claim.mail, now)
 
     def _confirm_sent(self, claim: Claim, sent: SentMail) -> None:

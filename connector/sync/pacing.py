@@ -1,6 +1,7 @@
 """Pacing: how fast one mailbox may send, whatever process sends. Pure.
 
-Lives here: `seconds_to_wait`, `after_send`, `before_send`, `fairly`. Does not live here: the state (`store.lanes`).
+Lives here: `seconds_to_wait`, `after_send`, `leaving`, `before_send`, `fairly`. Does not live here: the state
+(`store.lanes`).
 Source: spec delivery 2.
 """
 
@@ -16,9 +17,12 @@ from connector.store.mails import StoredMail
 from connector.sync.office import PacingRule
 
 
-def seconds_to_wait(pacing: Pacing, rule: PacingRule, now: datetime) -> float | None:
-    """Return how long the next send must wait, or None when the mailbox may send no more today (UTC)."""
-    if rule.per_day is not None and pacing.day == now.date() and pacing.day_count >= rule.per_day:
+def seconds_to_wait(pacing: Pacing, rule: PacingRule, now: datetime, *, counted: bool = False) -> float | None:
+    """Return how long the next send must wait, or None when the mailbox may send no more today (UTC).
+
+    One that was started before is `counted` among the day's already.
+    """
+    if not counted and rule.per_day is not None and pacing.day == now.date() and pacing.day_count >= rule.per_day:
         return None
     spaced = 0.0 if pacing.next_at is None else (pacing.next_at - now).total_seconds()
     blocked = 0.0 if pacing.blocked_until is None else (pacing.blocked_until - now).total_seconds()
@@ -29,7 +33,12 @@ def seconds_to_wait(pacing: Pacing, rule: PacingRule, now: datetime) -> float | 
 def after_send(pacing: Pacing, rule: PacingRule, now: datetime) -> Pacing:
     """Return the pacing once a send has been started at `now`."""
     count = pacing.day_count + 1 if pacing.day == now.date() else 1
-    return replace(pacing, next_at=now + timedelta(seconds=rule.spacing), day=now.date(), day_count=count)
+    return replace(leaving(pacing, rule, now), day=now.date(), day_count=count)
+
+
+def leaving(pacing: Pacing, rule: PacingRule, now: datetime) -> Pacing:
+    """Return the pacing as a send leaves that was counted before: making its draft may have taken a while."""
+    return replace(pacing, next_at=now + timedelta(seconds=rule.spacing))
 
 
 def before_send(pacing: Pacing) -> Pacing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -91,3 +92,22 @@ def test_a_send_put_off_many_times_is_looked_for_as_often_as_any_when_its_answer
     assert len(world.effects("mail_sent")) == 1
     with world.database.read() as tx:
         assert len(find_intents(tx, states=[IntentState.SENT])) == 1
+
+
+def test_mails_keep_their_distance_although_making_a_draft_takes_longer(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(campaign=SEND, reps=[ANA], salesforce={"tasks": "off"})
+    world.launch(people(4))
+    mailbox = world.office.mailboxes[REP]
+    create, slow = mailbox.create_draft, iter([0, 30, 0, 0])
+
+    def create_slowly(mail: Any) -> DraftRef:
+        world.after(seconds=next(slow))
+        return create(mail)
+
+    monkeypatch.setattr(mailbox, "create_draft", create_slowly)
+    world.sync()
+    sent = [datetime.fromisoformat(one["at"]) for one in world.effects("mail_sent")]
+    assert len(sent) == 4
+    assert all(later - earlier >= timedelta(seconds=1) for earlier, later in pairwise(sent))
