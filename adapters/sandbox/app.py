@@ -122,6 +122,7 @@ class Sandbox:
         if self._server is not None:
             self._server.stop()
         self._server = None
+        self.log.close()
 
     def __enter__(self) -> Self:
         self.start()

@@ -154,6 +154,13 @@ class SandboxLog:
         """Write what happens from now on to the end of a file as well; raises `OSError`."""
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
+    def close(self) -> None:
+        """Write into no file any more."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
     def _note(self, kind: str, entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:
         with self._lock:
             entries.append(entry)
