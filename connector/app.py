@@ -24,6 +24,7 @@ from connector.campaigns.model import Campaign
 from connector.campaigns.reading import LoadedCampaigns, load_campaigns
 from connector.content.templates import Template, load_templates
 from connector.documents import Place, read_document
+from connector.engine.opening import wake_workers
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.ports import (
@@ -284,6 +285,11 @@ def _in_folder(url: str, folder: Path) -> str:
     return f"sqlite:///{(folder / path).resolve()}"
 
 
+def open_database(project: Project, url: str | None = None) -> Database:
+    """Return a project's database, not reached yet: the given one, $DATABASE_URL, or that of connector.yaml."""
+    return Database(url or os.environ.get("DATABASE_URL") or _in_folder(project.settings.database, project.folder))
+
+
 @contextmanager
 def open_app(
     project: Project,
@@ -298,9 +304,8 @@ def open_app(
     Without `services` no account is opened, so that looking and deciding need no secrets; `without` names single
     accounts that are not opened.
     """
-    settings = project.settings
     clock = clock or clock_from_environment()
-    database = Database(database_url or os.environ.get("DATABASE_URL") or _in_folder(settings.database, project.folder))
+    database = open_database(project, database_url)
     try:
         database.upgrade()
         office = open_office(project, database, clock, services=services, without=without)
@@ -343,6 +348,7 @@ def open_office(
         mailboxes_at_a_time=settings.sync.mailboxes_at_a_time,
         hold_after=settings.sync.hold_after,
         keep_ended=settings.retention.ended,
+        wake=wake_workers(database, clock),
     )
 
 

@@ -40,13 +40,18 @@ def are_there(tx: Transaction) -> bool:
     return bool(tx.execute(_STATE).one().there)
 
 
-def require_tables(database: Database) -> None:
-    """Raise `BadInput` unless workers can run on the tables of this database."""
+def require_postgresql(database: Database) -> None:
+    """Raise `BadInput` for a database that workers on many machines cannot share."""
     if database.is_sqlite:
         raise BadInput(
             "'connector worker' needs PostgreSQL: set 'database' in connector.yaml, or start 'connector run', which "
             "works in one process on SQLite too"
         )
+
+
+def require_tables(database: Database) -> None:
+    """Raise `BadInput` unless workers can run on the tables of this database."""
+    require_postgresql(database)
     with database.read() as tx:
         found = _version(tx)
     if found is None or found < _steps()[-1].name:
