@@ -127,11 +127,20 @@ class StoredMail:
 
 
 _FIELDS = tuple(field.name for field in fields(StoredMail))
-_WAITING = (
-    select(mails)
+# A campaign with thousands must not fill what is read at a time.
+_TURNS = (
+    select(
+        mails.c.key,
+        func.row_number().over(partition_by=mails.c.campaign, order_by=(mails.c.due, mails.c.key)).label("turn"),
+    )
     .where(text("state IN ('wanted', 'in_flight', 'unwanted')"), mails.c.lane == bindparam("of_lane"))
     .where(mails.c.due <= bindparam("now"))
-    .order_by(mails.c.due, mails.c.key)
+    .subquery()
+)
+_WAITING = (
+    select(mails)
+    .join(_TURNS, _TURNS.c.key == mails.c.key)
+    .order_by(_TURNS.c.turn, mails.c.due, mails.c.key)
     .limit(bindparam("most"))
 )
 _LANES = select(mails.c.lane).where(text("state IN ('wanted', 'in_flight', 'unwanted')")).distinct()
@@ -205,7 +214,7 @@ def change_mails(tx: Transaction, changes: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def read_waiting(tx: Transaction, lane: str, now: datetime, most: int) -> list[StoredMail]:
-    """Return mails of a lane that must be placed, sent, looked up or deleted, earliest due first."""
+    """Return mails of a lane that must be placed, sent, looked up or deleted: campaigns by turns, each by due."""
     return [_stored(row) for row in tx.execute(_WAITING, {"of_lane": lane, "now": now, "most": most})]
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Row, bindparam, case, func, select, text, update
 from connector.errors import AdapterError
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, insert_or_update
-from connector.store.schema import tasks
+from connector.store.schema import intents, tasks
 
 
 class Dirty(IntEnum):
@@ -87,10 +87,22 @@ _COLUMNS = (
     "changed",
     *_TROUBLE,
 )
+# Reps take turns, and each rep's campaigns: what has piled up in one must not keep the others waiting.
+_TURNS = (
+    select(
+        tasks.c.key,
+        func.row_number()
+        .over(partition_by=(tasks.c.rep, intents.c.campaign), order_by=(tasks.c.due, tasks.c.key))
+        .label("turn"),
+    )
+    .outerjoin(intents, intents.c.key == tasks.c.key)
+    .where(text("dirty > 0"), tasks.c.due <= bindparam("now"))
+    .subquery()
+)
 _DIRTY = (
     select(tasks)
-    .where(text("dirty > 0"), tasks.c.due <= bindparam("now"))
-    .order_by(tasks.c.due, tasks.c.key)
+    .join(_TURNS, _TURNS.c.key == tasks.c.key)
+    .order_by(_TURNS.c.turn, tasks.c.due, tasks.c.key)
     .limit(bindparam("most"))
 )
 _BY_KEY = select(tasks).where(any_of(tasks.c.key, "keys"))
@@ -139,7 +151,7 @@ def save_tasks(tx: Transaction, changed: Iterable[StoredTask]) -> None:
 
 
 def read_dirty(tx: Transaction, now: datetime, most: int) -> list[StoredTask]:
-    """Return at most `most` tasks the CRM must hear of, earliest due first."""
+    """Return at most `most` tasks the CRM must hear of: reps and campaigns by turns, each by due."""
     return [_stored(row) for row in tx.execute(_DIRTY, {"now": now, "most": most})]
 
 

@@ -414,7 +414,7 @@ def test_campaigns_take_turns(make_world: WorldMaker) -> None:
 
 
 def test_after_downtime_all_that_is_overdue_goes_out_once_and_paced(make_world: WorldMaker) -> None:
-    world = make_world(campaign=MAILS)
+    world = make_world(campaign=MAILS, sync={"hold_after": "never"})
     world.launch(people(6))
     world.after(days=9, hours=3)
     world.sync()

@@ -211,7 +211,7 @@ def test_a_reply_ends_the_campaign_and_is_logged_once(make_world: WorldMaker, re
     world.after(minutes=1)
     assert world.sync().pulled["replies"] == 1
     assert state(world) == "replied"
-    world.after(days=3)
+    world.after(days=1, hours=12)
     world.sync()
     assert len(world.effects("mail_sent")) == 1
     logged = [row for row in world.records("Task") if row["Subject"].startswith("Reply: ")]
@@ -264,7 +264,7 @@ def test_a_reply_cancels_what_is_pending_with_its_reason(make_world: WorldMaker,
         (cancelled,) = find_intents(tx, states=[IntentState.CANCELLED])
     assert cancelled.intent.person == ANN.email
     assert cancelled.problem == "campaign has ended: the person replied"
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert [one["to"] for one in world.effects("mail_sent")].count([ANN.email]) == 1
 
@@ -327,7 +327,7 @@ def test_what_becomes_of_the_open_task_of_an_ended_campaign(
 def test_the_reply_setting(make_world: WorldMaker, rep: str, setting: str, end: str) -> None:
     world = mailed(make_world, rep, setting)
     world.act("prospect_replies", person=ANN.email)
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert state(world) == end
     assert len(world.effects("mail_sent")) == (2 if end == "finished" else 1)
@@ -411,7 +411,7 @@ def test_out_of_office(make_world: WorldMaker, rep: str, ignored: bool) -> None:
     assert world.sync().pulled["out_of_office"] == 1
     assert "out_of_office" in kinds(world)
     assert state(world) == ("active" if ignored else "replied")
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert len(world.effects("mail_sent")) == (2 if ignored else 1)
 
@@ -430,7 +430,7 @@ def test_a_bounce_ends_the_campaign_and_marks_the_address(make_world: WorldMaker
         assert read_people(tx, [ANN.email])[ANN.email].bounced is not None
     again = world.launch([ANN], rep=rep)
     assert (again.enrolled, again.left_out[0].reason.split(" on ")[0]) == (0, "their address bounced")
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert len(world.effects("mail_sent")) == 1
 
@@ -465,7 +465,7 @@ def test_a_bounce_that_the_campaign_does_not_act_on(make_world: WorldMaker, rep:
     world.after(minutes=1)
     world.sync()
     assert state(world) == "active"
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert len(world.effects("mail_sent")) == 2
 
@@ -477,7 +477,7 @@ def test_a_delay_is_no_bounce(make_world: WorldMaker, rep: str) -> None:
     world.after(minutes=1)
     world.sync()
     assert (state(world), "delayed" in kinds(world)) == ("active", True)
-    world.after(days=2)
+    world.after(days=1, hours=12)
     world.sync()
     assert len(world.effects("mail_sent")) == 2
     assert state(world) == "finished"
