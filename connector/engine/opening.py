@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from connector.engine.local import LocalEngine
-from connector.engine.port import Engine
+from connector.engine.port import Engine, Schedule
 from connector.engine.tables import are_there
 from connector.ports import Clock
 from connector.store.database import Database, Transaction
 from connector.sync.lanes import Lanes
 from connector.sync.office import Office, Wake, no_wake
+from connector.sync.retention import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from connector.engine.jobs import ProcrastinateEngine
+
+
+#: When what ended long ago is forgotten: 03:17 UTC, a minute at which little else is begun.
+_EACH_NIGHT = "17 3 * * *"
 
 
 def wake_workers(database: Database, clock: Clock) -> Wake:
@@ -60,7 +65,13 @@ def shared_engine(
 
 def run(engine: Engine, office: Office, *, every: timedelta) -> None:
     """Work the lanes of an office until told to stop; `every` is how often each service is read."""
+    if office.keep_ended is not None:
+        engine.every(Schedule(name="tidy", cron=_EACH_NIGHT, work=lambda _slot: _tidy(office)))
     engine.run(Lanes(office=replace(office, wake=engine.wake), every=every))
+
+
+def _tidy(office: Office) -> None:
+    tidy(office, office.now())
 
 
 def _owner() -> str:
