@@ -37,7 +37,7 @@ def run(context: typer.Context, *, stop_within: _StopWithin = 30.0, health: _Ask
         return _tell_health(terminal, opening.local_engine(open_database(project), clock_from_environment()).health())
     with open_app(project) as app:
         engine = opening.local_engine(app.database, app.office.clock, stop_within=stop_within)
-        terminal.say("working; Ctrl-C stops it")
+        terminal.say("Ctrl-C stops it")
         terminal.out.file.flush()
         opening.run(engine, app.office, every=project.settings.sync.every)
     terminal.say("stopped")
@@ -58,9 +58,9 @@ def worker(
     """
     terminal = terminal_of(context)
     project = terminal.project()
+    database = open_database(project)
+    require_postgresql(database)
     if health:
-        database = open_database(project)
-        require_postgresql(database)
         return _tell_health(terminal, opening.shared_engine(database, clock_from_environment()).health())
     with open_app(project) as app:
         require_tables(app.database)
