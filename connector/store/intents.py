@@ -55,9 +55,8 @@ _SET = (
         problem=bindparam("new_problem"),
     )
 )
-_WITH_PEOPLE = frozenset(
-    {IntentState.OPEN, IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED, IntentState.UNKNOWN}
-)
+_STUCK = frozenset({IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED, IntentState.UNKNOWN})
+_WITH_PEOPLE = _STUCK | {IntentState.OPEN}
 _BY_KEY = select(intents).where(any_of(intents.c.key, "keys"))
 
 
@@ -191,8 +190,10 @@ def find_intents(
 ) -> list[StoredIntent]:
     """Return intents by what is given, earliest due first."""
     conditions: list[ColumnElement[bool] | TextClause] = [intents.c.state.in_([state.value for state in states])]
-    if _WITH_PEOPLE.issuperset(states):
-        # As the index `intents_with_people` says it, so that it is used.
+    # As the indexes `intents_stuck` and `intents_with_people` say it, so that they are used.
+    if _STUCK.issuperset(states):
+        conditions.append(text("state IN ('blocked', 'held', 'failed', 'unknown')"))
+    elif _WITH_PEOPLE.issuperset(states):
         conditions.append(text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"))
     if rep is not None:
         conditions.append(intents.c.rep == rep)

@@ -293,6 +293,10 @@ Index(
     postgresql_where=text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"),
 )
 
+# Those that are looked at in every pass: open tasks, of which there are many more, are not among them.
+_STUCK = text("state IN ('blocked', 'held', 'failed', 'unknown')")
+Index("intents_stuck", intents.c.due, intents.c.key, sqlite_where=_STUCK, postgresql_where=_STUCK)
+
 mails = Table(
     "mails",
     metadata,

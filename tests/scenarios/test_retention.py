@@ -13,6 +13,7 @@ from connector.events import EventKind
 from connector.intents import IntentEvent
 from connector.store import schema
 from connector.store.people import read_people
+from connector.store.retention import forget
 from connector.store.tasks import Dirty, read_tasks, save_tasks
 from connector.sync import retention
 from connector.sync.actions import end_by_hand, opt_out, remove
@@ -73,7 +74,7 @@ def test_what_ended_is_forgotten_as_a_whole_and_the_rest_can_be_replayed(
     assert written_to(world) == everyone
 
     # It dies after the second batch, and is begun anew.
-    calls, forget = [], retention.forget
+    calls: list[tuple[Any, ...]] = []
 
     def dying(*arguments: Any) -> dict[str, int]:
         calls.append(arguments)

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _index("enrollments_ended", "enrollments", ["ended"], "ended IS NOT NULL")
     _index("mails_sent", "mails", ["lane", "sent"], "action = 'send' AND sent IS NOT NULL")
     _index("tasks_logs", "tasks", ["person"], "intent IS NULL")
+    _index("intents_stuck", "intents", ["due", "key"], "state IN ('blocked', 'held', 'failed', 'unknown')")
     op.create_index("received_at", "received", ["at"])
 
 
