@@ -5,6 +5,7 @@ Lives here: these commands. Does not live here: the engines (`engine`), what the
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -34,7 +35,8 @@ def run(context: typer.Context, *, stop_within: _StopWithin = 30.0, health: _Ask
     terminal = terminal_of(context)
     project = terminal.project()
     if health:
-        return _tell_health(terminal, opening.local_engine(open_database(project), clock_from_environment()).health())
+        with closing(open_database(project)) as database:
+            return _tell_health(terminal, opening.local_engine(database, clock_from_environment()).health())
     with open_app(project) as app:
         engine = opening.local_engine(app.database, app.office.clock, stop_within=stop_within)
         terminal.say("Ctrl-C stops it")
@@ -58,10 +60,10 @@ def worker(
     """
     terminal = terminal_of(context)
     project = terminal.project()
-    database = open_database(project)
-    require_postgresql(database)
-    if health:
-        return _tell_health(terminal, opening.shared_engine(database, clock_from_environment()).health())
+    with closing(open_database(project)) as database:
+        require_postgresql(database)
+        if health:
+            return _tell_health(terminal, opening.shared_engine(database, clock_from_environment()).health())
     with open_app(project) as app:
         require_tables(app.database)
         engine = opening.shared_engine(app.database, app.office.clock, concurrency=concurrency, stop_within=stop_within)
@@ -87,13 +89,12 @@ def upgrade(context: typer.Context) -> None:
     Doing it again changes nothing. With tables of workers to bring forward, stop the workers first.
     """
     terminal = terminal_of(context)
-    database = open_database(terminal.project())
-    changed = [] if database.is_newest() else ["connector"]
-    database.upgrade()
-    if not database.is_sqlite and upgrade_tables(database):
-        changed.append("workers")
+    with closing(open_database(terminal.project())) as database:
+        changed = [] if database.is_newest() else ["connector"]
+        database.upgrade()
+        if not database.is_sqlite and upgrade_tables(database):
+            changed.append("workers")
     terminal.document({"upgraded": changed})
     terminal.say(
         f"the tables were brought to the newest version ({', '.join(changed)})" if changed else "nothing to do"
     )
-    database.close()
