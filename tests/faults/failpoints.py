@@ -45,9 +45,6 @@ Danger = Callable[[Office], Office]
 
 KILLED = -signal.SIGKILL
 
-#: Times that a process passes a failpoint until it dies there: at once, and deeper in its work.
-_PASSES = (1, 2)
-
 #: Kills by which the work of any scenario must have come to its end.
 _MOST = 300
 
@@ -149,7 +146,7 @@ def _live(project: Project, database: Database, order: _Order) -> int:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.01)  # until the database sees that a killed process is gone
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it was, the test shall see it
         traceback.print_exc()
         return 1
     finally:
@@ -173,10 +170,10 @@ class Kill:
 class _Failpoints:
     """The failpoints of this process: it writes down where it is, and kills itself, where none died before."""
 
-    def __init__(self, record: Path, only: Collection[str]) -> None:
+    def __init__(self, record: Path, only: Collection[str], twice: Collection[str]) -> None:
         self._record = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._before = frozenset(kills_in(record))
-        self._only = only
+        self._only, self._twice = only, twice
         self._passed: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -184,7 +181,8 @@ class _Failpoints:
         with self._lock:
             self._passed[failpoint] += 1
             here = Kill(failpoint=failpoint, passes=self._passed[failpoint])
-            if here in self._before or here.passes not in _PASSES or not _is_one_of(failpoint, self._only):
+            wanted = _is_one_of(failpoint, self._only if here.passes == 1 else self._twice)
+            if here in self._before or here.passes > 2 or not wanted:
                 return
             os.write(self._record, f"{here.passes} {failpoint}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
@@ -240,15 +238,22 @@ def _who() -> str:
     return f"{module}.{frame.f_code.co_qualname}:{frame.f_lineno}"
 
 
-def _is_one_of(failpoint: str, only: Collection[str]) -> bool:
-    return not only or any(part in failpoint for part in only)
+def _is_one_of(failpoint: str, words: Collection[str]) -> bool:
+    return any(word in failpoint for word in words)
 
 
-def _switch_on(office: Office, *, record: Path, only: Collection[str], fault: Callable[[], object] | None) -> Office:
+def _switch_on(
+    office: Office,
+    *,
+    record: Path,
+    only: Collection[str],
+    twice: Collection[str],
+    fault: Callable[[], object] | None,
+) -> Office:
     """Put failpoints into this process; `fault` breaks the product in it."""
     if fault is not None:
         fault()
-    failpoints = _Failpoints(record, only)
+    failpoints = _Failpoints(record, only, twice)
     for way in ("write", "write_in_lane"):
         failpoints.around_commits(way)
     mailboxes: Any = {rep: _Port(mailbox, failpoints) for rep, mailbox in office.mailboxes.items()}
@@ -268,16 +273,18 @@ def kill_everywhere(
     work: Work,
     *,
     then: Callable[[Kill], object] | None = None,
-    only: Collection[str] = (),
+    only: Collection[str] = ("",),
+    twice: Collection[str] = (),
     fault: Callable[[], object] | None = None,
 ) -> list[Kill]:
     """Work in one process after another until one comes to the end without a new failpoint; return all kills.
 
     After each kill 20 s pass, and what `then` does. `only` limits the failpoints to those with one of these words in
-    their name; `fault` breaks the product in each process.
+    their name; those with a word of `twice` kill again, in another process, when it comes by there the second time.
+    `fault` breaks the product in each process.
     """
     record = world.folder / "kills"
-    danger = partial(_switch_on, record=record, only=only, fault=fault)
+    danger = partial(_switch_on, record=record, only=only, twice=twice, fault=fault)
     killed = 0
     while (status := nursery.run(work, danger=danger)) == KILLED:
         killed += 1

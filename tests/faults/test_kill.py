@@ -12,26 +12,24 @@ The judge is the sandbox: its log of effects and what lies in it, never our own 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import random
 import signal
 import threading
 from collections import Counter
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy
 
 from adapters.sandbox.service import SandboxLog
-from connector.app import Project, RemoteClock, open_app
-from connector.errors import Busy
+from connector.app import Project
 from connector.events import EventKind
-from connector.store.database import Database
 from connector.sync.launch import launch
-from connector.sync.wheel import turn
-from tests.world import World, WorldMaker, people
+from connector.sync.office import Office
+from tests.faults.failpoints import KILLED, Nursery, sync
+from tests.world import WorldMaker, people
 
 SENDS = """\
 name: Sends
@@ -55,16 +53,8 @@ UNPACED = {"gmail": {"per_second": None, "per_day": None}, "outlook": {"per_minu
 
 REPS = ("ana@acme.example", "bob@acme.example")
 
-#: Processes are forked from one that has everything imported and does nothing else.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    ["pytest", "tests.world", "adapters.gmail", "adapters.links", "adapters.outlook", "adapters.salesforce"]
-)
 
-_BUSY = 3
-
-
-def _die_at(database: Database, moment: int) -> None:
+def _die_at(office: Office, *, moment: int) -> Office:
     """Kill this very process before its `moment`th statement or commit."""
     moments = itertools.count(1)
 
@@ -72,38 +62,22 @@ def _die_at(database: Database, moment: int) -> None:
         if next(moments) >= moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sqlalchemy.event.listen(database.engine, "before_cursor_execute", one_more)
-    sqlalchemy.event.listen(database.engine, "commit", one_more)
+    sqlalchemy.event.listen(office.database.engine, "before_cursor_execute", one_more)
+    sqlalchemy.event.listen(office.database.engine, "commit", one_more)
+    return office
 
 
-def _sync(folder: Path, database_url: str, clock: str, environment: dict[str, str], die_at: int | None) -> None:
-    """Turn the wheel once, in a process of its own."""
-    os.environ.update(environment)
-    with open_app(Project(folder=folder), clock=RemoteClock(clock), database_url=database_url) as app:
-        if die_at is not None:
-            _die_at(app.database, die_at)
-        try:
-            turn(app.office)
-        except Busy:
-            raise SystemExit(_BUSY) from None
-
-
-def _launch(folder: Path, database_url: str, clock: str, environment: dict[str, str], die_at: int | None) -> None:
-    """Launch the campaign for everybody, in a process of its own."""
-    os.environ.update(environment)
-    project = Project(folder=folder)
-    with open_app(project, clock=RemoteClock(clock), database_url=database_url) as app:
-        if die_at is not None:
-            _die_at(app.database, die_at)
-        launch(
-            app.office,
-            project.campaign("campaign"),
-            project.templates,
-            rep=project.rep(REPS[0]),
-            people=people(300),
-            start=app.office.now(),
-            overrides={},
-        )
+def _launch(project: Project, office: Office) -> None:
+    """Launch the campaign for everybody."""
+    launch(
+        office,
+        project.campaign("campaign"),
+        project.templates,
+        rep=project.rep(REPS[0]),
+        people=people(300),
+        start=office.now(),
+        overrides={},
+    )
 
 
 class _Killer:
@@ -142,33 +116,6 @@ class _Killer:
                 os.kill(self._pid, signal.SIGKILL)
 
 
-def run(world: World, work: Any, *, die_at: int | None = None, killer: _Killer | None = None, after: int = 0) -> int:
-    """Run work in a process; return its exit status, -9 when it was killed."""
-    environment = {name: os.environ[name] for name in os.environ if name.startswith("SANDBOX_")}
-    clock = f"{world.sandbox.url}/sandbox/clock"
-    process = _processes.Process(target=work, args=(world.folder, world.database_url, clock, environment, die_at))
-    process.start()
-    if killer is not None and process.pid is not None:
-        killer.aim(process.pid, after)
-    process.join()
-    if killer is not None:
-        killer.rest()
-    status = process.exitcode
-    process.close()
-    assert status is not None
-    return status
-
-
-def run_to_the_end(world: World) -> None:
-    """Sync until a pass is not refused: the database may take a moment to see that a killed process is gone."""
-    for _ in range(20):
-        status = run(world, _sync)
-        if status != _BUSY:
-            assert status == 0
-            return
-    pytest.fail("the lock of a killed process was never freed")
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_during_delivery(make_world: WorldMaker, database_url: str, seed: int) -> None:
     world = make_world(database_url=database_url, campaign={"campaign": SENDS, "drafts": DRAFTS}, pacing=UNPACED)
@@ -178,15 +125,17 @@ def test_killed_during_delivery(make_world: WorldMaker, database_url: str, seed:
     killer = _Killer(world.sandbox.log)
     dice = random.Random(seed)
     killed = 0
-    for attempt in range(12):
-        if attempt % 2:
-            status = run(world, _sync, die_at=dice.randint(1, 220))
-        else:
-            status = run(world, _sync, killer=killer, after=dice.randint(1, 50))
-        killed += status == -signal.SIGKILL
-        world.after(seconds=20)  # so that what waits for a second look comes round while it is still being killed
-    assert killed >= 6, "hardly any process was killed: the moments lie after the work"
-    run_to_the_end(world)
+    with Nursery(world) as nursery:
+        for attempt in range(12):
+            if attempt % 2:
+                status = nursery.run(sync, danger=partial(_die_at, moment=dice.randint(1, 220)))
+            else:
+                status = nursery.run(sync, started=partial(killer.aim, moments=dice.randint(1, 50)))
+                killer.rest()
+            killed += status == KILLED
+            world.after(seconds=20)  # so that what waits for a second look comes round while it is still being killed
+        assert killed >= 6, "hardly any process was killed: the moments lie after the work"
+        assert nursery.run(sync) == 0
     for _ in range(3):
         world.after(minutes=2)
         assert world.sync().exit_status == 0
@@ -199,10 +148,11 @@ def test_killed_during_launch(make_world: WorldMaker, database_url: str) -> None
     world = make_world(database_url=database_url, campaign=SENDS)
     world.database.upgrade()
     killed = 0
-    while (status := run(world, _launch, die_at=killed + 1)) == -signal.SIGKILL:
-        killed += 1
-        assert world.enrollments == {}, "a killed launch left somebody behind"
-        assert world.facts(*EventKind) == []
+    with Nursery(world) as nursery:
+        while (status := nursery.run(_launch, danger=partial(_die_at, moment=killed + 1))) == KILLED:
+            killed += 1
+            assert world.enrollments == {}, "a killed launch left somebody behind"
+            assert world.facts(*EventKind) == []
     assert status == 0
     assert killed >= 5, "a launch is more statements than that"
     assert len(world.enrollments) == 300
