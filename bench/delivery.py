@@ -1,8 +1,8 @@
 """Speed of delivery with a service that answers at once, beside the same transactions run by the driver alone.
 
-    python bench/delivery.py                 # 600 sends from 60 mailboxes, on SQLite and on PostgreSQL
+    python bench/delivery.py                 # on SQLite and on PostgreSQL, 12 slices of 40 sends a process
     python bench/delivery.py postgresql
-    python bench/delivery.py --small         # a tenth of the mailboxes, to see that it runs
+    python bench/delivery.py --small         # fewer slices, to see that it runs
 
 What is measured: `drain` of lanes whose mails `launch`, `tick` and `prepare` made before, unpaced, with a mailbox in
 memory in place of the service. Each send is three durable transactions (claim, draft's id, confirmation); each lane
@@ -12,8 +12,8 @@ Bare: the statements of those durable transactions as the product executed them,
 replayed by the driver alone (sqlite3, psycopg) on a copy of the database as it was before, lane by lane, with the same
 commits. What the product only reads, between its transactions, is not replayed: it is no durable transaction.
 
-Workers are processes that begin together; what is judged is measured several times, the kinds taking turns, and the
-middle one counts: what else the machine does meanwhile falls on all kinds alike.
+Workers are processes. All are started, then work by turns, a slice of a few lanes each: what else the machine does
+meanwhile falls on both sides of a ratio alike. The middle one of the slices' ratios counts.
 """
 
 from __future__ import annotations
@@ -24,29 +24,34 @@ import json
 import os
 import pickle
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from databases import Databases
 from null_service import NOW, SENDS_A_MAILBOX, null_office, people, write_project
-from processes import START, in_own_process, side_by_side
-from replay import Recorder, Recording, bare_connection, replay
+from processes import START, in_own_process, in_turns, work_in_slices
+from replay import Recorder, Recording, Statement, bare_connection, replay
 
+from connector.people import Rep
+from connector.store.database import Database
 from connector.store.lanes import release, take
-from connector.sync.drain import drain
+from connector.sync.drain import Drained, drain
 from connector.sync.launch import launch
+from connector.sync.office import Office
 from connector.sync.prepare import prepare
 from connector.sync.pull_mailbox import pull_mailbox
 from connector.sync.tick import tick
 
-MAILBOXES = 60
-CLAIMS = 1_000
-REPEATS = 3
+T = TypeVar("T")
+
+#: Slices that each group of processes works, the lanes of a slice of one process, and how often each is claimed in it.
+ROUNDS = 12
+SLICE = 4
+CLAIMS = 10
 
 #: Times the throughput of one worker that two have at least, and of the bare transactions that the product has.
 TWO_TO_ONE = 1.6
@@ -73,52 +78,51 @@ def measure_plan(url: str, folder: Path) -> dict[str, float]:
         return {"waiting": prepare(office, NOW).seen["send"]}
 
 
-def measure_drain(url: str, folder: Path, worker: int, workers: int, threads: int) -> dict[str, float]:
-    """Drain every lane of this worker's; return when it began and ended, and how many were sent."""
-    with null_office(url, folder) as (_, office):
+def measure_drain(url: str, folder: Path, worker: int, workers: int, threads: int) -> None:
+    """Drain this worker's lanes, slice by slice."""
+    with null_office(url, folder) as (_, office), ThreadPoolExecutor(max_workers=threads) as pool:
         mine = list(office.reps.values())[worker::workers]
         drain(office, mine[0])  # statements are compiled, campaigns read, connections open
-        _wait_for_go()
-        began = time.monotonic()
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            sent = sum(done.sent for done in pool.map(partial(drain, office), mine[1:]))
-        return {"began": began, "ended": time.monotonic(), "done": sent}
+        work = partial(drain, office)
+        work_in_slices(partial(_sent, pool, work, some) for some in slices(mine))
 
 
-def measure_claims(url: str, folder: Path, worker: int, workers: int) -> dict[str, float]:
-    """Take and give back lanes; return when it began and ended, and how many."""
+def _sent(pool: ThreadPoolExecutor, work: Callable[[Rep], Drained], reps: Sequence[Rep]) -> int:
+    return sum(done.sent for done in pool.map(work, reps))
+
+
+def measure_claims(url: str, folder: Path, worker: int, workers: int) -> None:
+    """Take and give back this worker's lanes, slice by slice."""
     with null_office(url, folder) as (_, office):
-        lanes = [office.lane_of(rep) for rep in office.reps.values()][worker::workers]
-        count = CLAIMS // workers
-        database = office.database
-
-        def claim(number: int) -> None:
-            with database.write() as tx:
-                lease = take(tx, lanes[number % len(lanes)], f"worker {worker}")
-            if lease is None:
-                raise SystemExit("a lane nobody else takes was taken: the measurement is wrong")
-            with database.write() as tx:
-                release(tx, lease)
-
-        claim(0)
-        _wait_for_go()
-        began = time.monotonic()
-        for number in range(count):
-            claim(number)
-        return {"began": began, "ended": time.monotonic(), "done": count}
+        mine = [office.lane_of(rep) for rep in office.reps.values()][worker::workers]
+        again = mine * workers  # four workers have fewer lanes each, and as many slices
+        work_in_slices(partial(_claimed, office.database, some * CLAIMS, f"worker {worker}") for some in slices(again))
 
 
-def measure_pulls(url: str, folder: Path) -> dict[str, float]:
-    """Read mailboxes in which nothing has changed; return when that began and ended, and how many."""
+def _claimed(database: Database, lanes: Sequence[str], owner: str) -> int:
+    for lane in lanes:
+        with database.write_in_lane() as tx:
+            lease = take(tx, lane, owner)
+        if lease is None:
+            raise SystemExit("a lane nobody else takes was taken: the measurement is wrong")
+        with database.write_in_lane() as tx:
+            release(tx, lease)
+    return len(lanes)
+
+
+def measure_pulls(url: str, folder: Path) -> None:
+    """Read mailboxes in which nothing has changed, slice by slice."""
     with null_office(url, folder) as (_, office):
         reps = list(office.reps.values())
         for rep in reps:
             pull_mailbox(office, rep)  # the first pull sets the cursor
-        _wait_for_go()
-        began = time.monotonic()
-        for rep in reps:
-            pull_mailbox(office, rep)
-        return {"began": began, "ended": time.monotonic(), "done": len(reps)}
+        work_in_slices(partial(_pulled, office, some) for some in slices(reps))
+
+
+def _pulled(office: Office, reps: Sequence[Rep]) -> int:
+    for rep in reps:
+        pull_mailbox(office, rep)
+    return len(reps)
 
 
 def measure_recording(url: str, folder: Path, to: Path) -> dict[str, float]:
@@ -140,25 +144,26 @@ def measure_recording(url: str, folder: Path, to: Path) -> dict[str, float]:
     }
 
 
-def measure_bare(url: str, recorded: Path, worker: int, workers: int) -> dict[str, float]:
-    """Run the transactions of this worker's lanes with the driver alone; return when it began and ended, and sends."""
+def measure_bare(url: str, recorded: Path, worker: int, workers: int) -> None:
+    """Run the transactions of this worker's lanes with the driver alone, slice by slice."""
     recording: Recording = pickle.loads(recorded.read_bytes())
     mine = list(recording.values())[worker::workers]
     connection, commit = bare_connection(url)
     cursor = connection.cursor()
     gc.freeze()
     replay(cursor, commit, mine[:1])
-    _wait_for_go()
-    began = time.monotonic()
-    replay(cursor, commit, mine[1:])
-    ended = time.monotonic()
+    work_in_slices(partial(_replayed, cursor, commit, some) for some in slices(mine))
     connection.close()
-    return {"began": began, "ended": ended, "done": (len(mine) - 1) * SENDS_A_MAILBOX}
 
 
-def _wait_for_go() -> None:
-    print("ready", flush=True)
-    sys.stdin.readline()
+def _replayed(cursor: Any, commit: Callable[[], Any], lanes: Sequence[list[list[Statement]]]) -> int:
+    replay(cursor, commit, lanes)
+    return len(lanes) * SENDS_A_MAILBOX
+
+
+def slices(lanes: Sequence[T]) -> Iterator[list[T]]:
+    """Return lanes in slices, without the first, which was for warming up."""
+    return (list(lanes[start : start + SLICE]) for start in range(1, len(lanes), SLICE))
 
 
 # --------------------------------------------------------------------------------------------- the run
@@ -189,77 +194,62 @@ class Bench:
         """Print a line."""
         print(f"{self._kind:11} {sentence}", flush=True)
 
-    def drained(self, workers: int, threads: int = 1) -> float:
-        """Return sends a second of the product."""
+    def groups(self) -> dict[str, list[list[str]]]:
+        """Return what is measured by turns; neighbours are compared. Each has a copy of the database of its own."""
+        return {
+            "bare, 1 process": self._each("bare", self._recorded, 1),
+            "1 process": self._each("drain", self._folder, 1, "1"),
+            "2 processes": self._each("drain", self._folder, 2, "1"),
+            "bare, 2 processes": self._each("bare", self._recorded, 2),
+            "1 process of 4 threads": self._each("drain", self._folder, 1, "4"),
+            "2 processes of 4 threads": self._each("drain", self._folder, 2, "4"),
+            **{f"{workers} workers claiming": self._each("claims", self._folder, workers) for workers in (1, 2, 4)},
+            "1 process reading": [["pulls", self._databases.copy(self._planned), self._folder]],
+        }
+
+    def _each(self, what: str, file: str, workers: int, *more: str) -> list[list[str]]:
         url = self._databases.copy(self._planned)
-        return self._rate([["drain", url, self._folder, f"{n}", f"{workers}", f"{threads}"] for n in range(workers)])
-
-    def bare(self, workers: int) -> float:
-        """Return sends a second of the bare transactions."""
-        url = self._databases.copy(self._planned)
-        return self._rate([["bare", url, self._recorded, f"{n}", f"{workers}"] for n in range(workers)])
-
-    def claimed(self, workers: int) -> float:
-        """Return lanes taken and given back a second."""
-        url = self._databases.copy(self._planned)
-        return self._rate([["claims", url, self._folder, f"{n}", f"{workers}"] for n in range(workers)])
-
-    def pulled(self) -> float:
-        """Return mailboxes read a second, in each of which nothing has changed."""
-        return self._rate([["pulls", self._databases.copy(self._planned), self._folder]])
-
-    def _rate(self, each: Sequence[Sequence[str]]) -> float:
-        said = side_by_side(__file__, each)
-        taken = max(one["ended"] for one in said) - min(one["began"] for one in said)
-        return sum(one["done"] for one in said) / taken
+        return [[what, url, file, f"{worker}", f"{workers}", *more] for worker in range(workers)]
 
 
-def measure(kind: str, mailboxes: int) -> bool:
+def measure(kind: str, rounds: int) -> bool:
     """Measure one kind of database and print a table; return whether every figure is within its bound."""
     databases = Databases(kind)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(kind, Path(folder), databases, mailboxes)
-            judged: dict[str, Callable[[], float]] = {
-                "bare, 1 process": partial(bench.bare, 1),
-                "1 process": partial(bench.drained, 1),
-                "2 processes": partial(bench.drained, 2),
-                "bare, 2 processes": partial(bench.bare, 2),
-            }
-            told: dict[str, Callable[[], float]] = {
-                "1 process of 4 threads": partial(bench.drained, 1, 4),
-                "2 processes of 4 threads": partial(bench.drained, 2, 4),
-                **{f"{n} workers claiming": partial(bench.claimed, n) for n in (1, 2, 4)},
-                "1 process reading": bench.pulled,
-            }
-            found = {name: [work()] for name, work in (judged | told).items()}
-            for _ in range(REPEATS - 1):
-                for name, work in judged.items():
-                    found[name].append(work())
+            # Two workers need so many lanes each, and one to warm up.
+            bench = Bench(kind, Path(folder), databases, 2 * (rounds * SLICE + 1))
+            found = in_turns(__file__, bench.groups(), rounds)
     finally:
         databases.close()
-    rates = {name: statistics.median(several) for name, several in found.items()}
     for name, several in found.items():
         unit = {"claiming": "lanes", "reading": "mailboxes"}.get(name.rpartition(" ")[2], "sends")
-        bench.say(f"{name}: {rates[name]:,.0f} {unit}/s ({min(several):,.0f} to {max(several):,.0f})")
-    ratios = [("1 process to the bare transactions", rates["1 process"] / rates["bare, 1 process"], TO_BARE)]
+        low, middle, high = quartiles([one.rate for one in several])
+        bench.say(f"{name}: {middle:,.0f} {unit}/s (half of the slices from {low:,.0f} to {high:,.0f})")
+    pairs = [("1 process", "bare, 1 process", TO_BARE)]
     if kind == "postgresql":  # SQLite is for one process
-        ratios += [
-            ("2 processes to the bare transactions of 2", rates["2 processes"] / rates["bare, 2 processes"], TO_BARE),
-            ("2 processes to 1", rates["2 processes"] / rates["1 process"], TWO_TO_ONE),
-        ]
-    for what, ratio, least in ratios:
-        bench.say(f"{what}: {ratio:.2f} (at least {least}): {'good' if ratio >= least else 'NOT GOOD'}")
-    return all(ratio >= least for _, ratio, least in ratios)
+        pairs += [("2 processes", "bare, 2 processes", TO_BARE), ("2 processes", "1 process", TWO_TO_ONE)]
+    good = True
+    for one, other, least in pairs:
+        low, middle, high = quartiles([a.rate / b.rate for a, b in zip(found[one], found[other], strict=True)])
+        good &= middle >= least
+        said = "good" if middle >= least else "NOT GOOD"
+        bench.say(f"{one} to {other}: {middle:.2f} ({low:.2f} to {high:.2f}; at least {least}): {said}")
+    return good
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Return what a quarter, half and three quarters of the values lie below."""
+    return statistics.quantiles(values, n=4, method="inclusive")
 
 
 def run(scale: int) -> bool:
     """Measure both kinds of database; return whether every figure is within its bound."""
-    good = [measure(kind, MAILBOXES // scale) for kind in ("sqlite", "postgresql")]
+    good = [measure(kind, max(3, ROUNDS // scale)) for kind in ("sqlite", "postgresql")]
     return all(good)
 
 
-MEASURES: Mapping[str, Callable[..., dict[str, float]]] = {
+MEASURES: Mapping[str, Callable[..., dict[str, float] | None]] = {
     "plan": lambda url, folder: measure_plan(url, Path(folder)),
     "record": lambda url, folder, to: measure_recording(url, Path(folder), Path(to)),
     "drain": lambda url, folder, *numbers: measure_drain(url, Path(folder), *map(int, numbers)),
@@ -273,15 +263,16 @@ def main() -> None:
     """Run the bench, or one part of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", nargs="?", choices=["sqlite", "postgresql"])
-    parser.add_argument("--small", action="store_true", help="a tenth of the mailboxes")
+    parser.add_argument("--small", action="store_true", help="fewer slices")
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         name, *arguments = given.measure
-        print(json.dumps(MEASURES[name](*arguments)))
+        if (told := MEASURES[name](*arguments)) is not None:
+            print(json.dumps(told))
         return
     scale = 10 if given.small else 1
-    good = run(scale) if given.kind is None else measure(given.kind, MAILBOXES // scale)
+    good = run(scale) if given.kind is None else measure(given.kind, max(3, ROUNDS // scale))
     raise SystemExit(0 if good else 1)
 
 

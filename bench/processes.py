@@ -1,7 +1,7 @@
 """What the benches of the services share: a slow sandbox and each measurement in a process of its own.
 
-Lives here: `slow_sandbox`, `in_own_process`, `side_by_side`, `project_office` and `seconds`. Does not live here: what
-is measured.
+Lives here: `slow_sandbox`, `in_own_process`, `in_turns`, `work_in_slices`, `project_office` and `seconds`. Does not
+live here: what is measured.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,37 +48,70 @@ def in_own_process(bench: str, arguments: Sequence[str], environment: Mapping[st
     return result
 
 
-def side_by_side(bench: str, each: Sequence[Sequence[str]]) -> list[dict[str, float]]:
-    """Run measurements of a bench (its file) at the same time, a process each; they begin together.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A piece of work that processes did at the same time: how much, in how many seconds."""
 
-    Each says a line when it is ready and begins when it is sent one; returns what they say last.
+    done: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """How much a second."""
+        return self.done / self.seconds
+
+
+def in_turns(bench: str, groups: Mapping[str, Sequence[Sequence[str]]], rounds: int) -> dict[str, list[Slice]]:
+    """Have groups of measurements of a bench (its file) work by turns, a slice each; those of a group together.
+
+    Each measurement runs in a process of its own, with `work_in_slices`. What else the machine does meanwhile falls on
+    neighbours alike, so the ratio of two groups is steadier than their rates.
     """
-    processes = [
-        subprocess.Popen(
-            [sys.executable, bench, "--measure", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for arguments in each
-    ]
+    with ExitStack() as stack:
+        started = {name: [stack.enter_context(_started(bench, one)) for one in each] for name, each in groups.items()}
+        for process in chain.from_iterable(started.values()):
+            _said(process)
+        found: dict[str, list[Slice]] = {name: [] for name in groups}
+        for _ in range(rounds):
+            for name, together in started.items():
+                for process in together:
+                    assert process.stdin is not None
+                    process.stdin.write("go\n")
+                    process.stdin.flush()
+                told = [json.loads(_said(process)) for process in together]
+                taken = max(one["ended"] for one in told) - min(one["began"] for one in told)
+                found[name].append(Slice(done=sum(one["done"] for one in told), seconds=taken))
+        return found
+
+
+@contextmanager
+def _started(bench: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, bench, "--measure", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        for process in processes:
-            assert process.stdout is not None
-            if not process.stdout.readline():
-                raise SystemExit("a measurement ended before it began: see what it said above")
-        said = []
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            output, _ = process.communicate()
-            if process.returncode != 0:
-                raise SystemExit("a measurement failed: see what it said above")
-            said.append(json.loads(output.splitlines()[-1]))
-        return said
+        yield process
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.communicate()
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit("a measurement ended too early: see what it said above")
+    return line
+
+
+def work_in_slices(work: Iterable[Callable[[], float]]) -> None:
+    """Do a piece of work each time that `in_turns` says so, and tell when, and how much it was."""
+    print("ready", flush=True)
+    for piece in work:
+        if not sys.stdin.readline():
+            return
+        began = time.monotonic()
+        done = piece()
+        print(json.dumps({"began": began, "ended": time.monotonic(), "done": done}), flush=True)
 
 
 @contextmanager
