@@ -11,6 +11,7 @@ itself when the answer is lost; `requests` with no retries does neither.
 from __future__ import annotations
 
 import io
+import json
 import random
 import time
 from collections.abc import Callable
@@ -128,6 +129,20 @@ def retry_after(response: requests.Response) -> timedelta | None:
     except ValueError:
         return None
     return max(at - now, timedelta(0))
+
+
+def cut_short(status: int, media_type: str, content: bytes) -> bool:
+    """Tell whether a refusal lost its reason on the way: it says it is JSON, and ends before it is.
+
+    Not of a status that tells enough by itself (401, 429), nor of 5xx, which may have acted.
+    """
+    if not 400 <= status < 500 or status in (401, 429) or "json" not in media_type.lower():
+        return False
+    try:
+        json.loads(content)
+    except ValueError:
+        return True
+    return False
 
 
 def never_connected(error: requests.RequestException) -> bool:

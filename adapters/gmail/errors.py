@@ -17,7 +17,7 @@ from googleapiclient.errors import HttpError
 
 from adapters.gmail.account import COMPOSE_SCOPE, READ_SCOPE
 from adapters.gmail.codes import Rule, Treatment, rule_for
-from adapters.http import never_connected, retry_after
+from adapters.http import cut_short, never_connected, retry_after
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
 
 #: "User-rate limit exceeded.  Retry after 2026-11-23T10:00:00.000Z (Mail sending)"
@@ -46,6 +46,8 @@ def answered(
             )
         after = _wait(error, now)
         return Retry(f"Gmail failed for {mailbox} ({status}); it is tried again", code=code, after=after)
+    if cut_short(status, str(error.resp.get("content-type", "")), error.content):
+        return garbled(mailbox=mailbox, key=None)
     rule = rule_for(status, reasons, said)
     scope = READ_SCOPE if method == "GET" else COMPOSE_SCOPE
     quoted = said[:_QUOTED].rstrip(".") or f"HTTP {status}"
@@ -94,7 +96,7 @@ def too_slow(*, mailbox: str) -> Refused:
 
 
 def garbled(*, mailbox: str, key: str | None) -> AdapterError:
-    """Return what a good status with an unreadable body means."""
+    """Return what a good status with an unreadable body means, or without a `key` a refusal with one."""
     if key is None:
         return Retry(f"Gmail's answer for {mailbox} could not be read; it is tried again", code="garbled")
     return OutcomeUnknown(f"Gmail's answer for {mailbox} could not be read", key=key, code="garbled")

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from adapters.http import TooSlow, never_connected, retry_after
+from adapters.http import TooSlow, cut_short, never_connected, retry_after
 from adapters.outlook.account import SignIn
 from adapters.outlook.codes import DENIED, OTHER_MAILBOX, Rule, Treatment, rule_for
 from connector.errors import AdapterError, OutcomeUnknown, Reconnect, Refused, Retry, Unsupported
@@ -51,6 +51,8 @@ class Owner:
 
 def answered(response: requests.Response, owner: Owner, *, key: str | None) -> AdapterError:
     """Return what an answer of 300 or more means; `key` is the intent whose effect was asked for, None for a read."""
+    if cut_short(response.status_code, response.headers.get("Content-Type", ""), response.content):
+        return garbled(owner, key=None)
     try:
         body = response.json()
     except ValueError:
@@ -143,7 +145,7 @@ def unanswered(error: requests.RequestException | TooSlow, owner: Owner, *, key:
 
 
 def garbled(owner: Owner, *, key: str | None) -> AdapterError:
-    """Return what a good status with an unreadable body means."""
+    """Return what a good status with an unreadable body means, or without a `key` a refusal with one."""
     if key is None:
         return Retry(f"Outlook's answer for {owner.rep} could not be read; it is tried again", code="garbled")
     return OutcomeUnknown(f"Outlook's answer for {owner.rep} could not be read", key=key, code="garbled")

@@ -132,6 +132,9 @@ def from_vendor(error: SalesforceError) -> AdapterError:
         return from_code("INVALID_SESSION_ID")
     if error.status == 429 or error.status >= 500:
         return from_status(error.status)
+    if isinstance(content, str) and content.lstrip().startswith(("[", "{")):
+        # JSON that ends before its end: why it was refused, the next answer says.
+        return from_code("answer")
     return Refused(
         f"Salesforce answered {error.status} without saying why",
         code=str(error.status),
