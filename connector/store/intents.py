@@ -125,9 +125,14 @@ def save_intents(tx: Transaction, changed: Iterable[StoredIntent]) -> None:
         tx.execute(_SET, rows)
 
 
-def move_intent(tx: Transaction, key: str, event: IntentEvent, *, problem: str | None = None) -> StoredIntent:
-    """Move one intent by the transition table; raise `ValueError` for a move that is not in it."""
-    stored = read_intents(tx, [key])[key]
+def move_intent(
+    tx: Transaction, key: str, event: IntentEvent, *, problem: str | None = None, present: StoredIntent | None = None
+) -> StoredIntent:
+    """Move one intent by the transition table; raise `ValueError` for a move that is not in it.
+
+    `present` is the intent as this transaction has read it, if it has.
+    """
+    stored = present or read_intents(tx, [key])[key]
     moved = StoredIntent(
         intent=stored.intent,
         state=next_state(stored.state, event),

@@ -33,11 +33,6 @@ _TAKE = (
     .values(token=lanes.c.token + 1, owner=bindparam("of_owner"), until=_NOW + bindparam("seconds", type_=Float()))
     .returning(lanes.c.token)
 )
-_RENEW = (
-    update(lanes)
-    .where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token"))
-    .values(until=_NOW + bindparam("seconds", type_=Float()))
-)
 _RELEASE = (
     update(lanes).where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token")).values(until=0.0)
 )
@@ -78,6 +73,12 @@ _SAVE = (
     .where(lanes.c.key == bindparam("of_key"))
     .values({column.name: bindparam(f"new_{column.name}", type_=column.type) for column in _PACING})
 )
+_RENEW = (
+    update(lanes)
+    .where(lanes.c.key == bindparam("of_key"), lanes.c.token == bindparam("of_token"))
+    .values(until=_NOW + bindparam("seconds", type_=Float()))
+    .returning(*_PACING)
+)
 _OF_LANE = select(*_PACING).where(lanes.c.key == bindparam("of_key"))
 
 
@@ -96,11 +97,16 @@ def _make(tx: Transaction, lane: str) -> None:
     tx.execute(insert_or_ignore(tx, lanes), [fresh])
 
 
-def guard(tx: Transaction, lease: Lease) -> None:
-    """Renew the lease, in the transaction that relies on it; raise `FencedError` if it was lost."""
+def guard(tx: Transaction, lease: Lease) -> Pacing:
+    """Renew the lease, in the transaction that relies on it, and return the lane's pacing.
+
+    Raises `FencedError` when the lease was lost.
+    """
     renewal = {"of_key": lease.lane, "of_token": lease.token, "seconds": LEASE_SECONDS}
-    if tx.execute(_RENEW, renewal).rowcount != 1:
+    row = tx.execute(_RENEW, renewal).first()
+    if row is None:
         raise FencedError(lease.lane)
+    return Pacing(*row)
 
 
 def release(tx: Transaction, lease: Lease) -> None:

@@ -18,7 +18,7 @@ from connector.errors import BadInput
 from connector.intents import Intent, IntentEvent, IntentState
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
-from connector.store.lanes import Lease, guard, read_pacing, save_pacing
+from connector.store.lanes import Lease, Pacing, guard, read_pacing, save_pacing
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
 from connector.store.people import lock_people
 from connector.sync.letters import Letter, Letters
@@ -75,13 +75,13 @@ def claim(office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -
     composed = _compose(office, keys)
     now = office.now()
     with office.database.write_in_lane() as tx:
-        guard(tx, lease)
+        pacing = guard(tx, lease)
         lock_people(tx, {one.person for one in composed.values()})
         claims = list(_claims(tx, office, lease.lane, keys, composed, now))
         changed = ("state", "attempts", "claimed")
         changes = {one.mail.key: {name: getattr(one.mail, name) for name in changed} for one in claims}
         change_mails(tx, {key: {**values, "token": lease.token} for key, values in changes.items()})
-        return [_started(tx, lease, rule, one, now) for one in claims]
+        return [_started(tx, lease, pacing, rule, one, now) for one in claims]
 
 
 def _compose(office: Office, keys: Sequence[str]) -> dict[str, _Composed]:
@@ -156,14 +156,13 @@ def _claim(
     return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=composed.light)
 
 
-def _started(tx: Transaction, lease: Lease, rule: PacingRule, one: Claim, now: datetime) -> Claim:
+def _started(tx: Transaction, lease: Lease, pacing: Pacing, rule: PacingRule, one: Claim, now: datetime) -> Claim:
     """Let a send's intent and the lane's pacing know that it is on its way."""
     if one.mail.action is not MailAction.SEND:
         return one
     if not one.again:
-        pacing = read_pacing(tx, lease.lane)
         save_pacing(tx, lease.lane, after_send(replace(pacing, problem=None), rule, now))
-    return replace(one, stored=move_intent(tx, one.mail.key, IntentEvent.CLAIM))
+    return replace(one, stored=move_intent(tx, one.mail.key, IntentEvent.CLAIM, present=one.stored))
 
 
 def let_go(tx: Transaction, lease: Lease, keys: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Whereabouts
 from connector.store.database import Transaction
 from connector.store.intents import move_intent, read_intents
-from connector.store.lanes import FencedError, Lease, guard, read_pacing, release, save_pacing, take
+from connector.store.lanes import FencedError, Lease, Pacing, guard, read_pacing, release, save_pacing, take
 from connector.store.ledger import append
 from connector.store.mails import (
     MailAction,
@@ -117,6 +117,8 @@ class _Worker:
         self._drained = drained
         self.rule = office.pacing.get(rep.mailbox, PacingRule())
         self._until = office.now() + timedelta(seconds=office.pass_seconds)
+        #: As the last step found it.
+        self._pacing = Pacing()
 
     def work(self, only: str | None) -> None:
         """Deliver what is due, batch by batch, until a batch brings nothing forward."""
@@ -384,8 +386,7 @@ class _Worker:
             # From here on it is the send that may be on its way.
             changes = {**claim.mail.with_draft(draft), "subject": claim.mail.subject, "claimed": now}
             change_mail(tx, claim.mail.key, **changes)
-            lane = self._lease.lane
-            save_pacing(tx, lane, leaving(read_pacing(tx, lane), self.rule, now))
+            save_pacing(tx, self._lease.lane, leaving(self._pacing, self.rule, now))
         return stop_of(self._office, letters, claim.stored, claim.mail, now)
 
     def _confirm_sent(self, claim: Claim, sent: SentMail) -> None:
@@ -404,7 +405,7 @@ class _Worker:
     def _step(self, *persons: str) -> Iterator[Transaction]:
         """Write one step while the lane is still ours; `persons` are those whose campaigns it may move."""
         with self._office.database.write_in_lane() as tx:
-            guard(tx, self._lease)
+            self._pacing = guard(tx, self._lease)
             if persons:
                 lock_people(tx, persons)
             yield tx
@@ -456,8 +457,7 @@ class _Worker:
         """Let the lane's sends wait, and nothing else."""
         until = self._office.now() + (error.after or _LATER)
         with self._step() as tx:
-            pacing = read_pacing(tx, self._lease.lane)
-            waits = replace(pacing, sends_blocked_until=until, sends_problem=error.sentence)
+            waits = replace(self._pacing, sends_blocked_until=until, sends_problem=error.sentence)
             save_pacing(tx, self._lease.lane, waits)
             # Nothing was lost: told so ten times a day, it would be given up at the first answer that is.
             change_mail(tx, claim.mail.key, attempts=claim.mail.attempts - 1)
@@ -466,7 +466,7 @@ class _Worker:
     def _note_wait(self, error: AdapterError, *, blocked_until: datetime | None) -> None:
         """Say how long the lane waits, and why."""
         with self._step() as tx:
-            pacing = read_pacing(tx, self._lease.lane)
+            pacing = self._pacing
             # Of several that were placed together each may have been told another time.
             longest = max((one for one in (blocked_until, pacing.blocked_until) if one is not None), default=None)
             save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=longest, problem=error.sentence))
