@@ -43,19 +43,10 @@ from connector.engine.tables import are_there
 from connector.engine.threads import in_thread
 from connector.engine.wakes import LANE, PRIORITY, QUEUE, SLOT, SWEEP, Wanted, enqueue, wanted_lane, wanted_slot
 from connector.ports import Clock
-from connector.store.database import Database, Transaction
+from connector.store.database import NOTICE_LOSS, Database, Transaction
 
 #: Longest wait between two tries to reach a database that is gone, in seconds.
 _LONGEST_WAIT = 30.0
-
-#: A server that went without a word is noticed within half a minute, not after the system's quarter of an hour.
-_NOTICE_LOSS: dict[str, int] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
 
 #: Connections of the library's own; work in lanes uses the store's.
 _POOL: dict[str, Any] = {"min_size": 1, "max_size": 4, "timeout": 10.0}
@@ -309,7 +300,7 @@ def _wanted_again(task: str, arguments: Mapping[str, Any]) -> Wanted:
 def _conninfo(database: Database) -> str:
     """Return the database's address as the driver takes it, from the one that SQLAlchemy takes."""
     _, named = database.engine.dialect.create_connect_args(database.url)
-    return make_conninfo(**_NOTICE_LOSS | {name: value for name, value in named.items() if name != "context"})
+    return make_conninfo(**NOTICE_LOSS | {name: value for name, value in named.items() if name != "context"})
 
 
 def _note_lost_job(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -35,6 +35,15 @@ _BUSY_SECONDS = 60
 #: Connections: more than mailboxes are worked at a time, so that none waits for another's.
 _POOL = {"pool_size": 20, "max_overflow": 20}
 
+#: A server that went without a word is noticed within half a minute, not after the system's quarter of an hour.
+NOTICE_LOSS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 #: Number of the lock that lets PostgreSQL have one writer at a time, or the holders of several lanes.
 _WRITER = zlib.crc32(b"connector writer")
 _ALONE = select(func.pg_advisory_xact_lock(_WRITER))
@@ -67,10 +76,14 @@ class Database:
         if backend not in ("sqlite", "postgresql"):
             raise BadInput(f"the database '{backend}' is not supported: {_URL_HELP}")
         self.is_sqlite = backend == "sqlite"
-        self.engine = self._open_sqlite() if self.is_sqlite else create_engine(self.url, **_POOL)
+        self.engine = self._open_sqlite() if self.is_sqlite else self._open_postgresql()
         self._writer = self.engine.execution_options(connector_writes=True)
         #: On SQLite the threads of one process take turns here: waiting inside SQLite is sleeping and asking again.
         self._turn = Lock() if self.is_sqlite else nullcontext()
+
+    def _open_postgresql(self) -> Engine:
+        unsaid = {name: value for name, value in NOTICE_LOSS.items() if name not in self.url.query}
+        return create_engine(self.url, connect_args=unsaid, **_POOL)
 
     def _open_sqlite(self) -> Engine:
         if self.url.database and self.url.database != ":memory:":
