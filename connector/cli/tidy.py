@@ -21,9 +21,7 @@ commands = typer.Typer()
 def tidy(
     context: typer.Context,
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be forgotten; change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be forgotten; change nothing.")] = False,
 ) -> None:
     """Forget campaigns that ended for a person longer ago than `retention` says. People and opt-outs stay."""
     terminal = terminal_of(context)
