@@ -39,10 +39,10 @@ DEFAULT_DATABASE = "sqlite:///connector.db"
 
 _SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 _DURATION = re.compile(r"^([1-9][0-9]*)(s|m|h)$")
-_AGE = re.compile(r"^([1-9][0-9]*)(h|d)$|^never$")
+_AGE = re.compile(r"^([1-9][0-9]{0,4})(h|d)$|^never$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-#: A mailbox whose cursor has expired is looked through for a month (`adapters`): what it brings must be known still.
-_SHORTEST_KEPT = timedelta(days=60)
+#: Sixty days or more: a mailbox whose cursor has expired is looked through for a month, and must know what it brings.
+_KEPT = re.compile(r"^([6-9][0-9]|[1-9][0-9]{2,4})d$|^never$")
 _DOMAIN = re.compile(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
 
 
@@ -89,12 +89,11 @@ def _age(value: Any) -> Any:
     return None if found[1] is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def _kept(age: timedelta | None) -> timedelta | None:
-    if age is not None and age < _SHORTEST_KEPT:
-        raise ValueError(
-            f"replies and bounces may come for a while yet: write {_SHORTEST_KEPT.days}d or more, or never"
-        )
-    return age
+def _kept(value: Any) -> Any:
+    found = _KEPT.match(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("replies and bounces come for a while yet: write 60d or more, such as 400d, or never")
+    return None if found[1] is None else timedelta(days=int(found[1]))
 
 
 def _domain(text: str) -> str:
@@ -184,7 +183,9 @@ class SyncRules(_Section):
 class Retention(_Section):
     """How long the past is kept."""
 
-    ended: Annotated[_Age, AfterValidator(_kept)] = Field(
+    ended: Annotated[
+        timedelta | None, BeforeValidator(_kept), WithJsonSchema({"type": "string", "pattern": _KEPT.pattern})
+    ] = Field(
         default=None,
         description="How long what was done in an ended campaign is kept: 400d, at least 60d; never forgets nothing.",
     )

@@ -100,7 +100,8 @@ FULL = """\
     pacing:
       gmail: {per_second: 2}
       links: {per_minute: 10}
-    sync: {every: 5m, mailboxes_at_a_time: 25}
+    sync: {every: 5m, mailboxes_at_a_time: 25, hold_after: 3d}
+    retention: {ended: 400d}
     blocked_domains: [Rival.example]
     """
 
@@ -131,6 +132,8 @@ def test_every_key_reaches_the_program(tmp_path: Path) -> None:
     assert settings.pacing == {"gmail": Pacing(per_second=2, per_day=1500), "links": Pacing(per_minute=10)}
     assert settings.sync.every == timedelta(minutes=5)
     assert settings.sync.mailboxes_at_a_time == 25
+    assert settings.sync.hold_after == timedelta(days=3)
+    assert settings.retention.ended == timedelta(days=400)
     assert settings.blocked_domains == {"rival.example"}
 
 
@@ -141,6 +144,8 @@ def test_the_defaults_are_the_specs(tmp_path: Path) -> None:
     assert (settings.crm, settings.crm_enabled, settings.crm_options) == (None, False, CrmOptions())
     assert settings.pacing == {"gmail": Pacing(per_second=1, per_day=1500), "links": Pacing()}
     assert settings.sync.every == timedelta(seconds=60)
+    assert settings.sync.hold_after == timedelta(hours=24)
+    assert settings.retention.ended is None
     assert settings.blocked_domains == frozenset()
 
 
@@ -218,6 +223,8 @@ REFUSALS: dict[str, tuple[str, int, str, str]] = {
     "limit of 0": (REPS + "pacing:\n  gmail: {per_day: 0}\n", 4, "pacing.gmail", "'per_day' must be more than 0"),
     "limit is a word": (REPS + "pacing:\n  gmail: {per_day: many}\n", 4, "pacing.gmail", "'per_day' must be a whole number"),
     "duration without unit": (REPS + "sync: {every: 60}\n", 3, "sync", "write it as 60s, 5m or 1h"),
+    "an age in minutes": (REPS + "sync: {hold_after: 90m}\n", 3, "sync", "write it as 36h or 3d, or never"),
+    "too short a memory": (REPS + "retention: {ended: 30d}\n", 3, "retention", "write 60d or more, such as 400d, or never"),
     "no mailbox at a time": (REPS + "sync: {mailboxes_at_a_time: 0}\n", 3, "sync", "greater than or equal to 1"),
     "duration of nothing": (REPS + "sync: {every: 0s}\n", 3, "sync", "write it as 60s, 5m or 1h"),
     "no domain": (REPS + "blocked_domains:\n  - '@rival.example'\n", 4, "blocked_domains", "'@rival.example' is not a domain"),
