@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ import requests
 from adapters.sandbox import Hostility, Sandbox, Trouble
 from connector.errors import BadInput
 from tests.faults import judge
+from tests.world import WorldMaker
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ANA, BOB = "ana@acme.example", "bob@acme.example"
@@ -320,3 +324,24 @@ def test_the_log_tells_all_and_the_control_api_meets_nothing(tmp_path: Path) -> 
 def test_a_sandbox_that_nothing_gets_through_is_refused(asked: dict[str, float]) -> None:
     with pytest.raises(BadInput, match="from 0 to 1"):
         Hostility(seed=1, **asked)  # type: ignore[arg-type]
+
+
+def test_the_command_serves_a_hostile_sandbox_and_writes_its_log(make_world: WorldMaker, tmp_path: Path) -> None:
+    world, file = make_world(), tmp_path / "log.jsonl"
+    start = [sys.executable, "-c", "from connector.cli import main; main()", "-C", str(world.folder), "sandbox"]
+    wrong = subprocess.run([*start, "--log", str(tmp_path)], check=False, capture_output=True, text=True, timeout=60)
+    assert (wrong.returncode, "is a directory" in wrong.stderr) == (2, True), wrong.stderr
+    asked = [*start, "--port", "0", "--hostile", "7", "--log", str(file)]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            url, said = running.stdout.readline().split()[-1], running.stdout.readline()
+            for _ in range(12):
+                with suppress(requests.RequestException):
+                    requests.get(f"{url}/gmail/v1/users/me/profile", timeout=5)
+            log = judge.read_log(url)
+        finally:
+            running.send_signal(signal.SIGINT)
+    assert "a quarter of the calls go wrong, as seed 7 decides" in said
+    assert 0 < len(judge.drawn(log)) < 12
+    assert judge.log_in(file) == {name: log[name] for name in ("effects", "faults", "spans")}
