@@ -45,7 +45,7 @@ class IntentState(StrEnum):
     DUE = "due"
     #: A person must mend something first: a missing field, an unresolved address.
     BLOCKED = "blocked"
-    #: Held by a pause, or by an incoming mail nobody could classify.
+    #: Held by a pause, by an incoming mail nobody could classify, or because it is too late to go out by itself.
     HELD = "held"
     #: Committed before the service is called; after a crash it is looked up, never simply repeated.
     DELIVERING = "delivering"
