@@ -16,7 +16,7 @@ from connector.engine.tables import upgrade_tables
 from connector.store.database import Database
 
 #: Longest wait for anything that must come, in seconds; on a busy machine the seconds of others count too.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: Every time that an engine can be given, as short as the library can do.
 SOON = {"stop_within": 5.0, "again_after": 0.5, "run_lease": 2.0}

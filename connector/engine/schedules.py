@@ -20,7 +20,7 @@ from connector.engine.port import Schedule
 from connector.errors import BadInput
 from connector.ports import Clock
 from connector.store.database import Database
-from connector.store.job_runs import begin_run, end_run, is_known, read_lost_runs, trim_runs
+from connector.store.job_runs import begin_run, end_run, is_begun_since, read_lost_runs, trim_runs
 
 #: Seconds after which a run that has not ended is taken to be lost, and begun again.
 RUN_LEASE_SECONDS = 300.0
@@ -92,6 +92,6 @@ def read_overdue(
         found = [(known[name], slot) for name, slot in lost if name in known]
         for schedule in known.values():
             slot = newest_slot(schedule, now - _GRACE)
-            if slot >= now - MAKE_UP_WITHIN and not is_known(tx, schedule.name, slot):
+            if slot >= now - MAKE_UP_WITHIN and not is_begun_since(tx, schedule.name, slot):
                 found.append((schedule, slot))
     return found

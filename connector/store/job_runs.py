@@ -34,7 +34,11 @@ _LOST = (
     .order_by(job_runs.c.slot, job_runs.c.name)
     .limit(_AT_A_LOOK)
 )
-_KNOWN = select(job_runs.c.name).where(*_OF_SLOT)
+_NEWER = (
+    select(job_runs.c.name)
+    .where(job_runs.c.name == bindparam("of_name"), job_runs.c.slot >= bindparam("since"))
+    .limit(1)
+)
 _TRIM = delete(job_runs).where(
     job_runs.c.name == bindparam("of_name"), job_runs.c.slot < bindparam("before"), job_runs.c.done.is_not(None)
 )
@@ -55,9 +59,9 @@ def end_run(tx: Transaction, name: str, slot: datetime, now: datetime) -> None:
     tx.execute(_END, {"of_name": name, "of_slot": slot, "at": now})
 
 
-def is_known(tx: Transaction, name: str, slot: datetime) -> bool:
-    """Tell whether anybody has ever begun a slot."""
-    return tx.execute(_KNOWN, {"of_name": name, "of_slot": slot}).scalar() is not None
+def is_begun_since(tx: Transaction, name: str, slot: datetime) -> bool:
+    """Tell whether anybody has ever begun a slot, or a later one of the schedule."""
+    return tx.execute(_NEWER, {"of_name": name, "since": slot}).scalar() is not None
 
 
 def read_lost_runs(tx: Transaction, since: datetime) -> list[tuple[str, datetime]]:

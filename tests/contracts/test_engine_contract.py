@@ -122,7 +122,7 @@ def test_it_stops_within_its_time_even_if_work_does_not_end(
         wake(database, engine, "endless")
         wheel.wait_for(lambda: bool(wheel.begun))
         engine.stop()
-        thread.join(PATIENCE / 2)
+        thread.join(PATIENCE / 3)
         assert not thread.is_alive()
     assert wheel.ended == []
     held.set()

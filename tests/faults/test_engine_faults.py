@@ -26,7 +26,9 @@ pytestmark = pytest.mark.postgres
 
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
+#: Processes are forked from one that has everything imported and does nothing else.
 _processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["pytest", "tests.engines"])
 
 
 class _Diary:
@@ -121,7 +123,6 @@ def test_of_three_workers_and_one_killed_each_slot_runs_once_and_none_is_missed(
 ) -> None:
     open_engine("procrastinate", postgresql)
     start += [_start(database_url, diary, ticks=True) for _ in range(3)]
-    began = datetime.now(UTC)
 
     def unfinished() -> list[int]:
         lines = diary.lines()
@@ -133,7 +134,7 @@ def test_of_three_workers_and_one_killed_each_slot_runs_once_and_none_is_missed(
     os.kill(victim, signal.SIGKILL)
     killed_at = {slot for what, slot, pid in diary.lines() if what == "begun" and int(pid) == victim}
     ends = lambda: Counter(slot for what, slot, _ in diary.lines() if what == "ended")  # noqa: E731
-    wait_until(lambda: killed_at <= set(ends()) and len(ends()) >= 5)
+    wait_until(lambda: killed_at <= set(ends()) and len(ends()) >= 8)
     for worker in start:
         if worker.pid != victim:
             worker.terminate()
@@ -141,8 +142,11 @@ def test_of_three_workers_and_one_killed_each_slot_runs_once_and_none_is_missed(
             assert worker.exitcode == 0
     done = ends()
     assert set(done.values()) == {1}
-    slots = sorted(slot for slot in map(datetime.fromisoformat, done) if slot > began)
+    # A slot before the first that a worker came in time for may be made up for; of those after it none is missed.
+    first = max(slot for what, slot, _ in diary.lines()[:4] if what == "begun")
+    slots = [datetime.fromisoformat(slot) for slot in sorted(done) if slot >= first]
     assert slots == [slots[0] + timedelta(seconds=count) for count in range(len(slots))]
+    assert len(slots) >= 4
 
 
 @on_postgresql

@@ -10,7 +10,7 @@ from connector.app import SystemClock
 from connector.engine.port import Schedule
 from connector.engine.schedules import newest_slot, next_slot, read_overdue, run_slot
 from connector.store.database import Database
-from connector.store.job_runs import begin_run, end_run, is_known, read_lost_runs
+from connector.store.job_runs import begin_run, end_run, is_begun_since, read_lost_runs
 
 SLOT = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -57,5 +57,6 @@ def test_the_newest_slot_is_made_up_for_within_a_day_and_old_ones_are_forgotten(
             run_slot(database, SystemClock(), schedule, slot, "me", lease_seconds=60)
         assert read_overdue(database, [nightly, yearly], morning) == []
     assert done == [SLOT + day * DAY for day in range(4)]
-    with database.read() as tx:
-        assert [is_known(tx, "nightly", slot) for slot in done] == [False, True, True, True]
+    with database.write() as tx:  # the oldest could be begun again, for it is forgotten
+        assert [begin_run(tx, "nightly", slot, "me", lease_seconds=60) for slot in done] == [True, False, False, False]
+        assert [is_begun_since(tx, "nightly", done[-1] + late) for late in (timedelta(0), DAY)] == [True, False]
