@@ -1,7 +1,7 @@
 """The engine of many machines: Procrastinate on PostgreSQL.
 
 Lives here: `ProcrastinateEngine`. Does not live here: its tables (`tables`), what is written into them (`wakes`), what
-is done in a lane (`sync.lanes`). Source: reference engine 2 and 3.2, decision 30.
+is done in a lane (`sync.lanes`). Source: reference engine 2 and 3.2, decision 29.
 
 Truth is in our own tables. Each of Procrastinate's jobs says no more than "look at this lane": losing all of them costs
 the time until the next sweep, and doing one twice a look. What this module is for is the traps around that:

@@ -3,7 +3,7 @@
 Lives here: `Engine`, `Wheel`, `Schedule`, `Health`. Does not live here: any engine (`local`, `jobs`), what is done
 in a lane (`sync.lanes`). Source: spec delivery 1.
 
-To write another engine, write a class with these four methods; `tests/contracts/test_engine_contract.py` tells
+To write another engine, write a class with these five methods; `tests/contracts/test_engine_contract.py` tells
 whether it keeps what they promise. What it may rely on:
 
 - A wake is a hint. Losing it costs time (`sweep` finds what is due), repeating it costs a look: the lane's lease lets
