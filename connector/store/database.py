@@ -44,6 +44,16 @@ NOTICE_LOSS = {
     "tcp_user_timeout": 30_000,
 }
 
+#: The server notices as soon that a machine of ours went without a word, and rolls back a transaction whose process
+#: stood still for as long as a lease lasts: its locks would keep every other writer waiting, for hours or for ever.
+END_LOSS = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "idle_in_transaction_session_timeout": 60_000,
+}
+
 #: Number of the lock that lets PostgreSQL have one writer at a time, or the holders of several lanes.
 _WRITER = zlib.crc32(b"connector writer")
 _ALONE = select(func.pg_advisory_xact_lock(_WRITER))
@@ -83,7 +93,16 @@ class Database:
 
     def _open_postgresql(self) -> Engine:
         unsaid = {name: value for name, value in NOTICE_LOSS.items() if name not in self.url.query}
-        return create_engine(self.url, connect_args=unsaid, **_POOL)
+        engine = create_engine(self.url, connect_args=unsaid, **_POOL)
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _record: Any) -> None:
+            # Not among the options of the address: poolers between us and the server refuse those.
+            connection.autocommit = True
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in END_LOSS.items()))
+            connection.autocommit = False
+
+        return engine
 
     def _open_sqlite(self) -> Engine:
         if self.url.database and self.url.database != ":memory:":
