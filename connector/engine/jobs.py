@@ -30,7 +30,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector.engine.port import Health, Schedule, Wheel
+from connector.engine.port import REST, Health, Schedule, Wheel
 from connector.engine.schedules import (
     MAKE_UP_WITHIN,
     RUN_LEASE_SECONDS,
@@ -261,7 +261,7 @@ class ProcrastinateEngine:
                 if not is_woken:
                     self._at_work.discard(lane)
         if again is not None:
-            self._enqueue([wanted_lane(lane)], after=self._until(again))
+            self._enqueue([wanted_lane(lane)], after=max(REST, self._until(again)))
 
     def _work_slot(self, name: str, slot: datetime) -> None:
         schedule = self._schedules.get(name)

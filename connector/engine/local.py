@@ -13,12 +13,12 @@ import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector.engine.port import Health, Schedule, Wheel
+from connector.engine.port import REST, Health, Schedule, Wheel
 from connector.engine.schedules import (
     RUN_LEASE_SECONDS,
     check_schedule,
@@ -67,12 +67,14 @@ class LocalEngine:
         self._threads = threads
         self._stop_within = stop_within
         self._sweep_every = sweep_every
-        self._again_after = timedelta(seconds=again_after)
+        self._again_after = again_after
         self._run_lease = run_lease
         self._schedules: list[Schedule] = []
         #: Guards what follows, and is told of every change.
         self._changed = threading.Condition()
         self._wakes: dict[str, datetime] = {}
+        #: Lanes left alone, but by a wake, until a reading of the machine's own counter, which no clock can stop.
+        self._resting: dict[str, float] = {}
         self._slots: list[tuple[Schedule, datetime]] = []
         self._at_work: set[str | tuple[str, datetime]] = set()
         self._runs = False
@@ -187,7 +189,7 @@ class LocalEngine:
             self._changed.notify_all()
 
     def _sweep(self, wheel: Wheel) -> None:
-        """Wake what is due and is not woken within the time that a lane which raised is left alone."""
+        """Wake what is due, but for lanes left alone for a while."""
         now = self._clock.now()
         self._offer(read_overdue(self._database, self._schedules, now))
         try:
@@ -197,9 +199,8 @@ class LocalEngine:
         except Exception:  # noqa: BLE001 - a fault of ours must not end the engine; the next sweep tries again
             _LOG.exception("what is due could not be told")
             return
-        soon = now + self._again_after
         with self._changed:
-            self._wakes |= {lane: now for lane in due if self._wakes.get(lane, soon) >= soon}
+            self._wakes |= {lane: now for lane in due if lane not in self._resting}
             self._changed.notify_all()
 
     # ------------------------------------------------------------------------------------------------- its threads
@@ -226,29 +227,39 @@ class LocalEngine:
                 slot = self._slots.pop(0)
                 self._at_work.add(_key(slot))
                 return slot
+            for lane in [lane for lane, until in self._resting.items() if until <= monotonic()]:
+                del self._resting[lane]
+                self._wakes[lane] = now
             free = {lane: at for lane, at in self._wakes.items() if lane not in self._at_work}
             first = min(free, key=free.__getitem__, default=None)
             if first is not None and free[first] <= now:
                 del self._wakes[first]
+                self._resting.pop(first, None)
                 self._at_work.add(first)
                 return first
-            until_first = (free[first] - now).total_seconds() if first is not None else self._sweep_every
-            self._changed.wait(min(self._sweep_every, until_first))
+            waits = [until - monotonic() for until in self._resting.values()]
+            if first is not None:
+                waits.append((free[first] - now).total_seconds())
+            self._changed.wait(max(0.0, min([self._sweep_every, *waits])))
         return None
 
     def _work_lane(self, wheel: Wheel, lane: str) -> None:
-        again: datetime | None
+        rest, again = self._again_after, None
         try:
             again = wheel.work(lane)
         except Exception:  # noqa: BLE001 - one lane's fault must not stop another
             _LOG.exception("the lane %s went wrong; it is worked again in a while", lane)
-            again = self._clock.now() + self._again_after
         else:
             _LOG.info("worked %s%s", lane, f", again at {again.isoformat()}" if again else "")
+            rest = 0.0 if again is None else REST.total_seconds()
         finally:
             self._let_go(lane)
-        if again is not None:
+        if again is not None and again > self._clock.now() + REST:
             self._note({lane: again})
+        elif rest:
+            with self._changed:
+                self._resting[lane] = monotonic() + rest
+                self._changed.notify_all()
 
     def _work_slot(self, schedule: Schedule, slot: datetime) -> None:
         try:

@@ -16,10 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from connector.store.database import Transaction
+
+#: A lane that wants to be worked again is left alone for this long at least, unless somebody else wakes it: the wish
+#: may come of having found another worker at it.
+REST = timedelta(seconds=1)
 
 
 class Wheel(Protocol):
@@ -27,6 +31,8 @@ class Wheel(Protocol):
 
     def work(self, lane: str) -> datetime | None:
         """Do what a lane has to do now; return when it wants to be worked again (aware, UTC), None for no wish.
+
+        What has passed means soon: after `REST`.
 
         It takes the lane's lease, and returns at once when somebody else has it. What a lane cannot do is noted for
         people and not raised; what is raised is a fault of ours, and the lane is worked again later.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from connector.engine.port import Engine, Schedule
+from connector.engine.port import REST, Engine, Schedule
 from connector.errors import BadInput
 from connector.store.database import Database
 from tests.engines import PATIENCE, RecordingWheel, open_engine, running, wait_until
@@ -74,12 +74,14 @@ def test_wakes_are_worked_once_each_when_it_is_time_and_only_if_they_are_committ
         wake(database, engine, "later", seconds=1000)  # it is woken sooner: that is enough
         wake(database, engine, "sooner", seconds=1000)
         wake(database, engine, "sooner")
-        wheel.wishes["again"] = 0.3
+        wheel.wishes["again"] = -1.0  # it has found somebody else at it, and must not be worked without a pause
         wake(database, engine, "again")
         wheel.wait_until_worked("sooner")
         wheel.wait_until_worked("later")
         wheel.wait_until_worked("again", 2)
         assert wheel.began("later") >= at
+        first, again = (began for lane, began in wheel.begun if lane == "again")
+        assert again - first >= REST
     assert (wheel.times("twice"), wheel.times("rolled back"), wheel.times("later")) == (2, 0, 1)
 
 
