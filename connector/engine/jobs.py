@@ -26,6 +26,7 @@ from typing import Any
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
+from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +44,7 @@ from connector.engine.tables import are_there
 from connector.engine.threads import in_thread
 from connector.engine.wakes import LANE, PRIORITY, QUEUE, SLOT, SWEEP, Wanted, enqueue, wanted_lane, wanted_slot
 from connector.ports import Clock
-from connector.store.database import NOTICE_LOSS, Database, Transaction
+from connector.store.database import END_LOSS, NOTICE_LOSS, Database, Transaction
 
 #: Longest wait between two tries to reach a database that is gone, in seconds.
 _LONGEST_WAIT = 30.0
@@ -204,7 +205,7 @@ class ProcrastinateEngine:
 
     def _app(self, wheel: Wheel) -> App:
         app = App(
-            connector=PsycopgConnector(conninfo=_conninfo(self._database), **_POOL),
+            connector=PsycopgConnector(conninfo=_conninfo(self._database), configure=_configure, **_POOL),
             periodic_defaults={"max_delay": MAKE_UP_WITHIN.total_seconds()},
         )
 
@@ -301,6 +302,15 @@ def _conninfo(database: Database) -> str:
     """Return the database's address as the driver takes it, from the one that SQLAlchemy takes."""
     _, named = database.engine.dialect.create_connect_args(database.url)
     return make_conninfo(**NOTICE_LOSS | {name: value for name, value in named.items() if name != "context"})
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    """Have the server end what this process leaves open when it stands still, as on the store's connections."""
+    before = connection.autocommit
+    await connection.set_autocommit(True)
+    for name, value in END_LOSS.items():
+        await connection.execute(f"SET {name} = {value}".encode())
+    await connection.set_autocommit(before)
 
 
 def _note_lost_job(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
