@@ -3,8 +3,8 @@
     python -m tests.faults.chaos_worker FOLDER DATABASE CLOCK [no_lease | no_two_phase | parted]
 
 `no_lease` and `no_two_phase` take away what makes each effect happen once, to show that the test can tell. `parted` is
-for workers that a network parts: a call is given a second, not 15, as the lease is three seconds, not 60; passes are
-long, and waits are waited, so that there is a middle to cut into; a lane's owner begins with the process's id.
+for workers that a network parts: a call is given half a second, not 15, as the lease is three, not 60; passes are long,
+and waits are waited, so that there is a middle to cut into; a lane's owner begins with the process's id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from connector.ports import Found, Whereabouts
 from connector.store import lanes as leases
 from connector.store.database import END_LOSS
 from connector.store.lanes import Lease
-from connector.sync import drain, lanes, pull_mailbox
+from connector.sync import claiming, drain, lanes, lateness, pull_mailbox
 from connector.sync.lanes import Lanes
 
 #: Seconds a lease lasts here, so that a worker which stands still past it need not stand still for a minute.
@@ -53,7 +53,7 @@ def _without_two_phases() -> None:
 
 def _parted() -> None:
     """Let calls end as long before the lease does as they do with the product's times."""
-    http.TIMEOUT = (1.0, 1.0)
+    http.TIMEOUT = (0.5, 0.5)
     RemoteClock.sleep = lambda _clock, seconds: time.sleep(seconds / 10)  # type: ignore[method-assign]
     lanes.uuid4 = lambda: SimpleNamespace(hex=f"{os.getpid()} {uuid4().hex}")  # type: ignore[attr-defined]
 
