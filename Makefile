@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly lint format bench lock clean
+.PHONY: help setup demo test chaos nightly lint format bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: setup ## run the example project end to end on the sandbox
 
 test: setup ## run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+chaos: setup ## kill, freeze and crash workers for ten minutes, and count what came of it
+	CHAOS_SECONDS=600 $(BIN)/python -m pytest -s -p no:cacheprovider tests/faults/test_chaos.py
 
 nightly: setup ## run the tests that are too heavy for every change: Microsoft's own client on the sandbox
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[nightly]'

@@ -20,7 +20,8 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
@@ -47,8 +48,11 @@ SPEED, SPEED_AFTER = 8.0, 30.0
 PER_MINUTE, PER_DAY = 30, 400
 PACE = {"per_minute": PER_MINUTE, "per_second": None, "per_day": PER_DAY}
 
+#: A clock that is off is a matter of each service; here the instants of effects are counted.
+TROUBLES = frozenset(Trouble) - {Trouble.SKEWED_CLOCK}
+
 #: Longest time after the chaos for what is left, in seconds.
-_CALM = 120.0
+_CALM = 240.0
 
 CAMPAIGNS = {
     "sends": """\
@@ -113,7 +117,15 @@ class Postgres:
 class Chaos:
     """One run; use as a context manager."""
 
-    def __init__(self, make_world: WorldMaker, *, seed: int, mails: int, ablations: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        make_world: WorldMaker,
+        *,
+        seed: int,
+        mails: int,
+        troubles: AbstractSet[Trouble] = TROUBLES,
+        ablations: Sequence[str] = (),
+    ) -> None:
         """Make a hostile sandbox, a database, and `mails` sends and half as many drafts for each rep."""
         self._dice = random.Random(seed)
         self._postgres = Postgres()
@@ -124,14 +136,12 @@ class Chaos:
         database.upgrade()
         upgrade_tables(database)
         database.close()
-        # A clock that is off is a matter of each service; here the instants of effects are counted.
-        troubles = frozenset(Trouble) - {Trouble.SKEWED_CLOCK}
         self.world: World = make_world(
             database_url=self._postgres.url,
             campaign=CAMPAIGNS,
             reps=REPS,
             start=None,
-            hostile=Hostility(seed=seed, rate=0.25, troubles=troubles),
+            hostile=Hostility(seed=seed, rate=0.25, troubles=frozenset(troubles)),
             pacing=dict.fromkeys(("gmail", "outlook"), PACE),
         )
         for number, rep in enumerate(REPS):
@@ -160,15 +170,20 @@ class Chaos:
 
     # ------------------------------------------------------------------------------------------ what goes wrong
 
-    def rage(self, seconds: float) -> None:
-        """Disturb the workers for so long."""
+    def rage(self, seconds: float, *, enough: Callable[[], bool] = lambda: False) -> None:
+        """Disturb the workers for so long, or until it is enough."""
         until = time.monotonic() + seconds
         with self._time_flies(SPEED):
-            while time.monotonic() < until:
-                time.sleep(self._dice.uniform(0.3, 1.2))
+            while time.monotonic() < until and not enough():
+                time.sleep(self._dice.uniform(1.0, 3.0))  # a worker takes a second or two to start
+                self._restart()
                 what = self._dice.choices(("kill", "freeze", "crash", "forget"), (6, 4, 1, 1))[0]
                 getattr(self, f"_{what}")()
                 self.done[what] += 1
+
+    def _restart(self) -> None:
+        """Start again the workers that ended, as whoever looks after them would: the database was not there."""
+        self._workers = [self._start() if worker.poll() is not None else worker for worker in self._workers]
 
     def _kill(self) -> None:
         place = self._dice.randrange(WORKERS)
@@ -216,7 +231,7 @@ class Chaos:
         """Let the workers finish what is left; the services go on being hostile."""
         for worker in self._workers:
             worker.send_signal(signal.SIGCONT)
-        self._workers = [self._start() if worker.poll() is not None else worker for worker in self._workers]
+        self._restart()
         until = time.monotonic() + _CALM
         with self._time_flies(SPEED_AFTER):
             while time.monotonic() < until and self.left():
@@ -239,6 +254,11 @@ class Chaos:
             for mail in read_mails(tx, keys).values():
                 found[mail.action].setdefault(mail.state, set()).add(mail.key)
         return found
+
+    def told(self) -> str:
+        """Return what a run came to, for whoever looks at it."""
+        mails = {f"{action} {state}": len(keys) for action, by in self.mails().items() for state, keys in by.items()}
+        return f"{dict(self.done)}; {mails}; {len(self.log['faults'])} faults"
 
     def keys(self) -> set[str]:
         """Return the keys of all intents: each has a Task in Salesforce."""
