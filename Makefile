@@ -42,7 +42,7 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## measure launch and tick, and delivery to Salesforce and Gmail (several minutes)
+bench: setup ## measure launch, tick and delivery, beside bare writes and single calls (half an hour)
 	$(BIN)/python bench/bench.py
 
 lock: setup ## pin the newest versions that fit pyproject.toml
