@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -97,16 +96,6 @@ def _drafts_at_once(log: Log) -> dict[str, int]:
     return {key: n for key, n in most.items() if n > 1}
 
 
-def missing(log: Log, effect: str, wanted: AbstractSet[str]) -> set[str]:
-    """Return the intent keys that are wanted and whose effect did not happen."""
-    return set(wanted) - made(log, effect).keys()
-
-
-def unwanted(log: Log, effect: str, wanted: AbstractSet[str]) -> set[str]:
-    """Return the intent keys whose effect happened though nobody wanted it."""
-    return made(log, effect).keys() - set(wanted)
-
-
 def lying(state: Mapping[str, Any], place: str) -> Counter[str]:
     """Return intent key -> how many mails lie in `drafts`, `sent`, ... of all mailboxes, by the sandbox's state."""
     boxes = [*state["gmail"].values(), *state["graph"].values()]
@@ -157,15 +146,6 @@ def sends(log: Log) -> dict[str, list[datetime]]:
     return {mailbox: sorted(instants) for mailbox, instants in found.items()}
 
 
-def closest_sends(log: Log) -> dict[str, timedelta]:
-    """Return mailbox -> the shortest time between two of its mails; mailboxes with one mail are left out."""
-    return {
-        mailbox: min(later - earlier for earlier, later in pairwise(instants))
-        for mailbox, instants in sends(log).items()
-        if len(instants) > 1
-    }
-
-
 def busiest_day(log: Log, zone: tzinfo) -> dict[str, int]:
     """Return mailbox -> most mails that went out on one calendar day of a zone."""
     counted = {mailbox: Counter(one.astimezone(zone).date() for one in all_) for mailbox, all_ in sends(log).items()}
@@ -183,20 +163,3 @@ def faults(log: Log) -> Counter[tuple[str, str]]:
 def drawn(log: Log) -> set[tuple[str, int, str]]:
     """Return (key, occurrence, trouble) of each fault: what a seed decides, whatever the order of calls was."""
     return {(one["key"], one["occurrence"], one["trouble"]) for one in log["faults"]}
-
-
-def verdict(log: Log, *, wanted: Mapping[str, AbstractSet[str]]) -> dict[str, Any]:
-    """Return all that is wrong, {} when nothing is; `wanted` is effect -> the intent keys it is wanted for."""
-    wrong = {
-        "duplicates": duplicates(log),
-        "missing": {name: sorted(keys) for name, keys in _each(log, wanted, missing)},
-        "unwanted": {name: sorted(keys) for name, keys in _each(log, wanted, unwanted)},
-        "overlaps": overlaps(log),
-    }
-    return {name: found for name, found in wrong.items() if found}
-
-
-def _each(log: Log, wanted: Mapping[str, AbstractSet[str]], differ: Any) -> Iterator[tuple[str, set[str]]]:
-    for name, keys in wanted.items():
-        if found := differ(log, name, keys):
-            yield name, found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -42,7 +42,7 @@ def wrong(chaos: Chaos) -> dict[str, Any]:
         "not one draft": not_placed,
         "no Task": chaos.keys() - unsure - set(judge.made(log, "task_created")),
         "two at a time in a mailbox": two_at_a_time(log),
-        "too fast": dict(_too_fast(log)),
+        "too fast": set(_too_fast(log)),
         "left undone": chaos.left(),
     }
     return {what: which for what, which in found.items() if which}
@@ -60,13 +60,12 @@ def _changes(span: Any) -> bool:
     return span["method"] != "GET" and span["mailbox"] != "salesforce"
 
 
-def _too_fast(log: judge.Log) -> Iterator[tuple[str, list[datetime]]]:
+def _too_fast(log: judge.Log) -> Iterator[str]:
+    yield from (mailbox for mailbox, count in judge.busiest_day(log, UTC).items() if count > PER_DAY)
     for mailbox, instants in judge.sends(log).items():
         for first in instants:
-            within = [one for one in instants if first <= one < first + timedelta(minutes=1)]
-            day = [one for one in instants if one.date() == first.date()]
-            if len(within) > PER_MINUTE or len(day) > PER_DAY:
-                yield mailbox, within
+            if sum(first <= one < first + timedelta(minutes=1) for one in instants) > PER_MINUTE:
+                yield mailbox
 
 
 def test_every_effect_happens_once_in_chaos(make_world: WorldMaker) -> None:
