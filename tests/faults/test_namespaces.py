@@ -24,7 +24,7 @@ from connector.errors import Busy
 from connector.store.database import Database
 from connector.store.mails import MailAction, MailState
 from tests.faults import judge
-from tests.faults.chaos import CAMPAIGNS, PACE, REPS, SPEED, Chaos, Postgres
+from tests.faults.chaos import CAMPAIGNS, PACE, REPS, SPEED, SPEED_AFTER, Chaos, Postgres
 from tests.faults.namespaces import CannotPartError, Machine, carrying
 from tests.faults.test_chaos import wrong
 from tests.world import WorldMaker, people
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.postgres
 #: Seconds for anything that is waited for here.
 PATIENCE = 30.0
 
-SENDS, DRAFTS = 10, 5
+SENDS, DRAFTS = 8, 4
 
 
 class NetworkPostgres(Postgres):
@@ -73,14 +73,14 @@ class Parted(Chaos):
             database_url=postgres.url, campaign=CAMPAIGNS, reps=REPS[:1], start=None, pacing={"gmail": PACE}
         )
         self._launches = 0
-        self.launch()
         self.lane = self.world.office.lane_of(self.world.rep(REPS[0]["email"]))
         self._sandbox = self.world.sandbox.url.removeprefix("http://")
-        ends = [line for machine in machines for line in (machine.services, machine.clock)]
+        ends = [f"{line.here}:8000" for machine in machines for line in (machine.services, machine.clock)]
         self._carrier = subprocess.Popen(
-            carrying(*(f"{line.here}:8000={self._sandbox}" for line in ends)), stdout=subprocess.PIPE, text=True
+            carrying(*(f"{end}={self._sandbox}" for end in ends)), stdout=subprocess.PIPE, text=True
         )
-        ready(self._carrier)
+        for process in (self._carrier, *(self._carry(machine) for machine in machines)):
+            ready(process)
         self._workers = [self._work(machine) for machine in machines]
         self._machines = {worker.pid: machine for worker, machine in zip(self._workers, machines, strict=True)}
 
@@ -90,10 +90,12 @@ class Parted(Chaos):
         for name, count in (("Sends", SENDS), ("Drafts", DRAFTS)):
             self.world.launch(people(count, domain=f"{name}{self._launches}x"), rep=REPS[0]["email"], campaign=name)
 
-    def _work(self, machine: Machine) -> subprocess.Popen[str]:
-        """Let a worker run; the sandbox is at its own address on each machine, and its clock at another."""
+    def _carry(self, machine: Machine) -> subprocess.Popen[str]:
+        """Have the sandbox at its own address on a machine too, and its clock at another."""
         pairs = f"{self._sandbox}={machine.services.here}:8000", f"127.0.0.1:8000={machine.clock.here}:8000"
-        ready(machine.start(*carrying(*pairs), stdout=subprocess.PIPE))
+        return machine.start(*carrying(*pairs), stdout=subprocess.PIPE)
+
+    def _work(self, machine: Machine) -> subprocess.Popen[str]:
         clock = "http://127.0.0.1:8000/sandbox/clock"
         worker = "tests.faults.chaos_worker", str(self.world.folder), address(machine), clock
         with self._log_file(machine).open("ab") as log:
@@ -198,6 +200,7 @@ def test_a_worker_that_is_cut_off_is_taken_over_and_nothing_is_done_twice(
     make_world: WorldMaker, network_postgres: Postgres, machines: list[Machine]
 ) -> None:
     with Parted(make_world, network_postgres, machines) as parted:
+        parted.launch()
         with parted._time_flies(SPEED):
             first, token = parted.holder_at_work()
             parted.cut_between_writes(first)
@@ -205,16 +208,18 @@ def test_a_worker_that_is_cut_off_is_taken_over_and_nothing_is_done_twice(
             assert later > token
             first.database.mend()
             wait_for(lambda: "another worker took over" in parted.said(first))
-            parted.launch()
+
+        parted.launch()
+        with parted._time_flies(SPEED_AFTER):
             second, token = parted.holder_at_work()
             said = len(parted.said(second))
             second.services.cut()
             wait_for(lambda: re.search("Gmail .* tried again", parted.said(second)[said:]))
             # It may come first to the lane once more, as long as it reaches the database.
             second.database.cut()
+            sent = parted.sent()
             _, later = parted.other_than(second)
             assert later > token
-            sent = parted.sent()
             wait_for(lambda: parted.sent() > sent + 1)
             second.services.mend()
             second.database.mend()
