@@ -169,7 +169,12 @@ def let_go(tx: Transaction, lease: Lease, keys: Sequence[str]) -> None:
     """Give back the claims with which nothing was done; one that may be out already stays `in_flight`."""
     pacing = before = read_pacing(tx, lease.lane)
     for mail in read_mails(tx, keys).values():
-        if mail.state is MailState.IN_FLIGHT and mail.attempts == 1 and mail.draft_id is None:
+        if mail.state is not MailState.IN_FLIGHT:
+            continue
+        if mail.attempts > 1 or mail.draft_id is not None:
+            # A look that could not be had counts for nothing: after hours of them the first lost answer is no last one.
+            change_mail(tx, mail.key, attempts=mail.attempts - 1)
+        else:
             change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None)
             if mail.action is MailAction.SEND:
                 move_intent(tx, mail.key, IntentEvent.DEFER)

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import select, update
 
 from connector.app import Project
-from connector.errors import BadInput, OutcomeUnknown, Refused, Retry
+from connector.errors import AdapterError, BadInput, OutcomeUnknown, Refused, Retry
 from connector.events import EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.ports import Address, Found, MailPull, MailReceived, Whereabouts
@@ -287,6 +287,28 @@ def test_a_mail_that_a_pull_sees_in_sent_is_confirmed_and_logged_once(make_world
         go_on(world)  # no look-up can tell; the pull does
     assert states(world) == [IntentState.SENT]
     assert world.judge() == {"sends": 1, "tasks": 1, "all": 1, "drafts": 0}
+
+
+def test_looks_that_could_not_be_had_for_hours_use_up_no_tries(make_world, monkeypatch):
+    world = world_with(make_world, MAILS)
+    box = world.office.mailboxes[ANA]
+    once(monkeypatch, box, "send_draft", arrives=False, error=OutcomeUnknown("lost", key=""))
+    with monkeypatch.context() as patch:
+
+        def fails(error: AdapterError) -> None:
+            def find(*_: Any) -> Any:
+                raise error
+
+            patch.setattr(box, "find", find)
+
+        fails(Retry("too many requests"))
+        go_on(world, 12)
+        fails(OutcomeUnknown("lost", key=""))
+        go_on(world, 1)
+        assert states(world)[0] is IntentState.DELIVERING
+    go_on(world)
+    assert states(world)[0] is IntentState.SENT
+    assert len(world.effects("mail_sent")) == 1
 
 
 # ------------------------------------------------------------------------------------------------- drafts
