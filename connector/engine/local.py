@@ -38,6 +38,9 @@ LOCK = "run"
 #: Longest wait between two tries to reach a database that is gone, in seconds.
 _LONGEST_WAIT = 30.0
 
+#: Times in a row that the lock may be found taken before it is another process that has it.
+_ASKED = 10
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -103,14 +106,18 @@ class LocalEngine:
     def run(self, wheel: Wheel) -> None:
         """Work until told to stop; raise `Busy` when another process runs on this database."""
         with stopped_by_signals(self._stopped.set):
-            tries = 0
+            tries = busy = 0
             while not self._stopped.is_set():
                 try:
                     with self._database.only_one(LOCK), self._working(wheel):
-                        tries = 0
+                        tries = busy = 0
                         self._look_after(wheel)
                 except Busy:
-                    raise
+                    # Whoever asks how it does has the lock for a moment, another process for good.
+                    busy += 1
+                    if busy > _ASKED:
+                        raise
+                    self._stopped.wait(0.1)
                 except SQLAlchemyError:
                     # The lock went with the connection: whoever gets it first runs on.
                     wait = min(_LONGEST_WAIT, 2.0**tries)

@@ -18,7 +18,7 @@ from tests.faults import judge
 from tests.faults.chaos import PER_DAY, PER_MINUTE, Chaos
 from tests.world import WorldMaker
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "9"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 pytestmark = pytest.mark.postgres

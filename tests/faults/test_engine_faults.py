@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from connector.engine.local import LOCK
 from connector.engine.port import Schedule
+from connector.errors import Busy
 from connector.store.database import Database
-from tests.engines import RecordingWheel, open_engine, running, wait_until
+from tests.engines import PATIENCE, RecordingWheel, open_engine, running, wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -197,3 +200,28 @@ def test_it_goes_on_when_the_database_was_stopped_hard_and_is_there_again(own_se
         wheel.wait_until_worked("meanwhile")
         wait_until(lambda: engine.health().is_well)
     database.close()
+
+
+def test_who_asks_how_it_does_while_it_starts_does_not_stop_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, elsewhere = Database(database_url), Database(database_url)
+    engine, refused, only_one = open_engine("local", database), threading.Event(), database.only_one
+
+    @contextlib.contextmanager
+    def told(name: str) -> Iterator[None]:
+        try:
+            with only_one(name):
+                yield
+        except Busy:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(database, "only_one", told)
+    with contextlib.ExitStack() as stack:
+        with elsewhere.only_one(LOCK):
+            stack.enter_context(running(engine, RecordingWheel()))
+            assert refused.wait(PATIENCE)
+        wait_until(lambda: engine.health().is_well)
+    database.close()
+    elsewhere.close()

@@ -287,6 +287,6 @@ def test_a_message_id_that_could_not_be_read_back_is_kept_from_the_next_pull(
     world.launch([ANN], rep=rep)
     look(world, minutes=1)
     look(world, minutes=5)
-    look(world, days=2)
+    look(world, hours=36)
     first, follow_up = sorted(world.mails(rep, "sent"), key=lambda mail: str(mail["at"]))
     assert follow_up["in_reply_to"] == first["message_id"]
