@@ -28,9 +28,9 @@ test: setup ## run all tests
 chaos: setup ## kill, freeze and crash workers for ten minutes, and count what came of it
 	CHAOS_SECONDS=600 $(BIN)/python -m pytest -s -p no:cacheprovider tests/faults/test_chaos.py
 
-nightly: setup ## run the tests that are too heavy for every change: Microsoft's own client on the sandbox
+nightly: setup ## run the tests that are too heavy for every change, Microsoft's own client on the sandbox among them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[nightly]'
-	$(BIN)/python -m pytest -m nightly tests/judges
+	$(BIN)/python -m pytest -m nightly tests
 
 lint: setup ## check style, types and the rooms' import rules
 	$(BIN)/ruff check .
