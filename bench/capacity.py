@@ -97,7 +97,7 @@ class Assumed:
     answer: float = 0.2
     salesforce_answer: float = 2.0
     #: Lanes that a worker process works side by side while their services answer.
-    lanes_at_a_time: int = 13
+    lanes_at_a_time: int = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +235,7 @@ def _own(load: Load, measured: Measured, assumed: Assumed) -> list[Limit]:
             needed=waiting * assumed.lanes_at_a_time,
             allowed=assumed.lanes_at_a_time,
             unit="lanes",
-            remedy="more `connector worker` processes; raise sync.mailboxes_at_a_time",
+            remedy="more `connector worker` processes; raise their --concurrency",
         ),
         Limit(
             group="workers",

@@ -170,7 +170,7 @@ class SyncRules(_Section):
     #: services (`make bench`); a third of it is left for the pages of the same process. At most as many as leave
     #: connections to the database free (`store.database`).
     mailboxes_at_a_time: Annotated[int, Field(ge=1, le=32)] = Field(
-        default=13, description="Mailboxes read and written side by side, each by one worker."
+        default=10, description="Mailboxes read and written side by side, each by one worker."
     )
 
     hold_after: _Age = Field(
