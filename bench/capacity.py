@@ -86,7 +86,7 @@ class Measured:
     looks: float
 
 
-MEASURED = Measured(date="2026-11-21", ticks=1_567.0, sends=25.0, bare_sends=165.0, looks=78.0)
+MEASURED = Measured(date="2026-11-22", ticks=1_567.0, sends=32.0, bare_sends=183.0, looks=133.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
