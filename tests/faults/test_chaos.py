@@ -69,7 +69,7 @@ def _too_fast(log: judge.Log) -> Iterator[str]:
 
 
 def test_every_effect_happens_once_in_chaos(make_world: WorldMaker) -> None:
-    with Chaos(make_world, seed=SEED, mails=4 + int(SECONDS / 4)) as chaos:
+    with Chaos(make_world, seed=SEED, mails=5 + int(SECONDS / 20)) as chaos:
         chaos.rage(SECONDS)
         chaos.calm()
         assert wrong(chaos) == {}
