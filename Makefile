@@ -42,7 +42,7 @@ format: setup ## put the code into shape
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## measure launch, tick and delivery, beside bare writes and single calls (half an hour)
+bench: setup ## measure launch, tick and delivery, beside bare writes and single calls (long; leave the machine alone)
 	$(BIN)/python bench/bench.py
 
 lock: setup ## pin the newest versions that fit pyproject.toml

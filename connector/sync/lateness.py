@@ -23,7 +23,7 @@ from connector.sync.record import intent_fact
 #: Mails a transaction: nobody waits long for it.
 BATCH = 500
 
-#: The longest that a service has a send wait that was begun (Gmail's limit on sending lasts a day).
+#: The longest that a service has a send wait that was begun (a mailbox's limit on sending lasts a day).
 _LONGEST_BLOCK = timedelta(hours=24)
 
 _DAY = timedelta(days=1)

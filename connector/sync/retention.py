@@ -1,7 +1,7 @@
 """Retention: what ended long ago is forgotten, a little at a time, so that nobody waits for it.
 
 Lives here: `tidy`, `plan_tidy`. Does not live here: what goes with an enrollment (`store.retention`). Source: issue 6,
-decision 33.
+decision 34.
 
 A campaign that has ended for a person goes as a whole: its enrollment, intents, mails, tasks and lines of the ledger,
 so that what is left can still be replayed. A reply that comes later than that is one to a mail nobody knows.
@@ -19,7 +19,7 @@ from connector.store.database import Transaction
 from connector.store.retention import FIRST, Ended, forget, forget_received, read_ahead, read_ended, read_intent_keys
 from connector.sync.office import Office
 
-#: Enrollments, and received mails, a transaction: a few milliseconds.
+#: Enrollments, and received mails, a transaction: few, so that nobody waits long for it.
 BATCH = 100
 
 
