@@ -88,6 +88,9 @@ class Database:
         self.is_sqlite = backend == "sqlite"
         self.engine = self._open_sqlite() if self.is_sqlite else self._open_postgresql()
         self._writer = self.engine.execution_options(connector_writes=True)
+        #: The rollback by which SQLAlchemy ends what only read would make psycopg forget every prepared statement. On
+        #: PostgreSQL each statement sees what is committed by then, in a transaction or not.
+        self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         #: On SQLite the threads of one process take turns here: waiting inside SQLite is sleeping and asking again.
         self._turn = Lock() if self.is_sqlite else nullcontext()
 
@@ -154,7 +157,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Run a transaction that only reads."""
-        with self.engine.connect() as connection:
+        with self._reader.connect() as connection:
             yield connection
 
     def upgrade(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Executable, Float, Table, bindparam
@@ -53,18 +54,28 @@ def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
     return column.op("IN", is_comparison=True)(json_items(bindparam(name, type_=Json)))
 
 
-def _insert(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def insert_or_ignore(tx: Transaction, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that leaves an existing row as it is."""
-    return _insert(tx, table).on_conflict_do_nothing()
+    return _or_ignore(tx.dialect.name, table)
 
 
 def insert_or_update(tx: Transaction, table: Table, changing: tuple[str, ...]) -> Executable:
     """Return an INSERT that overwrites the named columns of an existing row."""
-    statement = _insert(tx, table)
+    return _or_update(tx.dialect.name, table, changing)
+
+
+@cache
+def _or_ignore(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _or_update(dialect: str, table: Table, changing: tuple[str, ...]) -> Executable:
+    statement = _insert(dialect, table)
     key = [column.name for column in table.primary_key.columns]
     return statement.on_conflict_do_update(
         index_elements=key, set_={name: statement.excluded[name] for name in changing}

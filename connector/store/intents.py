@@ -130,7 +130,7 @@ def move_intent(
 ) -> StoredIntent:
     """Move one intent by the transition table; raise `ValueError` for a move that is not in it.
 
-    `present` is the intent as this transaction has read it, if it has.
+    `present` is the intent as this transaction has read it, or as nobody else may have moved it since.
     """
     stored = present or read_intents(tx, [key])[key]
     moved = StoredIntent(

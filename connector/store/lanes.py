@@ -9,7 +9,7 @@ past its lease finds out at its next write and stops.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 
 from sqlalchemy import Float, bindparam, or_, select, update
@@ -67,7 +67,8 @@ class Pacing:
 
 
 _LOOKED = update(lanes).where(lanes.c.key == bindparam("of_key")).values(looked=bindparam("at"))
-_PACING = tuple(lanes.c[field.name] for field in fields(Pacing))
+_PACING_NAMES = tuple(field.name for field in fields(Pacing))
+_PACING = tuple(lanes.c[name] for name in _PACING_NAMES)
 _SAVE = (
     update(lanes)
     .where(lanes.c.key == bindparam("of_key"))
@@ -79,6 +80,7 @@ _RENEW = (
     .values(until=_NOW + bindparam("seconds", type_=Float()))
     .returning(*_PACING)
 )
+_RENEW_AND_SAVE = _RENEW.values({column.name: bindparam(f"new_{column.name}", type_=column.type) for column in _PACING})
 _OF_LANE = select(*_PACING).where(lanes.c.key == bindparam("of_key"))
 
 
@@ -87,23 +89,30 @@ def take(tx: Transaction, lane: str, owner: str) -> Lease | None:
 
     `owner` is "sync" for the one sync that may run at a time: what a killed one left is taken over at once.
     """
-    _make(tx, lane)
-    token = tx.execute(_TAKE, {"of_key": lane, "of_owner": owner, "seconds": LEASE_SECONDS}).scalar()
+    taking = {"of_key": lane, "of_owner": owner, "seconds": LEASE_SECONDS}
+    token = tx.execute(_TAKE, taking).scalar()
+    if token is None and _make(tx, lane):
+        token = tx.execute(_TAKE, taking).scalar()
     return None if token is None else Lease(lane=lane, token=token)
 
 
-def _make(tx: Transaction, lane: str) -> None:
+def _make(tx: Transaction, lane: str) -> bool:
+    """Make the row of a lane never used; False when it is there."""
     fresh = {"key": lane, "token": 0, "owner": "", "until": 0.0, "day_count": 0}
-    tx.execute(insert_or_ignore(tx, lanes), [fresh])
+    # What comes back tells; PostgreSQL counts no rows of such a statement.
+    return tx.execute(insert_or_ignore(tx, lanes).returning(lanes.c.key), fresh).first() is not None
 
 
-def guard(tx: Transaction, lease: Lease) -> Pacing:
-    """Renew the lease, in the transaction that relies on it, and return the lane's pacing.
+def guard(tx: Transaction, lease: Lease, pacing: Pacing | None = None) -> Pacing:
+    """Renew the lease, in the transaction that relies on it, and return the lane's pacing: `pacing`, if that is given.
 
     Raises `FencedError` when the lease was lost.
     """
     renewal = {"of_key": lease.lane, "of_token": lease.token, "seconds": LEASE_SECONDS}
-    row = tx.execute(_RENEW, renewal).first()
+    if pacing is None:
+        row = tx.execute(_RENEW, renewal).first()
+    else:
+        row = tx.execute(_RENEW_AND_SAVE, renewal | _new(pacing)).first()
     if row is None:
         raise FencedError(lease.lane)
     return Pacing(*row)
@@ -122,10 +131,14 @@ def read_pacing(tx: Transaction, lane: str) -> Pacing:
 
 def save_pacing(tx: Transaction, lane: str, pacing: Pacing) -> None:
     """Write the pacing of a lane."""
-    said = {"of_key": lane, **{f"new_{name}": value for name, value in asdict(pacing).items()}}
+    said = {"of_key": lane, **_new(pacing)}
     if tx.execute(_SAVE, said).rowcount != 1:
         _make(tx, lane)
         tx.execute(_SAVE, said)
+
+
+def _new(pacing: Pacing) -> dict[str, object]:
+    return {f"new_{name}": getattr(pacing, name) for name in _PACING_NAMES}
 
 
 def list_lanes(tx: Transaction, only: str | None = None) -> dict[str, Pacing]:

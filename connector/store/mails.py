@@ -196,15 +196,17 @@ def insert_mails(tx: Transaction, new: Iterable[StoredMail]) -> None:
 
 #: What is set is told by the names of what is given; made once, as it is executed twice for each mail.
 _CHANGE = update(mails).where(mails.c.key == bindparam("of_key"))
+_CHANGE_IN_FLIGHT = _CHANGE.where(mails.c.state == MailState.IN_FLIGHT.value)
 
 
 def change_mail(tx: Transaction, key: str, **changes: Any) -> None:
     """Write some fields of one mail."""
-    if "references" in changes:
-        changes["references"] = list(changes["references"]) or None
-    if "edited" in changes:
-        changes["edited"] = int(changes["edited"])
-    tx.execute(_CHANGE, {"of_key": key, **changes})
+    tx.execute(_CHANGE, {"of_key": key, **_stored_values(changes)})
+
+
+def change_mail_in_flight(tx: Transaction, key: str, **changes: Any) -> bool:
+    """Write some fields of one mail that is in flight; False, and nothing written, when it is not any more."""
+    return tx.execute(_CHANGE_IN_FLIGHT, {"of_key": key, **_stored_values(changes)}).rowcount == 1
 
 
 def change_mails(tx: Transaction, changes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -286,6 +288,14 @@ def count_waiting(tx: Transaction, now: datetime) -> dict[tuple[str, str], tuple
         .group_by(mails.c.lane, mails.c.action)
     )
     return {(row[0], row[1]): (row[2], row[3]) for row in tx.execute(query)}
+
+
+def _stored_values(changes: dict[str, Any]) -> dict[str, Any]:
+    if "references" in changes:
+        changes["references"] = list(changes["references"]) or None
+    if "edited" in changes:
+        changes["edited"] = int(changes["edited"])
+    return changes
 
 
 def _row(mail: StoredMail) -> dict[str, Any]:

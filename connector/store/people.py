@@ -29,7 +29,8 @@ _OVERWRITE = BulkStatement(
 )
 _BY_EMAIL = select(people).where(any_of(people.c.email, "emails"))
 # In one order, so that two lanes cannot wait for each other.
-_LOCKED = select(people.c.email).where(any_of(people.c.email, "emails")).order_by(people.c.email).with_for_update()
+_LOCKED = _BY_EMAIL.order_by(people.c.email).with_for_update()
+_LOCK = select(people.c.email).where(any_of(people.c.email, "emails")).order_by(people.c.email).with_for_update()
 # The condition stands as a literal so that SQLite uses the partial index.
 _BY_RECORD = select(people).where(text("salesforce_id <> ''"), any_of(people.c.salesforce_id, "ids"))
 
@@ -76,14 +77,15 @@ def save_people(tx: Transaction, persons: Iterable[Person], *, overwrite: bool =
 def lock_people(tx: Transaction, emails: Collection[str]) -> None:
     """Let other lanes wait with what they write of these people until this transaction ends."""
     if tx.dialect.name != "sqlite":  # which has one writer
-        tx.execute(_LOCKED, {"emails": sorted(emails)})
+        tx.execute(_LOCK, {"emails": sorted(emails)})
 
 
-def read_people(tx: Transaction, emails: Sequence[str]) -> dict[str, StoredPerson]:
-    """Return people by lower-case address; unknown ones are left out."""
+def read_people(tx: Transaction, emails: Collection[str], *, lock: bool = False) -> dict[str, StoredPerson]:
+    """Return people by lower-case address, as `lock_people` keeps them if wanted; unknown ones are left out."""
     if not emails:
         return {}
-    return {row.email: _stored(row) for row in tx.execute(_BY_EMAIL, {"emails": list(emails)})}
+    query = _LOCKED if lock and tx.dialect.name != "sqlite" else _BY_EMAIL
+    return {row.email: _stored(row) for row in tx.execute(query, {"emails": list(emails)})}
 
 
 def find_people_of(tx: Transaction, ids: Sequence[str]) -> list[StoredPerson]:

@@ -1,7 +1,7 @@
 """Claiming mails: they are ours to deliver from here on, and `in_flight` before any service is called.
 
-Lives here: `Claim`, `claim`, and letting go of what nothing was done with. Does not live here: the calls (`drain`),
-what must not go out (`withholding`), what is said (`letters`). Source: spec delivery 1.
+Lives here: `compose`, `Claim`, `claim`, and letting go of what nothing was done with. Does not live here: the calls
+(`drain`), what must not go out (`withholding`), what is said (`letters`). Source: spec delivery 1.
 
 A pass that dies leaves its claims `in_flight`: each is looked up before anything is done with it again. So no more are
 claimed together than are worth that, and a claim is acted on soon or let go: how long a mailbox may take to show a
@@ -18,15 +18,15 @@ from connector.errors import BadInput
 from connector.intents import Intent, IntentEvent, IntentState
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
-from connector.store.lanes import Lease, Pacing, guard, read_pacing, save_pacing
+from connector.store.lanes import Lease, Pacing, guard, save_pacing
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
-from connector.store.people import lock_people
-from connector.sync.letters import Letter, Letters
+from connector.store.people import StoredPerson, read_people
+from connector.sync.letters import Letter, Letters, Situation
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, before_send
 from connector.sync.withholding import Stop, block, hold_unclassified, stop_of, withhold
 
-#: Drafts claimed by one transaction.
+#: Drafts claimed by one transaction, and mails composed at a time.
 TOGETHER = 8
 
 #: How long after its claim a mail may still be given to the service.
@@ -57,48 +57,57 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Composed:
-    """What a mail says, or why that cannot be told."""
+class Composed:
+    """What a mail says, or why that cannot be told, of an intent and a person as they were then."""
 
-    person: str
+    intent: Intent
+    person: StoredPerson
     letter: Letter | None = None
     light: bool = False
     problem: str = ""
 
 
-def claim(office: Office, lease: Lease, rule: PacingRule, keys: Sequence[str]) -> list[Claim]:
-    """Claim mails of a lane; those left out have nothing to be done any more.
-
-    Raises `FencedError` when the lane was lost.
-    """
-    # Before anything is locked: it takes longer than all the rest.
-    composed = _compose(office, keys)
-    now = office.now()
-    with office.database.write_in_lane() as tx:
-        pacing = guard(tx, lease)
-        lock_people(tx, {one.person for one in composed.values()})
-        claims = list(_claims(tx, office, lease.lane, keys, composed, now))
-        changed = ("state", "attempts", "claimed")
-        changes = {one.mail.key: {name: getattr(one.mail, name) for name in changed} for one in claims}
-        change_mails(tx, {key: {**values, "token": lease.token} for key, values in changes.items()})
-        return [_started(tx, lease, pacing, rule, one, now) for one in claims]
-
-
-def _compose(office: Office, keys: Sequence[str]) -> dict[str, _Composed]:
+def compose(office: Office, keys: Sequence[str]) -> dict[str, Composed]:
+    """Compose mails before anything is locked: it takes longer than all the rest."""
     with office.database.read() as tx:
-        intents = [stored.intent for stored in read_intents(tx, keys).values()]
-        letters = Letters(tx, office, intents)
-        return {intent.key: _composed(office, letters, intent) for intent in intents}
+        return _compose(tx, office, [stored.intent for stored in read_intents(tx, keys).values()])
 
 
-def _composed(office: Office, letters: Letters, intent: Intent) -> _Composed:
+def _compose(tx: Transaction, office: Office, intents: Sequence[Intent]) -> dict[str, Composed]:
+    letters = Letters(tx, office, intents)
+    return {intent.key: _composed(office, letters, intent) for intent in intents}
+
+
+def _composed(office: Office, letters: Letters, intent: Intent) -> Composed:
+    person = letters.people[intent.person]
     try:
         letter = letters.compose(intent)
         whole = letter.mail(intent.key, office.folder)  # a file that has gone is found out here, calling nobody
     except BadInput as error:
-        return _Composed(person=intent.person, problem=str(error))
+        return Composed(intent=intent, person=person, problem=str(error))
     light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
-    return _Composed(person=intent.person, letter=letter, light=light)
+    return Composed(intent=intent, person=person, letter=letter, light=light)
+
+
+def claim(
+    office: Office, lease: Lease, rule: PacingRule, composed: Mapping[str, Composed]
+) -> tuple[list[Claim], Pacing]:
+    """Claim mails of a lane; those left out have nothing to be done any more. Return the lane's pacing, too.
+
+    Raises `FencedError` when the lane was lost.
+    """
+    now = office.now()
+    with office.database.write_in_lane() as tx:
+        pacing = guard(tx, lease)
+        people = read_people(tx, {one.intent.person for one in composed.values()}, lock=True)
+        claims = list(_claims(tx, office, lease.lane, list(composed), composed, now, people))
+        changed = ("state", "attempts", "claimed")
+        changes = {one.mail.key: {name: getattr(one.mail, name) for name in changed} for one in claims}
+        change_mails(tx, {key: {**values, "token": lease.token} for key, values in changes.items()})
+        if any(one.mail.action is MailAction.SEND and not one.again for one in claims):  # it is claimed by itself
+            pacing = after_send(replace(pacing, problem=None), rule, now)
+            save_pacing(tx, lease.lane, pacing)
+        return [_started(tx, one) for one in claims], pacing
 
 
 def _claims(
@@ -106,15 +115,16 @@ def _claims(
     office: Office,
     lane: str,
     keys: Sequence[str],
-    composed: Mapping[str, _Composed],
+    composed: Mapping[str, Composed],
     now: datetime,
+    people: Mapping[str, StoredPerson] | None = None,
 ) -> Iterator[Claim]:
     mails, intents = read_mails(tx, keys), read_intents(tx, keys)
-    letters = Letters(tx, office, [intents[key].intent for key in keys])
+    situation = Situation(tx, office, [stored.intent for stored in intents.values()], people)
     for position, key in enumerate(keys, start=1):
-        # One whose task has gone to another rep since is for the worker of that lane.
-        ours = mails[key].lane == lane
-        one = _claim(tx, office, letters, mails[key], intents[key], composed[key], now) if ours else None
+        # One whose task has gone to another rep since is for the worker of that lane; some are forgotten by now.
+        ours = key in mails and key in intents and mails[key].lane == lane
+        one = _claim(tx, office, situation, mails[key], intents[key], composed[key], now) if ours else None
         if one is None:
             # What was written of it may concern the others: they are read again.
             yield from _claims(tx, office, lane, keys[position:], composed, now)
@@ -125,10 +135,10 @@ def _claims(
 def _claim(
     tx: Transaction,
     office: Office,
-    letters: Letters,
+    situation: Situation,
     mail: StoredMail,
     stored: StoredIntent,
-    composed: _Composed,
+    composed: Composed,
     now: datetime,
 ) -> Claim | None:
     """Look at one mail; None, and the reason written, when there is nothing to do any more."""
@@ -138,13 +148,16 @@ def _claim(
     if not again and stored.state is not _READY[mail.action]:
         change_mail(tx, mail.key, state=MailState.CANCELLED)
         return None
-    stopped = stop_of(office, letters, stored, mail, now)
+    stopped = stop_of(office, situation, stored, mail, now)
     if stopped is not None and not again:
         withhold(tx, office, mail, stored, stopped, now)
         return None
-    if letters.people[stored.intent.person].held is not None and mail.action is MailAction.SEND and not again:
+    person = situation.people[stored.intent.person]
+    if person.held is not None and mail.action is MailAction.SEND and not again:
         hold_unclassified(tx, stored, now)
         return None
+    if (composed.intent, composed.person) != (stored.intent, person):
+        composed = _compose(tx, office, [stored.intent])[mail.key]  # it says something else by now
     letter = composed.letter
     if letter is None and not again:
         block(tx, stored, composed.problem, now)
@@ -156,18 +169,19 @@ def _claim(
     return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=composed.light)
 
 
-def _started(tx: Transaction, lease: Lease, pacing: Pacing, rule: PacingRule, one: Claim, now: datetime) -> Claim:
-    """Let a send's intent and the lane's pacing know that it is on its way."""
+def _started(tx: Transaction, one: Claim) -> Claim:
+    """Let a send's intent know that it is on its way."""
     if one.mail.action is not MailAction.SEND:
         return one
-    if not one.again:
-        save_pacing(tx, lease.lane, after_send(replace(pacing, problem=None), rule, now))
     return replace(one, stored=move_intent(tx, one.mail.key, IntentEvent.CLAIM, present=one.stored))
 
 
-def let_go(tx: Transaction, lease: Lease, keys: Sequence[str]) -> None:
-    """Give back the claims with which nothing was done; one that may be out already stays `in_flight`."""
-    pacing = before = read_pacing(tx, lease.lane)
+def let_go(tx: Transaction, lease: Lease, pacing: Pacing, keys: Sequence[str]) -> Pacing:
+    """Give back the claims with which nothing was done, and return the lane's pacing without them.
+
+    One that may be out already stays `in_flight`.
+    """
+    before = pacing
     for mail in read_mails(tx, keys).values():
         if mail.state is not MailState.IN_FLIGHT:
             continue
@@ -181,3 +195,4 @@ def let_go(tx: Transaction, lease: Lease, keys: Sequence[str]) -> None:
                 pacing = before_send(pacing)
     if pacing != before:
         save_pacing(tx, lease.lane, pacing)
+    return pacing

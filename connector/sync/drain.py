@@ -31,22 +31,23 @@ from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Whereabouts
 from connector.store.database import Transaction
 from connector.store.intents import move_intent, read_intents
-from connector.store.lanes import FencedError, Lease, Pacing, guard, read_pacing, release, save_pacing, take
+from connector.store.lanes import FencedError, Lease, Pacing, guard, read_pacing, release, take
 from connector.store.ledger import append
 from connector.store.mails import (
     MailAction,
     MailState,
     StoredMail,
     change_mail,
+    change_mail_in_flight,
     change_mails,
     read_mails,
     read_waiting,
 )
 from connector.store.people import lock_people
-from connector.sync.claiming import LASTS, TOGETHER, Claim, let_go
+from connector.sync.claiming import LASTS, TOGETHER, Claim, Composed, compose, let_go
 from connector.sync.claiming import claim as claim_mails
 from connector.sync.lateness import hold_late
-from connector.sync.letters import Letters
+from connector.sync.letters import Situation
 from connector.sync.looking_up import believed_from, look_up
 from connector.sync.office import Office, PacingRule
 from connector.sync.outcomes import (
@@ -117,14 +118,18 @@ class _Worker:
         self._drained = drained
         self.rule = office.pacing.get(rep.mailbox, PacingRule())
         self._until = office.now() + timedelta(seconds=office.pass_seconds)
-        #: As the last step found it.
+        #: As the last step left it: nobody else writes it while the lane is ours.
         self._pacing = Pacing()
+        #: The sends that come next, and those of them that are composed.
+        self._next: Sequence[str] = ()
+        self._composed_ahead: dict[str, Composed] = {}
 
     def work(self, only: str | None) -> None:
         """Deliver what is due, batch by batch, until a batch brings nothing forward."""
         done: set[str] = set()
         while True:
             with self._office.database.read() as tx:
+                self._pacing = read_pacing(tx, self._lease.lane)
                 waiting = (
                     read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
                     if only is None
@@ -134,15 +139,16 @@ class _Worker:
             if not batch:
                 return
             done.update(mail.key for mail in batch)
-            for together in _grouped(batch):
+            groups = list(_grouped(batch))
+            for place, together in enumerate(groups, start=1):
+                coming = (group[0] for group in groups[place : place + TOGETHER - 1])
+                self._next = [mail.key for mail in coming if mail.action is MailAction.SEND]
                 if self._may_start(together[0]) and not self._deliver(together):
                     return
 
     def _may_start(self, mail: StoredMail) -> bool:
         """Wait for the mailbox's pace before a send; False leaves it due, in its place, for a later pass."""
-        with self._office.database.read() as tx:
-            pacing = read_pacing(tx, self._lease.lane)
-        now = self._office.now()
+        pacing, now = self._pacing, self._office.now()
         if pacing.blocked_until is not None and pacing.blocked_until > now:
             return False
         if mail.action is not MailAction.SEND:
@@ -246,11 +252,16 @@ class _Worker:
         self._postpone(key, unclear)
 
     def _claim(self, keys: Sequence[str]) -> list[Claim]:
-        return claim_mails(self._office, self._lease, self.rule, keys)
+        if not all(key in self._composed_ahead for key in keys):
+            self._composed_ahead = compose(self._office, [*keys, *self._next])
+        # Taken out: what is tried again is composed anew.
+        composed = {key: self._composed_ahead.pop(key) for key in keys if key in self._composed_ahead}
+        claims, self._pacing = claim_mails(self._office, self._lease, self.rule, composed)
+        return claims
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
         with self._step() as tx:
-            let_go(tx, self._lease, [claim.mail.key for claim in claims])
+            self._pacing = let_go(tx, self._lease, self._pacing, [claim.mail.key for claim in claims])
 
     def _is_being_sent(self, key: str) -> bool:
         """Tell whether the lost answer was that of a send: the mail may take a while to show in Sent."""
@@ -381,31 +392,30 @@ class _Worker:
     def _save_to_send(self, claim: Claim, draft: DraftRef) -> Stop | None:
         """Commit the id of what is sent next; return why it must not be, if something came in between."""
         now = self._office.now()
-        with self._step() as tx:
-            letters = Letters(tx, self._office, [claim.stored.intent])
+        with self._step(pacing=leaving(self._pacing, self.rule, now)) as tx:
+            situation = Situation(tx, self._office, [claim.stored.intent])
             # From here on it is the send that may be on its way.
             changes = {**claim.mail.with_draft(draft), "subject": claim.mail.subject, "claimed": now}
             change_mail(tx, claim.mail.key, **changes)
-            save_pacing(tx, self._lease.lane, leaving(self._pacing, self.rule, now))
-        return stop_of(self._office, letters, claim.stored, claim.mail, now)
+        return stop_of(self._office, situation, claim.stored, claim.mail, now)
 
     def _confirm_sent(self, claim: Claim, sent: SentMail) -> None:
         now, key = self._office.now(), claim.mail.key
         with self._step(claim.mail.person) as tx:
-            if read_mails(tx, [key])[key].state is not MailState.IN_FLIGHT:
+            if not change_mail_in_flight(tx, key, **claim.mail.with_sent(sent)):
                 return  # A pull saw it in Sent before.
             if claim.mail.action is MailAction.DRAFT:
                 # The rep was faster than our note of the draft.
                 draft_sent(tx, self._office, claim.mail, read_intents(tx, [key])[key], sent, now)
                 return
-            confirm_sent(tx, self._office, self._rep, claim.mail, sent, now, letter=claim.letter)
+            confirm_sent(tx, self._office, self._rep, claim.mail, claim.stored, sent, now, letter=claim.letter)
         self._drained.sent += 1
 
     @contextmanager
-    def _step(self, *persons: str) -> Iterator[Transaction]:
-        """Write one step while the lane is still ours; `persons` are those whose campaigns it may move."""
+    def _step(self, *persons: str, pacing: Pacing | None = None) -> Iterator[Transaction]:
+        """Write one step, and `pacing`, while the lane is ours; `persons` are those whose campaigns it may move."""
         with self._office.database.write_in_lane() as tx:
-            self._pacing = guard(tx, self._lease)
+            self._pacing = guard(tx, self._lease, pacing)
             if persons:
                 lock_people(tx, persons)
             yield tx
@@ -448,7 +458,7 @@ class _Worker:
         this one alone that fails, each time.
         """
         with self._step() as tx:
-            let_go(tx, self._lease, [key])
+            self._pacing = let_go(tx, self._lease, self._pacing, [key])
             if isinstance(error, Retry) and error.after is None:
                 change_mail(tx, key, due=blocked_until)
         self._note_wait(error, blocked_until=blocked_until)
@@ -456,20 +466,19 @@ class _Worker:
     def _hold_sends(self, claim: Claim, error: Retry) -> None:
         """Let the lane's sends wait, and nothing else."""
         until = self._office.now() + (error.after or _LATER)
-        with self._step() as tx:
-            waits = replace(self._pacing, sends_blocked_until=until, sends_problem=error.sentence)
-            save_pacing(tx, self._lease.lane, waits)
+        waits = replace(self._pacing, sends_blocked_until=until, sends_problem=error.sentence)
+        with self._step(pacing=waits) as tx:
             # Nothing was lost: told so ten times a day, it would be given up at the first answer that is.
             change_mail(tx, claim.mail.key, attempts=claim.mail.attempts - 1)
         self._tell(error)
 
     def _note_wait(self, error: AdapterError, *, blocked_until: datetime | None) -> None:
         """Say how long the lane waits, and why."""
-        with self._step() as tx:
-            pacing = self._pacing
-            # Of several that were placed together each may have been told another time.
-            longest = max((one for one in (blocked_until, pacing.blocked_until) if one is not None), default=None)
-            save_pacing(tx, self._lease.lane, replace(pacing, blocked_until=longest, problem=error.sentence))
+        # Of several that were placed together each may have been told another time.
+        told = (blocked_until, self._pacing.blocked_until)
+        longest = max((one for one in told if one is not None), default=None)
+        with self._step(pacing=replace(self._pacing, blocked_until=longest, problem=error.sentence)):
+            pass
         self._tell(error)
 
     def _tell(self, error: AdapterError) -> None:

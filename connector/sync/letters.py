@@ -1,7 +1,8 @@
 """Composing what an intent says, from the campaign version it is pinned to and the person as known now.
 
-Lives here: `Letters`, which reads in bulk what a batch of intents needs and then composes each. Does not live here:
-templates and quoting (`content`), the outbox (`prepare`). Source: spec sequencing 7.
+Lives here: `Situation`, what a batch of intents stands on, read in bulk; `Letters`, which reads what they quote too,
+and then composes each. Does not live here: templates and quoting (`content`), the outbox (`prepare`). Source: spec
+sequencing 7.
 """
 
 from __future__ import annotations
@@ -74,17 +75,36 @@ class Letter:
         )
 
 
-class Letters:
+class Situation:
+    """The people, enrollments and campaign versions of a batch of intents."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        office: Office,
+        intents: Sequence[Intent],
+        people: Mapping[str, StoredPerson] | None = None,
+    ) -> None:
+        """Read them; `people` when this transaction has read them already."""
+        self._pinned = _pinned(tx, office, intents)
+        self.people = read_people(tx, {intent.person for intent in intents}) if people is None else people
+        self.enrollments: Mapping[str, Enrollment] = read_enrollments(
+            tx, sorted({intent.enrollment for intent in intents})
+        )
+
+    def settings_of(self, intent: Intent) -> CampaignSettings:
+        """Return the settings of the version an intent was made from; the default ones if that is gone."""
+        pinned = self._pinned.get((intent.campaign, intent.version))
+        return CampaignSettings() if pinned is None else pinned.campaign.settings
+
+
+class Letters(Situation):
     """Composes a batch of intents; reads everything it needs once."""
 
     def __init__(self, tx: Transaction, office: Office, intents: Sequence[Intent]) -> None:
         """Read people, enrollments and previous mails of the batch."""
+        super().__init__(tx, office, intents)
         self._office = office
-        self._pinned = _pinned(tx, office, intents)
-        self.people: Mapping[str, StoredPerson] = read_people(tx, sorted({intent.person for intent in intents}))
-        self.enrollments: Mapping[str, Enrollment] = read_enrollments(
-            tx, sorted({intent.enrollment for intent in intents})
-        )
         # The previous email may have gone out before the person moved to another version of the campaign.
         self._versions = {
             name: [version for version, _ in read_versions(tx, name)]
@@ -96,11 +116,6 @@ class Letters:
         """Return the step an intent stands for, in the version it was made from; raise `BadInput` if that is gone."""
         campaign = self._campaign(intent)
         return campaign.steps[campaign.index_of(intent.day, intent.step) or 0]
-
-    def settings_of(self, intent: Intent) -> CampaignSettings:
-        """Return the settings of the version an intent was made from; the default ones if that is gone."""
-        pinned = self._pinned.get((intent.campaign, intent.version))
-        return CampaignSettings() if pinned is None else pinned.campaign.settings
 
     def compose(self, intent: Intent) -> Letter:
         """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing."""

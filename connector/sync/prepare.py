@@ -24,7 +24,7 @@ from connector.store.people import StoredPerson
 from connector.store.tasks import StoredTask, save_tasks
 from connector.sync.crm_people import ask_before_writing, crm_fields_wanted
 from connector.sync.lateness import too_late
-from connector.sync.letters import Letter, Letters
+from connector.sync.letters import Letter, Letters, Situation
 from connector.sync.mirror import opened_task
 from connector.sync.office import Office
 from connector.sync.record import enrollment_fact, intent_fact, record
@@ -69,12 +69,14 @@ def prepare(office: Office, now: datetime, *, crm_error: AdapterError | None = N
     return preparation
 
 
-def stop_fact(office: Office, letters: Letters, intent: Intent, person: StoredPerson, now: datetime) -> Event | None:
+def stop_fact(
+    office: Office, situation: Situation, intent: Intent, person: StoredPerson, now: datetime
+) -> Event | None:
     """Return the fact that ends an enrollment at the moment of delivery, or None (spec sequencing 5)."""
-    enrollment = letters.enrollments[intent.enrollment]
+    enrollment = situation.enrollments[intent.enrollment]
     if person.opted_out is not None:
         return enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason="the person opted out before delivery")
-    if intent.type is StepType.EMAIL and person.bounced is not None and letters.settings_of(intent).remove_on_bounce:
+    if intent.type is StepType.EMAIL and person.bounced is not None and situation.settings_of(intent).remove_on_bounce:
         status = "an earlier mail"
         return enrollment_fact(enrollment, EventKind.BOUNCED, now, reason="the address bounced before", status=status)
     if intent.type is StepType.EMAIL and person.person.domain in office.blocked_domains:

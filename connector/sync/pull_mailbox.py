@@ -315,7 +315,8 @@ def _sent(
     if mail.action is MailAction.SEND and stored.state in (IntentState.DELIVERING, IntentState.UNKNOWN):
         # The cursor passes it only once: what is not written down now may never be seen again.
         pulled.counts["sends_confirmed"] += 1
-        confirm_sent(tx, office, rep, mail, sent, now)
+        change_mail(tx, mail.key, **mail.with_sent(sent))
+        confirm_sent(tx, office, rep, mail, stored, sent, now)
     elif not believed:
         outcomes.note_sending(tx, mail, sent, now)
     else:

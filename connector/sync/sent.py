@@ -14,8 +14,8 @@ from connector.intents import Intent, IntentEvent
 from connector.people import Rep
 from connector.ports import SentMail
 from connector.store.database import Transaction
-from connector.store.intents import move_intent
-from connector.store.mails import StoredMail, change_mail
+from connector.store.intents import StoredIntent, move_intent
+from connector.store.mails import StoredMail
 from connector.store.tasks import save_tasks
 from connector.sync.letters import Letter, Letters
 from connector.sync.mirror import logged_mail
@@ -28,17 +28,17 @@ def confirm_sent(
     office: Office,
     rep: Rep,
     mail: StoredMail,
+    stored: StoredIntent,
     sent: SentMail,
     now: datetime,
     *,
     letter: Letter | None = None,
 ) -> None:
-    """Write down that a mail of ours lies in Sent: the campaign moves on, and the CRM gets its log.
+    """Do what follows once a mail of ours is known to lie in Sent: the campaign moves on, and the CRM gets its log.
 
-    `letter` is what it said, when that is known; else it is composed again.
+    `stored` is its intent as it stands, `letter` what it said, when that is known; else it is composed again.
     """
-    stored = move_intent(tx, mail.key, IntentEvent.SEND)
-    change_mail(tx, mail.key, **mail.with_sent(sent))
+    stored = move_intent(tx, mail.key, IntentEvent.SEND, present=stored)
     at = min(sent.at, now)
     record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
     if office.mirrors_tasks and office.crm_rules.log_email:

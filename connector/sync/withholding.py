@@ -17,7 +17,7 @@ from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail
 from connector.sync.lateness import too_late
-from connector.sync.letters import Letters
+from connector.sync.letters import Situation
 from connector.sync.office import Office
 from connector.sync.prepare import stop_fact, unclassified
 from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
@@ -34,13 +34,13 @@ class Late:
 Stop = Event | EnrollmentState | Late
 
 
-def stop_of(office: Office, letters: Letters, stored: StoredIntent, mail: StoredMail, now: datetime) -> Stop | None:
+def stop_of(office: Office, situation: Situation, stored: StoredIntent, mail: StoredMail, now: datetime) -> Stop | None:
     """Return why a mail must not go out: its campaign has ended, ends now, or is paused, or it is late."""
     intent = stored.intent
-    state = letters.enrollments[intent.enrollment].state
+    state = situation.enrollments[intent.enrollment].state
     if state in ENDED_STATES:
         return state
-    fact = stop_fact(office, letters, intent, letters.people[intent.person], now)
+    fact = stop_fact(office, situation, intent, situation.people[intent.person], now)
     # A pause holds a send; a task's draft is with the rep already.
     paused = state is EnrollmentState.PAUSED and mail.action is MailAction.SEND
     if fact is not None or paused:

@@ -15,6 +15,7 @@ from connector.ports import DraftRef, Found, Mail, Mailbox, Trace, Whereabouts
 from connector.store.intents import find_intents, reassign_intent
 from connector.store.lanes import read_pacing
 from connector.store.mails import MailState, StoredMail, change_mail, read_mails
+from connector.store.people import save_people
 from connector.sync.actions import opt_out
 from connector.sync.claiming import TOGETHER
 from connector.sync.letters import Letter
@@ -291,3 +292,27 @@ def test_what_ends_one_of_them_leaves_the_others(world: World, monkeypatch: pyte
     goes_on(world)
     assert states(world) == ["cancelled"] + ["present"] * (COUNT - 1)
     assert drafts_by_person(world) == sorted({person.email for person in people(COUNT)} - set(later))
+
+
+def test_what_changes_about_a_person_after_their_mail_was_composed_is_in_it(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mails that come next are composed together with the first."""
+    send = DRAFT.replace("name: Draft", "name: Send").replace("last, send: task", "intro, send: choose_at_launch")
+    pace = {"gmail": {"per_second": 100, "per_minute": 6000}}
+    world = make_world(campaign=send, reps=[ANA], salesforce={"tasks": "off"}, pacing=pace)
+    world.launch(people(3))
+    mailbox = world.office.mailboxes[REP]
+    create, made = mailbox.create_draft, list[Mail]()
+
+    def call(mail: Mail) -> DraftRef:
+        if not made:
+            with world.database.write() as tx:
+                save_people(tx, [replace(person, first_name="Renamed") for person in people(3)])
+        made.append(mail)
+        return create(mail)
+
+    monkeypatch.setattr(mailbox, "create_draft", call)
+    world.sync()
+    assert ["Renamed" in mail.text for mail in made] == [False, True, True]
+    assert len(world.effects("mail_sent")) == 3

@@ -17,7 +17,7 @@ from connector.store.database import Database, Transaction
 from connector.store.dialects import insert_or_ignore, insert_or_update
 from connector.store.enrollments import read_due
 from connector.store.intents import read_unprepared
-from connector.store.lanes import FencedError, guard, release, take
+from connector.store.lanes import FencedError, guard, read_pacing, release, take
 from connector.store.mails import read_waiting
 from connector.store.schema import cursors, lanes, metadata
 from connector.store.tasks import read_dirty
@@ -154,3 +154,19 @@ def test_what_a_tick_reads_goes_through_its_index(
         assert {line for line in plan if line.startswith("SCAN") and line.split()[1] in metadata.tables} == set(), plan
     finally:
         database.close()
+
+
+def test_reading_keeps_the_statements_that_are_prepared(database: Database) -> None:
+    """A rollback would make PostgreSQL's driver forget them all: every write after a read was planned anew."""
+    if database.is_sqlite:
+        pytest.skip("SQLite's driver forgets nothing")
+    lane = "gmail:ana@acme.example"
+    for _ in range(10):
+        with database.write_in_lane() as tx:
+            take(tx, lane, "sync")
+        with database.read() as tx:
+            read_pacing(tx, lane)
+    with database.read() as tx:
+        kept = tx.exec_driver_sql("SELECT statement FROM pg_prepared_statements").scalars().all()
+    assert any("UPDATE lanes" in one for one in kept)
+    assert any("FROM lanes" in one for one in kept)
