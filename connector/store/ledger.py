@@ -64,11 +64,12 @@ def read_events(
         query = query.where(ledger.c.at >= since)
     if last is not None:
         newest_first = tx.execute(query.order_by(ledger.c.seq.desc()).limit(last))
-        return [(row.seq, _event(row)) for row in newest_first][::-1]
-    return [(row.seq, _event(row)) for row in tx.execute(query.order_by(ledger.c.seq))]
+        return [(row.seq, as_event(row)) for row in newest_first][::-1]
+    return [(row.seq, as_event(row)) for row in tx.execute(query.order_by(ledger.c.seq))]
 
 
-def _event(row: Row[Any]) -> Event:
+def as_event(row: Row[Any]) -> Event:
+    """Return the fact that a row of the ledger is."""
     return Event(
         at=row.at,
         kind=EventKind(row.kind),
