@@ -38,10 +38,14 @@ def read_people(path: Path) -> tuple[list[Person], list[Fault]]:
 
     Raises `BadInput` when the file as a whole cannot be used: no email column, doubled columns, broken UTF-8.
     """
-    text = read_text(path)
-    rows = _rows(text, str(path))
+    return read_people_text(read_text(path), str(path))
+
+
+def read_people_text(text: str, file: str) -> tuple[list[Person], list[Fault]]:
+    """Read a table of people, as `read_people` does; `file` names it in faults."""
+    rows = _rows(text, file)
     header_line, header = next(rows, (1, []))
-    columns = _columns(header, header_line, str(path))
+    columns = _columns(header, header_line, file)
     people: list[Person] = []
     faults: list[Fault] = []
     first_line: dict[str, int] = {}
@@ -55,7 +59,7 @@ def read_people(path: Path) -> tuple[list[Person], list[Fault]]:
             wrong = [f"{email} stands on line {first_line[email]} already: that line is kept, this one is left out"]
         if wrong:
             where = f"person {email}" if email else None
-            faults.extend(Fault(sentence=sentence, file=str(path), line=line, where=where) for sentence in wrong)
+            faults.extend(Fault(sentence=sentence, file=file, line=line, where=where) for sentence in wrong)
             continue
         first_line[email] = line
         people.append(_person(values, email))

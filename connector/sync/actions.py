@@ -62,6 +62,9 @@ _STEP_ENDED = {
 #: Characters of an edited value that a line of the feed holds.
 _SHOWN = 200
 
+#: Why something was paused or ended that somebody asked for.
+BY_HAND = "by hand"
+
 #: Not carried out yet: planned anew after a pause or a migration.
 _NOT_CARRIED_OUT = (IntentState.DUE, IntentState.HELD, IntentState.BLOCKED)
 
@@ -178,14 +181,23 @@ def pause(
 
     With `until` they are resumed by the first pass of that date, in the rep's zone.
     """
+    with office.database.write() as tx:
+        live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
+        return pause_these(tx, office, live, until=until)
+
+
+def pause_these(
+    tx: Transaction, office: Office, live: Sequence[Enrollment], *, until: date | None, reason: str = BY_HAND
+) -> list[Enrollment]:
+    """Pause those of these enrollments that are active; return them. Raise `BadInput` for a date that has come."""
     if until is not None and any(until <= office.now().astimezone(one.zone).date() for one in office.reps.values()):
         raise BadInput(f"--until {until} has come already: give a later date")
-    with office.database.write() as tx:
-        paused = _each(tx, office, EventKind.PAUSED, EnrollmentState.ACTIVE, person, campaign, rep)
-        for owner in {enrollment.rep for enrollment in paused}:
-            zone = office.reps[owner].zone if owner in office.reps else UTC
-            ends = None if until is None else datetime.combine(until, time(), tzinfo=zone).astimezone(UTC)
-            pause_until(tx, [enrollment.id for enrollment in paused if enrollment.rep == owner], ends)
+    active = [enrollment for enrollment in live if enrollment.state is EnrollmentState.ACTIVE]
+    paused = _record_each(tx, office, EventKind.PAUSED, active, reason)
+    for owner in {enrollment.rep for enrollment in paused}:
+        zone = office.reps[owner].zone if owner in office.reps else UTC
+        ends = None if until is None else datetime.combine(until, time(), tzinfo=zone).astimezone(UTC)
+        pause_until(tx, [enrollment.id for enrollment in paused if enrollment.rep == owner], ends)
     return paused
 
 
@@ -193,13 +205,20 @@ def resume_expired(office: Office) -> list[Enrollment]:
     """Resume what was paused until now; return the enrollments."""
     now = office.now()
     with office.database.write() as tx:
-        return _resume(tx, office, read_expired_pauses(tx, now), now)
+        return resume_these(tx, office, read_expired_pauses(tx, now), now)
 
 
 def remove(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
     """End what the filters name; return the enrollments that were ended."""
     with office.database.write() as tx:
-        return _each(tx, office, EventKind.REMOVED, None, person, campaign, rep)
+        return remove_these(tx, office, find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep))
+
+
+def remove_these(
+    tx: Transaction, office: Office, live: Sequence[Enrollment], *, reason: str = BY_HAND
+) -> list[Enrollment]:
+    """End these enrollments; return them."""
+    return _record_each(tx, office, EventKind.REMOVED, live, reason)
 
 
 def resume(office: Office, *, person: str | None, campaign: str | None, rep: str | None) -> list[Enrollment]:
@@ -210,21 +229,22 @@ def resume(office: Office, *, person: str | None, campaign: str | None, rep: str
     now = office.now()
     with office.database.write() as tx:
         live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
-        paused = [enrollment for enrollment in live if enrollment.state is EnrollmentState.PAUSED]
-        released = list(_resume(tx, office, paused, now))
+        released = resume_these(tx, office, live, now)
         if person is not None:
             mark_person(tx, person, held=None)
-            released += release_all(tx, [person], now)
-        else:
-            released += release_late(tx, live, now)
-    return released
+            return released + release_all(tx, [person], now)
+        return released + release_late(tx, live, now)
 
 
-def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: datetime) -> list[Enrollment]:
+def resume_these(
+    tx: Transaction, office: Office, live: Sequence[Enrollment], now: datetime, *, reason: str = ""
+) -> list[Enrollment]:
+    """Resume those of these enrollments that are paused; return them."""
+    paused = [enrollment for enrollment in live if enrollment.state is EnrollmentState.PAUSED]
     facts = []
     for enrollment in paused:
         carried_out = _forget_not_carried_out(tx, enrollment)
-        facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, carried_out=carried_out))
+        facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, reason=reason, carried_out=carried_out))
     # A step that ended when its campaign could not be worked out: the campaign goes on from it now.
     facts += [
         intent_fact(stored, _STEP_ENDED[stored.state], now, by="before it was resumed")
@@ -235,7 +255,7 @@ def _resume(tx: Transaction, office: Office, paused: Sequence[Enrollment], now: 
     if paused:
         pause_until(tx, [enrollment.id for enrollment in paused], None)
         bring_forward(tx, [one.intent for one in paused if one.intent is not None], now)
-    return list(paused)
+    return paused
 
 
 def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:
@@ -341,20 +361,12 @@ def _position_in(campaign: Campaign, old: Campaign, enrollment: Enrollment) -> i
     return next(later, len(campaign.steps))
 
 
-def _each(
-    tx: Transaction,
-    office: Office,
-    kind: EventKind,
-    state: EnrollmentState | None,
-    person: str | None,
-    campaign: str | None,
-    rep: str | None,
+def _record_each(
+    tx: Transaction, office: Office, kind: EventKind, chosen: Sequence[Enrollment], reason: str
 ) -> list[Enrollment]:
     now = office.now()
-    live = find_enrollments(tx, persons=_persons(person), campaign=campaign, rep=rep)
-    chosen = [enrollment for enrollment in live if state is None or enrollment.state is state]
-    record(tx, office, [enrollment_fact(enrollment, kind, now, reason="by hand") for enrollment in chosen], now)
-    return chosen
+    record(tx, office, [enrollment_fact(enrollment, kind, now, reason=reason) for enrollment in chosen], now)
+    return list(chosen)
 
 
 def _persons(person: str | None) -> Sequence[str] | None:

@@ -7,7 +7,7 @@ step is due (`sequencing`). Source: spec sequencing 3.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from itertools import islice
@@ -60,6 +60,10 @@ class Launched:
     warnings: list[str] = field(default_factory=list)
 
 
+#: Told within the transaction of what was launched; what it raises takes the launch back.
+Along = Callable[[Transaction, Launched, Sequence[Enrollment]], None]
+
+
 def new_id(now: datetime) -> str:
     """Return a new enrollment id: 32 hex digits that grow with time, so that rows of one launch lie together."""
     return f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}"
@@ -99,6 +103,7 @@ def launch(
     overrides: Mapping[str, time],
     dry_run: bool = False,
     progress: Progress = no_progress,
+    along: Along | None = None,
 ) -> Launched:
     """Put people into a campaign; those who may not be in it are left out and said. All or, on an error, nobody."""
     now = office.now()
@@ -111,6 +116,7 @@ def launch(
     launched.warnings += [*_warnings(office, campaign, rep), *_check_crm(office)]
     remaining = iter(people)
     seen: set[str] = set()
+    new: list[Enrollment] = []
     with office.database.write() as tx:
         if not dry_run:
             save_version(tx, campaign.name, launched.version, document, now)
@@ -123,9 +129,13 @@ def launch(
                 append(tx, lines)
                 roll_up(tx, office, now, moved=[enrollment.person for enrollment in enrollments])
             launched.enrolled += len(enrollments)
+            if along is not None:
+                new += enrollments
             progress("launching", launched.enrolled, None)
         if not dry_run:
             append(tx, [_left_out_line(launched, left, now) for left in launched.left_out])
+            if along is not None:
+                along(tx, launched, new)
             office.wake(tx, [DECIDE])
     return launched
 
