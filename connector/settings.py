@@ -34,6 +34,7 @@ from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep, is_address, time_zones
 from connector.ports import Adapter, CrmAdapter, MailboxAdapter
 from connector.unsubscribe import EMAIL, TOKEN
+from connector.web_settings import WebRules
 
 DEFAULT_DATABASE = "sqlite:///connector.db"
 
@@ -233,6 +234,8 @@ class Settings:
     blocked_domains: frozenset[str]
     #: None when mails say nothing about unsubscribing.
     unsubscribe: UnsubscribeRules | None = None
+    #: Who may sign in to the web app, and how.
+    web: WebRules = field(default_factory=WebRules)
     #: What works and will not for long, or is unwise.
     warnings: tuple[Fault, ...] = ()
 
@@ -323,6 +326,7 @@ def _file_model(adapters: Mapping[str, Adapter]) -> type[BaseModel]:
             UnsubscribeRules | None,
             Field(default=None, description="Where a recipient says that they want no more mail; off when empty."),
         ),
+        web=(WebRules, Field(default_factory=WebRules, description="Who may sign in to the web app.")),
         blocked_domains=(
             list[Annotated[str, AfterValidator(_domain)]],
             Field(default=[], description="Nothing is ever sent to these domains."),
@@ -461,4 +465,5 @@ def _settings(parsed: Any, path: Path, adapters: Mapping[str, Adapter]) -> Setti
         retention=parsed.retention,
         blocked_domains=frozenset(parsed.blocked_domains),
         unsubscribe=parsed.unsubscribe,
+        web=parsed.web,
     )

@@ -5,12 +5,15 @@ Lives here: the command, and what it says. Does not live here: the pages (`conne
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.app import open_app
+from connector.app import App, open_app
 from connector.cli.output import Terminal, terminal_of
+
+if TYPE_CHECKING:
+    from connector.web.site import Site
 
 commands = typer.Typer()
 
@@ -22,7 +25,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Loopback address to serve at; no other is taken yet.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve the web app on this machine, until Ctrl-C: /open/ID opens the draft of a task in the browser.
+    """Serve the command center, until Ctrl-C: tasks, emails, feed, campaigns, people and numbers in the browser.
 
     It prints a link that signs you in: once, within ten minutes, then for twelve hours. Start it anew for a new link.
     """
@@ -30,17 +33,31 @@ def serve(
     from connector.web.app import create_app  # noqa: PLC0415
     from connector.web.serving import listen  # noqa: PLC0415
     from connector.web.serving import serve as serve_app  # noqa: PLC0415
-    from connector.web.sign_in import Sessions, SignInLink  # noqa: PLC0415
 
     terminal = terminal_of(context)
     project = terminal.project()
     with listen(host, port) as listening, open_app(project) as app:
-        link = SignInLink(app.office.clock)
-        web = create_app(app.office, link=link, sessions=Sessions.kept_in(app.vault, app.office.clock))
+        site = _site(app)
         shown = f"[{host.strip('[]')}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
-        serve_app(web, listening, announce=lambda: _tell(terminal, url, link.path))
+        serve_app(create_app(site), listening, announce=lambda: _tell(terminal, url, site.link.path))
     terminal.say("the web app was stopped")
+
+
+def _site(app: App) -> Site:
+    from connector.unsubscribe import Tokens  # noqa: PLC0415
+    from connector.web.sign_in import Sessions, SignInLink  # noqa: PLC0415
+    from connector.web.site import Site  # noqa: PLC0415
+
+    clock, vault = app.office.clock, app.vault
+    return Site(
+        office=app.office,
+        project=app.project,
+        vault=vault,
+        sessions=Sessions.kept_in(vault, clock),
+        link=SignInLink(clock),
+        tokens=Tokens.kept_in(vault),
+    )
 
 
 def _tell(terminal: Terminal, url: str, sign_in: str) -> None:

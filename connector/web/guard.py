@@ -1,4 +1,4 @@
-"""What every answer has in common: it goes to this machine alone, carries the same headers, and is a calm page.
+"""What every answer has in common: it goes to a name of ours alone, carries the same headers, and is a calm page.
 
 Lives here: `Guard`, the outermost layer, and `is_this_machine`. Does not live here: who is signed in (`sign_in`).
 
@@ -11,10 +11,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
+from datetime import UTC
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connector.web.i18n import gettext as _
+from connector.web.i18n import preferred, view_as
 from connector.web.pages import error_page
 
 _log = logging.getLogger(__name__)
@@ -22,7 +25,8 @@ _log = logging.getLogger(__name__)
 #: Headers of every answer, pages and files alike.
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -31,6 +35,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+#: What lies under an address that names the release may be kept.
+_KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
+
 #: A Host header: a name or an address, and perhaps a port. Nothing that a reader of URLs might take apart otherwise.
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 
@@ -38,9 +45,10 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 class Guard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Take the application to be guarded."""
+    def __init__(self, app: ASGIApp, host: str | None = None) -> None:
+        """Take the application to be guarded, and the name under which others than this machine's user reach it."""
         self._app = app
+        self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,17 +56,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
         begun = False
+        headers = Headers(scope=scope)
+        view_as(preferred(headers.get("accept-language", "")), UTC)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message).update(HEADERS)
+                said = MutableHeaders(scope=message)
+                for name, value in (HEADERS | (_KEPT if scope["path"].startswith("/static/") else {})).items():
+                    said.setdefault(name, value)  # a page may have a stricter policy of its own
             await send(message)
 
-        if not _is_for_us(Headers(scope=scope)):
-            sentence = "open this page by the address that 'connector serve' printed"
-            await error_page(421, "Not under this name", sentence)(scope, receive, send_with_headers)
+        if not self._is_for_us(headers):
+            sentence = _("Open this page by the address that 'connector serve' printed.")
+            await error_page(421, _("Not under this name"), sentence)(scope, receive, send_with_headers)
             return
         try:
             await self._app(scope, receive, send_with_headers)
@@ -68,8 +80,12 @@ class Guard:
             _log.info("where it went wrong:", exc_info=error)
             if begun:
                 raise
-            sentence = "something unexpected went wrong: the terminal of 'connector serve' says more"
-            await error_page(500, "This did not work", sentence)(scope, receive, send_with_headers)
+            sentence = _("Something unexpected went wrong: the terminal of 'connector serve' says more.")
+            await error_page(500, _("This did not work"), sentence)(scope, receive, send_with_headers)
+
+    def _is_for_us(self, headers: Headers) -> bool:
+        found = _HOST.fullmatch(headers.get("host", ""))
+        return found is not None and (is_this_machine(found["name"]) or found["name"].lower() == self._host)
 
 
 def is_this_machine(name: str) -> bool:
@@ -80,8 +96,3 @@ def is_this_machine(name: str) -> bool:
         return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
-
-
-def _is_for_us(headers: Headers) -> bool:
-    found = _HOST.fullmatch(headers.get("host", ""))
-    return found is not None and is_this_machine(found["name"])

@@ -10,64 +10,73 @@ from threading import Lock
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Retry
 from connector.sync.actions import UnknownTask
-from connector.sync.office import Office
 from connector.sync.opening import Client, Opened, open_task
+from connector.web.access import Viewer, own_task
+from connector.web.i18n import gettext as _
 from connector.web.pages import error_page, page
+from connector.web.site import Site
 
 #: Hosts of mail programs in the browser that an address of ours leads to without asking (reference apis 2.4, 3.3).
 MAIL_HOSTS = frozenset({"mail.google.com", "outlook.office.com", "outlook.office365.com", "outlook.live.com"})
 
+
 #: Error -> status and title; the first that fits counts.
-_STATUSES: tuple[tuple[type[ConnectorError], int, str], ...] = (
-    (UnknownTask, 404, "There is no such task"),
-    (BadInput, 409, "There is nothing to open"),
-    (Busy, 503, "Not just now"),
-    (Retry, 503, "Not just now"),
-    (Reconnect, 409, "The mailbox must be signed in to again"),
-    (ConnectorError, 502, "The mailbox did not do this"),
-)
+def _statuses() -> tuple[tuple[type[ConnectorError], int, str], ...]:
+    return (
+        (UnknownTask, 404, _("There is no such task")),
+        (BadInput, 409, _("There is nothing to open")),
+        (Busy, 503, _("Not just now")),
+        (Retry, 503, _("Not just now")),
+        (Reconnect, 409, _("The mailbox must be signed in to again")),
+        (ConnectorError, 502, _("The mailbox did not do this")),
+    )
+
 
 #: Seconds one click waits for another: longer than a service usually takes, shorter than a browser's patience.
 _PATIENCE = 30.0
 
 
-def open_routes(office: Office) -> APIRouter:
+def open_routes(site: Site) -> APIRouter:
     """Return `/open/<key>`."""
     routes = APIRouter()
+    office = site.office
     # A mailbox is worked by one thread at a time.
     turn = Lock()
 
     @routes.get("/open/{key}")
-    def open_(key: str, client: Annotated[Client | None, Query(alias="in")] = None) -> Response:
+    def open_(
+        request: Request, user: Viewer, key: str, client: Annotated[Client | None, Query(alias="in")] = None
+    ) -> Response:
         """Find or make the draft of a task, and lead to it."""
+        task = own_task(site, user, key)
         if not turn.acquire(timeout=_PATIENCE):
-            return answer_to(Busy("another draft is being opened: try again in a moment"))
+            return answer_to(request, Busy("another draft is being opened: try again in a moment"))
         try:
-            opened = open_task(office, key, client=client)
+            opened = open_task(office, task.intent.key, client=client)
         except ConnectorError as error:
-            return answer_to(error)
+            return answer_to(request, error)
         finally:
             turn.release()
-        return lead_to(opened)
+        return lead_to(request, opened)
 
     return routes
 
 
-def lead_to(opened: Opened) -> Response:
+def lead_to(request: Request, opened: Opened) -> Response:
     """Return the way to what was opened: at once, or by a page when there is something the rep must know."""
     host = _host_of(opened.address)
     if host is None:
-        sentence = "the mailbox gave an address that is not one to open: look for the draft in the mail program"
-        return error_page(502, "The draft cannot be opened from here", sentence)
+        sentence = _("The mailbox gave an address that is not one to open: look for the draft in the mail program.")
+        return error_page(502, _("The draft cannot be opened from here"), sentence, request=request)
     known = host in MAIL_HOSTS
     if known and not opened.notes:
         return RedirectResponse(opened.address, status_code=303)
-    return page("opened.html", title="Before you go on", opened=opened, host=host, known=known)
+    return page(request, "opened.html", title=_("Before you go on"), opened=opened, host=host, known=known)
 
 
 def _host_of(address: str) -> str | None:
@@ -79,10 +88,10 @@ def _host_of(address: str) -> str | None:
     return parts.netloc if parts.scheme == "https" and parts.netloc and "@" not in parts.netloc else None
 
 
-def answer_to(error: ConnectorError) -> Response:
+def answer_to(request: Request, error: ConnectorError) -> Response:
     """Return the page that says what is wrong."""
-    status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
-    answer = error_page(status, title, *str(error).splitlines())
+    status, title = next((status, title) for kind, status, title in _statuses() if isinstance(error, kind))
+    answer = error_page(status, title, *str(error).splitlines(), request=request)
     if status == 503:
         answer.headers["Retry-After"] = "10"
     return answer

@@ -4,14 +4,17 @@ Lives here: `SignInLink`, `Sessions`, `/sign-in/<token>`, and where to go after 
 Google or Microsoft, and what a rep may see (the command center).
 
 A session is a Fernet token, sealed and dated by a key of the project's own that the vault keeps: nothing is stored for
-it, it outlives a restart, and nobody else can make one. Cookies do not tell ports apart, so their names do.
+it, it outlives a restart, and nobody else can make one. It holds who is signed in, and a secret that forms of our pages
+carry. Cookies do not tell ports apart, so their names do.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
 from urllib.parse import quote, unquote
@@ -21,7 +24,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from connector.ports import Clock, Vault
+from connector.web.i18n import gettext as _
 from connector.web.pages import error_page
+
+#: The user of this machine, who signs in by the link that `serve` prints, has no address of their own.
+THIS_MACHINE = ""
 
 #: How long the link that `serve` prints may be used.
 LINK_LASTS = timedelta(minutes=10)
@@ -34,15 +41,22 @@ VAULT_NAME = "web-session"
 
 _TOKEN_BYTES = 32
 
-#: What a session is of: the one user there is.
-_USER = b"the user of this machine"
-
 #: Where one may be sent after signing in: a page of ours, and nothing that a browser could read as another host.
-_OURS = re.compile(r"/(?:open/[0-9A-Za-z]{1,64}(?:\?in=(?:gmail|outlook))?)?")
+_OURS = re.compile(r"/(?:[0-9A-Za-z][\w.@%~-]*(?:/[\w.@%~-]+)*)?(?:\?[\w.@%~=&+:-]*)?", re.ASCII)
 
 
 class NotSignedInError(Exception):
     """A page for signed-in users was asked for by somebody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody who is signed in, at one browser."""
+
+    #: Their address, or "" for the user of this machine.
+    user: str
+    #: What a form of ours carries, to show that it is one.
+    csrf: str
 
 
 class SignInLink:
@@ -84,24 +98,26 @@ class Sessions:
         key = vault.read(VAULT_NAME) or vault.renew(VAULT_NAME, None, lambda seen: seen or _new_key())
         return cls(key, clock)
 
-    def check(self, request: Request) -> None:
-        """Let a signed-in user pass; raise `NotSignedInError` for anybody else."""
-        if not self.is_signed_in(request):
-            raise NotSignedInError
-
-    def is_signed_in(self, request: Request) -> bool:
-        """Tell whether a request carries a session of ours that has not run out."""
+    def read(self, request: Request) -> Session | None:
+        """Return the session that a request carries, if it is one of ours that has not run out."""
         ttl, now = int(SESSION_LASTS.total_seconds()), int(self._clock.now().timestamp())
         try:
-            user = self._cipher.decrypt_at_time(request.cookies.get(_named(request, "session"), ""), ttl, now)
-        except InvalidToken:
-            return False
-        return user == _USER
+            said = json.loads(
+                self._cipher.decrypt_at_time(request.cookies.get(_named(request, "session"), ""), ttl, now)
+            )
+            return Session(user=said["user"], csrf=said["csrf"])
+        except (InvalidToken, ValueError, KeyError):
+            return None
 
-    def begin(self, request: Request, answer: Response) -> None:
+    def begin(self, request: Request, answer: Response, user: str) -> None:
         """Put a new session into an answer."""
-        session = self._cipher.encrypt_at_time(_USER, int(self._clock.now().timestamp()))
+        said = json.dumps({"user": user, "csrf": secrets.token_urlsafe(_TOKEN_BYTES)})
+        session = self._cipher.encrypt_at_time(said.encode(), int(self._clock.now().timestamp()))
         _set_cookie(request, answer, "session", session.decode(), SESSION_LASTS)
+
+    def end(self, request: Request, answer: Response) -> None:
+        """Take the session out of the browser."""
+        answer.delete_cookie(_named(request, "session"))
 
 
 def _new_key() -> str:
@@ -117,17 +133,20 @@ def sign_in_routes(link: SignInLink, sessions: Sessions) -> APIRouter:
         """Sign in by the link, and go where one wanted to go."""
         if link.use(token):
             answer = RedirectResponse(_wanted(request), status_code=303)
-            sessions.begin(request, answer)
+            sessions.begin(request, answer, THIS_MACHINE)
             answer.delete_cookie(_named(request, "next"))
             return answer
-        if sessions.is_signed_in(request):
+        if sessions.read(request) is not None:
             return RedirectResponse(_wanted(request), status_code=303)
         return error_page(
             401,
-            "This link does not sign you in",
-            "it was used already, or it is too old: each link signs in once, within "
-            f"{LINK_LASTS.total_seconds() // 60:.0f} minutes",
-            "end 'connector serve' in the terminal and start it again: it prints a new one",
+            _("This link does not sign you in"),
+            _(
+                "It was used already, or it is too old: each link signs in once, within %(minutes)s minutes.",
+                minutes=int(LINK_LASTS.total_seconds() // 60),
+            ),
+            _("End 'connector serve' in the terminal and start it again: it prints a new one."),
+            request=request,
         )
 
     return routes

@@ -19,6 +19,7 @@ from connector.store.enrollments import read_due
 from connector.store.intents import read_unprepared
 from connector.store.lanes import FencedError, guard, read_pacing, release, take
 from connector.store.mails import read_waiting
+from connector.store import schema_web  # noqa: F401 - its tables are among the metadata
 from connector.store.schema import cursors, lanes, metadata
 from connector.store.tasks import read_dirty
 

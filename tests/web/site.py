@@ -12,9 +12,11 @@ from connector.intents import IntentState
 from connector.people import Person
 from connector.store.intents import find_intents
 from connector.sync.office import Office
+from connector.unsubscribe import Tokens
 from connector.vault import StoredVault
 from connector.web.app import create_app
 from connector.web.sign_in import Sessions, SignInLink
+from connector.web.site import Site as WebSite
 from tests.world import ANA, BOB, World, WorldMaker
 
 GMAIL, OUTLOOK = ANA["email"], BOB["email"]
@@ -72,7 +74,17 @@ class Sites:
         clock = office.clock
         vault = StoredVault(world.database, clock, world.folder)
         link, sessions = SignInLink(clock), Sessions.kept_in(vault, clock)
-        server = Server(create_app(office, link=link, sessions=sessions))
+        app = create_app(
+            WebSite(
+                office=office,
+                project=world.project,
+                vault=vault,
+                sessions=sessions,
+                link=link,
+                tokens=Tokens.kept_in(vault),
+            )
+        )
+        server = Server(app)
         self._servers.append(server)
         return Site(world=world, url=server.url, link=link, sessions=sessions)
 

@@ -1,0 +1,83 @@
+"""Who uses the web app, and whose work they may see.
+
+Lives here: `User`, `Role`, `user_of`. Does not live here: how somebody proves who they are (`sign_in`, `oidc`), asking
+in a route (`access`). Source: issue 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from connector.people import Rep, time_zones
+from connector.settings import Settings
+from connector.store.preferences import Preferences
+from connector.web.i18n import LANGUAGES
+from connector.web.sign_in import THIS_MACHINE
+
+
+class Role(StrEnum):
+    """What somebody may do."""
+
+    #: Own work.
+    REP = "rep"
+    #: Own work, and that of their team.
+    MANAGER = "manager"
+    #: Everything.
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who is signed in."""
+
+    #: Lower case; `sign_in.THIS_MACHINE` for the user of this machine.
+    email: str
+    name: str
+    role: Role
+    #: The reps whose work they may see and do; None for everybody's, also of reps who are in connector.yaml no more.
+    reps: frozenset[str] | None
+    #: The rep they are themselves, if they are one.
+    rep: Rep | None
+    #: None: as their browser asks.
+    locale: str | None
+    zone: ZoneInfo
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether everything is theirs to see and do."""
+        return self.role is Role.ADMIN
+
+    def may_see(self, rep: str) -> bool:
+        """Tell whether a rep's work is theirs to see and do."""
+        return self.reps is None or rep in self.reps
+
+
+def user_of(settings: Settings, email: str, chosen: Preferences) -> User | None:
+    """Return who an address stands for, with what they have chosen for themselves; None for a stranger."""
+    rules = settings.web
+    if email == THIS_MACHINE:
+        return _user(email, Role.ADMIN, None, settings.reps[0] if len(settings.reps) == 1 else None, chosen)
+    rep = settings.rep(email)
+    own = {rep.email} if rep is not None else set()
+    addresses = {email, *(() if rep is None else (rep.email, *rep.aliases))}
+    if addresses & set(rules.admins):
+        return _user(email, Role.ADMIN, None, rep, chosen)
+    teams = [team for manager, team in rules.managers.items() if manager in addresses]
+    if teams:
+        return _user(email, Role.MANAGER, frozenset(own.union(*teams)), rep, chosen)
+    return None if rep is None else _user(rep.email, Role.REP, frozenset(own), rep, chosen)
+
+
+def _user(email: str, role: Role, reps: frozenset[str] | None, rep: Rep | None, chosen: Preferences) -> User:
+    zone = chosen.zone if chosen.zone in time_zones() else (rep.time_zone if rep is not None else "UTC")
+    return User(
+        email=email,
+        name=rep.name if rep is not None else email,
+        role=role,
+        reps=reps,
+        rep=rep,
+        locale=chosen.locale if chosen.locale in LANGUAGES else None,
+        zone=ZoneInfo(zone or "UTC"),
+    )
