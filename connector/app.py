@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from connector.accounts import AccountModel, Secret, is_loopback
+from connector.audience import reps_seen_by
 from connector.campaigns.model import Campaign
 from connector.campaigns.reading import LoadedCampaigns, load_campaigns
 from connector.content.templates import Template, load_templates
@@ -349,6 +350,7 @@ def open_office(
         hold_after=settings.sync.hold_after,
         keep_ended=settings.retention.ended,
         wake=wake_workers(database, clock),
+        sees=partial(reps_seen_by, settings),
     )
 
 

@@ -147,6 +147,8 @@ class Office:
     mailboxes_at_a_time: int
     #: Told of lanes that have something to do once the transaction is committed; a hint, which nobody need hear.
     wake: Wake = no_wake
+    #: Address of a user -> the reps whose work they see; None for everybody's.
+    sees: Callable[[str], frozenset[str] | None] = field(default=lambda _email: frozenset())
     book: CampaignBook = field(default_factory=CampaignBook)
 
     @property
