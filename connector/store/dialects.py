@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Executable, Float, Table, bindparam
+from sqlalchemy import ColumnElement, Executable, Float, Integer, Table, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -49,7 +49,24 @@ def _postgresql_items(element: json_items, compiler: SQLCompiler, **options: Any
     return f"(SELECT jsonb_array_elements_text(CAST({items} AS jsonb)))"
 
 
-def any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
+class day_number(FunctionElement[int]):  # noqa: N801 - reads as an SQL function
+    """The days from 1970-01-01 to a date kept as ISO text."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(day_number, "sqlite")
+def _sqlite_day_number(element: day_number, compiler: SQLCompiler, **options: Any) -> str:
+    return f"CAST(julianday({compiler.process(element.clauses, **options)}) - 2440587.5 AS INTEGER)"
+
+
+@compiles(day_number, "postgresql")
+def _postgresql_day_number(element: day_number, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(CAST({compiler.process(element.clauses, **options)} AS date) - DATE '1970-01-01')"
+
+
+def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Return the condition that a text column is one of a list, which is bound to `name` as a Python list."""
     return column.op("IN", is_comparison=True)(json_items(bindparam(name, type_=Json)))
 
