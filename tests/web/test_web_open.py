@@ -9,6 +9,7 @@ from html import escape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from fastapi import Request
 
 from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Refused, Retry
 from connector.people import Person
@@ -154,9 +155,13 @@ def test_each_reason_not_to_open_is_a_page_of_its_own(world: World, serve: Sites
     ],
 )
 def test_every_error_has_a_status(error: ConnectorError, status: int) -> None:
-    answer = answer_to(error)
+    answer = answer_to(asked(), error)
     assert (answer.status_code, b"<p>X.</p>" in answer.body) == (status, True)
     assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def asked() -> Request:
+    return Request({"type": "http", "method": "GET", "path": "/open/x", "query_string": b"", "headers": [], "state": {}})
 
 
 #: What a mailbox may say -> what comes of it: a way there, a page that asks first, no way at all.
@@ -180,7 +185,7 @@ ADDRESSES = {
 def test_only_to_mail_programs_one_is_led_without_asking(world: World) -> None:
     opened = open_task(world.office, key_of(world, PAT.email))
     for address, status in ADDRESSES.items():
-        answer = lead_to(replace(opened, address=address))
+        answer = lead_to(asked(), replace(opened, address=address))
         assert answer.status_code == status, address
         assert answer.headers.get("location") == (address if status == 303 else None)
         assert (b"which is none of the mail programs" in answer.body) == (status == 200)

@@ -107,5 +107,5 @@ def test_it_listens_at_each_name_of_this_machine(host: str) -> None:
 def test_a_package_carries_pages_and_style() -> None:
     carried = {one.distribution_path for one in WheelBuilder(str(ROOT)).recurse_included_files()}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "connector" / "web").rglob("*.*") if path.suffix != ".pyc"}
-    assert {path.suffix for path in map(Path, pages)} == {".py", ".html", ".css"}
+    assert {path.suffix for path in map(Path, pages)} >= {".py", ".html", ".css", ".js"}
     assert pages <= carried
