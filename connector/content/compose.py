@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
@@ -24,11 +24,12 @@ from connector.content.markup import AS_HTML, clean, plain_text
 from connector.content.templates import Template
 
 #: Stand in rendered text where the signature and the unsubscribe text belong.
-_SIGNATURE_PLACE, _UNSUBSCRIBE_PLACE = "\ue000", "\ue001"
+SIGNATURE_PLACE, UNSUBSCRIBE_PLACE = "\ue000", "\ue001"
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
-_PROMPT = re.compile(f"{PROMPT_OPENS}(.*?){PROMPT_CLOSES}", re.DOTALL)
+#: A field prompt in rendered text.
+PROMPT = re.compile(f"{PROMPT_OPENS}(.*?){PROMPT_CLOSES}", re.DOTALL)
 _REPLY_MARK = re.compile(r"\s*re\s*:", re.IGNORECASE)
 
 _OPEN_PARAGRAPH = re.compile(r"<p\b(?!.*</p>)", re.IGNORECASE | re.DOTALL)
@@ -67,25 +68,37 @@ def render(
     `as_quoted` leaves field prompts out: what the rep put in their place is not known (decision 7).
     Raises `Unresolved` with the names of all fields of subject and body that have no value.
     """
-    mine = {**fields.get("my", {}), "signature": Markup(_SIGNATURE_PLACE) if signature.strip() else ""}
-    placed = {**fields, "my": mine, UNSUBSCRIBE: Markup(_UNSUBSCRIBE_PLACE) if unsubscribe_html.strip() else ""}
+    mine = {**fields.get("my", {}), "signature": Markup(SIGNATURE_PLACE) if signature.strip() else ""}
+    placed = {**fields, "my": mine, UNSUBSCRIBE: Markup(UNSUBSCRIBE_PLACE) if unsubscribe_html.strip() else ""}
     subject, body = evaluate_all(
         (template.compiled_subject, template.compiled_body), placed, f"template '{template.name}'"
     )
     if as_quoted:
-        subject, body = _PROMPT.sub("", subject), _PROMPT.sub("", body)
-    prompts = tuple(html.unescape(found) for part in (subject, body) for found in _PROMPT.findall(part))
-    page = AS_HTML[template.format](body)
-    page = _put(page, _SIGNATURE_PLACE, signature)
-    page = _put(page, _UNSUBSCRIBE_PLACE, unsubscribe_html)
-    # Only what the author wrote may name a file: a value of the CRM could name any of them.
-    page, images = embed(clean(PRIVATE.sub("", page)), {*template.images, *images_in(signature)})
+        subject, body = PROMPT.sub("", subject), PROMPT.sub("", body)
+    prompts = tuple(html.unescape(found) for part in (subject, body) for found in PROMPT.findall(part))
+    return finish(
+        subject,
+        AS_HTML[template.format](body),
+        signature=signature,
+        unsubscribe_html=unsubscribe_html,
+        prompts=tuple(dict.fromkeys(prompt_text(prompt) for prompt in prompts)),
+        # Only what the author wrote may name a file: a value of the CRM could name any of them.
+        images={*template.images, *images_in(signature)},
+    )
+
+
+def finish(
+    subject: str, page: str, *, signature: str, unsubscribe_html: str, prompts: tuple[str, ...], images: Collection[str]
+) -> Rendered:
+    """Return a mail whose fields are filled in: signature and unsubscribe text in their places, HTML cleaned.
+
+    `images`: the files beside the templates that the page may show.
+    """
+    page = _put(page, SIGNATURE_PLACE, signature)
+    page = _put(page, UNSUBSCRIBE_PLACE, unsubscribe_html)
+    page, shown = embed(clean(PRIVATE.sub("", page)), images)
     return Rendered(
-        subject=_one_line(PRIVATE.sub("", subject)),
-        html=page,
-        text=plain_text(page),
-        prompts=tuple(dict.fromkeys(_prompt_text(prompt) for prompt in prompts)),
-        images=images,
+        subject=one_line(PRIVATE.sub("", subject)), html=page, text=plain_text(page), prompts=prompts, images=shown
     )
 
 
@@ -118,14 +131,16 @@ def quote_header(at: datetime, zone: tzinfo, name: str) -> str:
     """Return "On Mon, 23 Nov 2026 at 09:00, Ana Diaz wrote:", the instant shown in `zone`."""
     at = at.astimezone(zone)
     day = f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year}"
-    return _one_line(f"On {day} at {at:%H:%M}, {name} wrote:")
+    return one_line(f"On {day} at {at:%H:%M}, {name} wrote:")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return text without line breaks and control characters."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 
-def _prompt_text(shown: str) -> str:
+def prompt_text(shown: str) -> str:
+    """Return what a field prompt asks for: `{{! a line }}` -> `a line`."""
     return shown.removeprefix("{{!").removesuffix("}}").strip()
 
 

@@ -83,31 +83,33 @@ def escaped(value: object, escaping: Escaping) -> str:
 class _Missing(Undefined):
     """A field without a value: false and empty in a condition, replaced by `default`, noted when it would be shown."""
 
-    __slots__ = ("noted", "stand_in")
+    __slots__ = ("left", "noted", "stand_in")
 
     #: Read by the filter `default`.
     force_liquid_default = True
 
-    def __init__(self, name: str, *, token: Token | None, noted: list[str]) -> None:
+    def __init__(self, name: str, *, token: Token | None, noted: list[str], left: bool) -> None:
         super().__init__(name, token=token)
         self.noted = noted
+        self.left = left
         self.stand_in = STAND_INS.get(name)
 
     def __str__(self) -> str:
         if self.stand_in is None:
             self.noted.append(self.name)
-            return ""
+            return left_field(self.name) if self.left else ""
         return self.stand_in
 
 
 class _Context(RenderContext):
     """Looks names up; whatever has no value becomes `_Missing`."""
 
-    __slots__ = ("noted",)
+    __slots__ = ("left", "noted")
 
-    def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object]) -> None:  # noqa: A002 - the library's name
+    def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object], left: bool) -> None:  # noqa: A002 - the library's name
         super().__init__(template, globals=globals)
         self.noted: list[str] = []
+        self.left = left
 
     def get(self, path: list[object], *, token: Token | None, default: object = None) -> object:
         # The library passes a default of its own only for loop lengths and the like, which are never fields.
@@ -117,7 +119,9 @@ class _Context(RenderContext):
         else:
             empty = value is None or is_undefined(value) or isinstance(value, Mapping)
             empty = empty or (isinstance(value, str) and path[0] in self.globals and not value.strip())
-        return _Missing(".".join(map(str, path)), token=token, noted=self.noted) if empty else value
+        if not empty:
+            return value
+        return _Missing(".".join(map(str, path)), token=token, noted=self.noted, left=self.left)
 
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         function = super().filter(name, token)
@@ -263,10 +267,31 @@ def evaluate(compiled: Compiled, fields: Mapping[str, Any], name: str) -> str:
 
 def evaluate_all(parts: Sequence[Compiled], fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Return the rendered parts of one template; raise `Unresolved` naming the fields of all parts together."""
+    texts, missing = _rendered(parts, fields, name, left=False)
+    if missing:
+        raise Unresolved(name, missing)
+    return texts
+
+
+def evaluate_as_far(
+    parts: Sequence[Compiled], fields: Mapping[str, Any], name: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the rendered parts of one template, and the fields without a value, which are left in as `{{field}}`."""
+    return _rendered(parts, fields, name, left=True)
+
+
+def left_field(name: str) -> str:
+    """Return how a field without a value is left in a text."""
+    return f"{{{{{name}}}}}"
+
+
+def _rendered(
+    parts: Sequence[Compiled], fields: Mapping[str, Any], name: str, *, left: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     texts: list[str] = []
     noted: list[str] = []
     for part in parts:
-        context = _Context(part.bound, globals=fields)
+        context = _Context(part.bound, globals=fields, left=left)
         buffer = context.get_buffer()
         try:
             part.bound.render_with_context(context, buffer)
@@ -275,6 +300,4 @@ def evaluate_all(parts: Sequence[Compiled], fields: Mapping[str, Any], name: str
             raise BadInput(Fault(sentence=sentence)) from error
         texts.append(buffer.getvalue())
         noted += context.noted
-    if noted:
-        raise Unresolved(name, noted)
-    return tuple(texts)
+    return tuple(texts), tuple(dict.fromkeys(noted))

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Table, and_, bindparam, delete, or_, select, text, tuple_
 
 from connector.events import EventKind
+from connector.store.compositions import forget_compositions
 from connector.store.database import Transaction
 from connector.store.dialects import any_of
 from connector.store.schema import enrollments, intents, ledger, mails, received, tasks
@@ -88,6 +89,7 @@ def forget(tx: Transaction, ended: Collection[Ended], keys: Sequence[str], befor
     return {
         "ledger": tx.execute(_LINES, given).rowcount,
         "intents": _delete(tx, intents, "key", given["keys"]),
+        "compositions": forget_compositions(tx, given["ids"]),
         "mails": _delete(tx, mails, "key", given["keys"]),
         "tasks": _delete(tx, tasks, "key", given["keys"])
         + tx.execute(_LOGS, {"persons": given["persons"], "before": before}).rowcount,

@@ -17,12 +17,14 @@ from connector.campaigns.model import Campaign, CampaignSettings, Step
 from connector.content.compose import Rendered, compose_follow_up, quote_header, render
 from connector.content.fields import check_lengths, fields_of
 from connector.content.templates import Template, parse_text
+from connector.content.written import Written, render_written
 from connector.errors import BadInput, Fault
 from connector.intents import Intent, StepType, intent_key
 from connector.people import Rep, is_address
 from connector.ports import Address, Mail, Thread
 from connector.sequencing.enrollment import Enrollment
 from connector.store.campaigns import read_versions
+from connector.store.compositions import Composition, read_compositions
 from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.mails import MailState, StoredMail, read_mails
@@ -49,6 +51,8 @@ class Letter:
     images: tuple[str, ...] = ()
     #: Where the person unsubscribes, when that is on.
     unsubscribe: str | None = None
+    #: What `text` quotes of the email before, with its header.
+    quote: str = ""
 
     def mail(self, key: str, folder: Path) -> Mail:
         """Return it as a mail of this intent.
@@ -110,15 +114,23 @@ class Letters(Situation):
             name: [version for version, _ in read_versions(tx, name)]
             for name in {intent.campaign for intent in intents if self._is_follow_up(intent)}
         }
-        self._previous = read_mails(tx, [key for intent in intents for key in self._previous_keys(intent)])
+        previous = [key for intent in intents for key in self._previous_keys(intent)]
+        self._previous = read_mails(tx, previous)
+        #: What mails say in place of their templates.
+        self.compositions: Mapping[str, Composition] = read_compositions(
+            tx, [*previous, *(intent.key for intent in intents)]
+        )
 
     def step_of(self, intent: Intent) -> Step:
         """Return the step an intent stands for, in the version it was made from; raise `BadInput` if that is gone."""
         campaign = self._campaign(intent)
         return campaign.steps[campaign.index_of(intent.day, intent.step) or 0]
 
-    def compose(self, intent: Intent) -> Letter:
-        """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing."""
+    def compose(self, intent: Intent, *, saying: Written | None = None) -> Letter:
+        """Compose an intent; raise `BadInput` (or `Unresolved`) when something is missing.
+
+        An email says what its template says, or what was written in its place, or, to look at it, `saying`.
+        """
         rep, person, step = self._office.reps.get(intent.rep), self.people[intent.person], self.step_of(intent)
         if rep is None:
             raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove the person")
@@ -129,27 +141,17 @@ class Letters(Situation):
             subject = " ".join(parse_text(step.name, where=place).render(fields).split())
             notes = parse_text(step.notes, where=place).render(fields)
             return Letter(step=step, rep=rep, person=person, subject=subject, text=notes)
-        template = self._template(intent, step)
-        check_lengths(fields, template.fields, f"person {intent.person}")
+        written, template = self._written(intent.key) if saying is None else saying, self._template(intent, step)
         unsubscribe = self._office.unsubscribe
         no_more = "" if unsubscribe is None else unsubscribe.html_of(intent.person)
-        rendered = render(template, fields, signature=rep.signature, unsubscribe_html=no_more)
-        sent: StoredMail | None = None
-        if step.follow_up:
-            before = self._step_before(intent)
-            sent = self._sent_as(intent, before)
-            zone = ZoneInfo(self.enrollments[intent.enrollment].zone)
-            written = sent.sent if sent is not None and sent.sent is not None else intent.due
-            header = quote_header(written, zone, rep.name)
-            previous = self._rendered_before(intent, before, fields, rep)
-            if sent is not None and not sent.reached_person:
-                # The rep sent it to somebody else: to this person it is the first mail, quoting nothing.
-                sent = None
-                rendered = replace(rendered, subject=rendered.subject or previous.subject)
-            else:
-                if sent is not None:
-                    previous = replace(previous, subject=sent.subject or previous.subject)  # as its rep sent it
-                rendered = compose_follow_up(rendered, previous, header=header)
+        if written is None:
+            check_lengths(fields, template.fields, f"person {intent.person}")
+            own = render(template, fields, signature=rep.signature, unsubscribe_html=no_more)
+        else:
+            own = render_written(written, signature=rep.signature, unsubscribe_html=no_more)
+        rendered, sent = self._quoting(intent, step, own, fields, rep)
+        if written is not None and not rendered.subject:
+            raise BadInput(f"the mail to {intent.person} has no subject: write one")
         return Letter(
             step=step,
             rep=rep,
@@ -159,15 +161,42 @@ class Letters(Situation):
             html=rendered.html,
             prompts=rendered.prompts,
             thread=_thread(sent),
-            attachments=template.attachments,
+            attachments=template.attachments if written is None else written.attachments,
             images=rendered.images,
             unsubscribe=None if unsubscribe is None else unsubscribe.address_of(intent.person),
+            quote=rendered.text[len(own.text) :].strip(),
         )
 
+    def _quoting(
+        self, intent: Intent, step: Step, own: Rendered, fields: Mapping[str, object], rep: Rep
+    ) -> tuple[Rendered, StoredMail | None]:
+        """Return an email with what it quotes, and the sent one that it answers, if it does."""
+        if not step.follow_up:
+            return own, None
+        before = self._step_before(intent)
+        sent = self._sent_as(intent, before)
+        zone = ZoneInfo(self.enrollments[intent.enrollment].zone)
+        written = sent.sent if sent is not None and sent.sent is not None else intent.due
+        previous = self._rendered_before(intent, before, fields, rep)
+        if sent is not None and not sent.reached_person:
+            # The rep sent it to somebody else: to this person it is the first mail, quoting nothing.
+            return replace(own, subject=own.subject or previous.subject), None
+        if sent is not None:
+            previous = replace(previous, subject=sent.subject or previous.subject)  # as its rep sent it
+        return compose_follow_up(own, previous, header=quote_header(written, zone, rep.name)), sent
+
     def _rendered_before(self, intent: Intent, before: Step, fields: Mapping[str, object], rep: Rep) -> Rendered:
-        """Render the previous email as its template renders, with what it quoted itself (spec sequencing 7)."""
-        own = render(self._template(intent, before), fields, signature=rep.signature, as_quoted=True)
-        if not before.follow_up or own.subject:
+        """Render the previous email as it was written or its template renders, with what it quoted itself.
+
+        Source: spec sequencing 7.
+        """
+        written = next((one for one in map(self._written, self._keys_of(intent, before)) if one is not None), None)
+        if written is None:
+            own = render(self._template(intent, before), fields, signature=rep.signature, as_quoted=True)
+        else:
+            own = render_written(written, signature=rep.signature, as_quoted=True)
+        titled = own.subject if written is None else self._template(intent, before).subject
+        if not before.follow_up or titled:
             return own
         campaign = self._campaign(intent)
         earlier = campaign.steps[(campaign.index_of(before.day, before.step) or 0) - 1]
@@ -175,6 +204,10 @@ class Letters(Situation):
         if sent is not None and not sent.reached_person:
             return own
         return compose_follow_up(own, self._rendered_before(intent, earlier, fields, rep), header="")
+
+    def _written(self, key: str) -> Written | None:
+        composition = self.compositions.get(key)
+        return None if composition is None else composition.written
 
     def _campaign(self, intent: Intent) -> Campaign:
         return self._pin(intent).campaign
