@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos nightly lint format bench lock clean
+.PHONY: help setup demo test chaos nightly lint format bench texts lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,12 @@ format: setup ## put the code into shape
 
 bench: setup ## measure launch, tick and delivery, beside bare writes and single calls (long; leave the machine alone)
 	$(BIN)/python bench/bench.py
+
+texts: setup ## bring the files of the languages up to what the pages say; what is new there waits for a translation
+	cd connector/web && ../../$(BIN)/pybabel -q extract --no-location --sort-output --omit-header -F locale/babel.cfg -o locale/texts.pot .
+	cd connector/web/locale && for file in *.po; do ../../../$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-obsolete \
+		-i texts.pot -o $$file -l $${file%.po}; done
+	rm connector/web/locale/texts.pot
 
 lock: setup ## pin the newest versions that fit pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

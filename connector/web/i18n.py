@@ -12,10 +12,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 
@@ -83,7 +86,15 @@ def preferred(accept_language: str) -> str:
 
 @cache
 def _texts(locale: str) -> NullTranslations:
-    return Translations.load(_FOLDER, [locale])
+    """Return the texts of a language, from the file that translators write: nothing is built when this is installed."""
+    file = _FOLDER / f"{locale}.po"
+    if not file.is_file():
+        return NullTranslations()  # English is what the texts are written in
+    built = BytesIO()
+    with file.open("rb") as opened:
+        write_mo(built, read_po(opened, locale=locale))
+    built.seek(0)
+    return Translations(built)
 
 
 def gettext(message: str, **values: object) -> str:

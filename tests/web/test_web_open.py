@@ -119,7 +119,7 @@ def test_each_reason_not_to_open_is_a_page_of_its_own(world: World, serve: Sites
     says(f"/open/{key_of(world, PAT.email, 'Call')}", 409, "has no email to open")
     with world.database.write() as tx:
         insert_intents(tx, [replace(read_intents(tx, [pat])[pat].intent, key=pat[:20] + "0" * 12)])
-    says(f"/open/{pat[:20]}", 409, "names several tasks: give more of it.")
+    says(f"/open/{pat[:20]}", 422, "names several tasks: give more of it.")
     # Another sync is in the mailbox, and the draft must be made anew.
     world.act("rep_deletes_draft", rep=OUTLOOK, person=ANN.email)
     with world.database.write() as tx:
