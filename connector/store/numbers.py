@@ -1,10 +1,10 @@
 """Numbers: what was sent, answered, came back and was done in a range of time, counted by the database.
 
-Lives here: the three questions that are asked of ledger, mails and intents. Does not live here: what a range is and how
+Lives here: the questions that are asked of ledger, mails and intents. Does not live here: what a range is and how
 rows become tables (`sync.numbers`).
 
 A reply, bounce or opt-out belongs to the last email that lay in Sent before it, of that person and campaign. A mail or
-a task counts once in a range, at its first event there (`read_places`, `read_days`); `count_events` counts every event.
+a task counts once in a range, at its first event there (`read_counts`); `count_events` counts every event.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    null,
     or_,
     select,
     text,
@@ -35,7 +36,7 @@ from connector.events import EventKind
 from connector.intents import IntentState
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, day_number
-from connector.store.schema import intents, ledger, mails, microseconds
+from connector.store.schema import campaign_versions, intents, ledger, mails, microseconds
 
 _MICROSECONDS = 1_000_000
 _DAY = 86_400 * _MICROSECONDS
@@ -104,37 +105,52 @@ class PlaceCount:
     in_time: int
 
 
-def read_places(tx: Transaction, asked: Asked) -> list[PlaceCount]:
-    """Return how many mails and tasks, each counted once, by rep, campaign version and step."""
-    units = _units(asked).subquery()
-    place = (units.c.measure, units.c.rep, units.c.campaign, units.c.version, units.c.day, units.c.step, units.c.type)
-    query = select(*place, func.count().label("units"), func.sum(units.c.in_time).label("in_time")).group_by(*place)
-    return [
-        PlaceCount(
-            measure=Measure(row.measure),
-            rep=row.rep,
-            campaign=row.campaign,
-            version=row.version,
-            day=row.day,
-            step=row.step,
-            type=row.type,
-            count=row.units,
-            in_time=int(row.in_time),
-        )
-        for row in tx.execute(query, asked.given)
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayCount:
+    """How often something happened on one local day, in the work of one rep."""
+
+    measure: Measure
+    rep: str | None
+    day: date
+    count: int
+    in_time: int
 
 
-def read_days(tx: Transaction, asked: Asked, zone: ZoneInfo) -> list[tuple[Measure, str | None, date, int, int]]:
-    """Return (what, rep, date in `zone`, how many, of them in time); each mail and task counts on its first day."""
-    units = _units(asked).subquery()
-    day = _local_day(units.c.at, zone, asked).label("local_day")
-    what = (units.c.measure, units.c.rep, day)
-    query = select(*what, func.count(), func.sum(units.c.in_time)).group_by(*what)
-    return [
-        (Measure(row[0]), row[1], date.fromordinal(_EPOCH + row[2]), row[3], int(row[4]))
-        for row in tx.execute(query, asked.given)
-    ]
+def read_counts(tx: Transaction, asked: Asked, zone: ZoneInfo) -> tuple[list[PlaceCount], list[DayCount]]:
+    """Return how many mails and tasks, each counted once: by campaign version and step, and by day in `zone`.
+
+    Both by rep, and out of one look at the rows.
+    """
+    units = _units(asked).cte("units")
+    local_day = _local_day(units.c.at, zone, asked)
+    who = (units.c.measure, units.c.rep)
+    place = (units.c.campaign, units.c.version, units.c.day, units.c.step, units.c.type)
+    many = (func.count(), func.sum(units.c.in_time))
+    nowhere = [null() for _ in place]
+    by_place = select(*who, *place, literal(-1), *many).group_by(*who, *place)
+    by_day = select(*who, *nowhere, local_day, *many).group_by(*who, local_day)
+    places, days = [], []
+    for measure, rep, campaign, version, day, step, type_, on, count, in_time in tx.execute(
+        union_all(by_place, by_day), asked.given
+    ):
+        what, timely = Measure(measure), int(in_time)
+        if on < 0:
+            place_count = PlaceCount(
+                measure=what,
+                rep=rep,
+                campaign=campaign,
+                version=version,
+                day=day,
+                step=step,
+                type=type_,
+                count=count,
+                in_time=timely,
+            )
+            places.append(place_count)
+        else:
+            on_day = date.fromordinal(_EPOCH + on)
+            days.append(DayCount(measure=what, rep=rep, day=on_day, count=count, in_time=timely))
+    return places, days
 
 
 def count_events(tx: Transaction, asked: Asked) -> dict[Measure, int]:
@@ -145,11 +161,10 @@ def count_events(tx: Transaction, asked: Asked) -> dict[Measure, int]:
     return {Measure(row[0]): row[1] for row in tx.execute(query, asked.given)}
 
 
-def list_campaigns(tx: Transaction, asked: Asked) -> list[str]:
-    """Return the campaigns in which something is counted, whatever campaign is asked for."""
-    units = _units(asked).subquery()
-    query = select(units.c.campaign).where(units.c.campaign.is_not(None)).distinct().order_by(units.c.campaign)
-    return list(tx.execute(query, asked.given | {"campaign": None}).scalars())
+def list_campaigns(tx: Transaction) -> list[str]:
+    """Return the names of all campaigns that were ever launched."""
+    query = select(campaign_versions.c.name).distinct().order_by(campaign_versions.c.name)
+    return list(tx.execute(query).scalars())
 
 
 _SINCE, _UNTIL = bindparam("since", type_=mails.c.sent.type), bindparam("until", type_=mails.c.sent.type)

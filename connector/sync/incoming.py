@@ -37,6 +37,9 @@ from connector.sync.pulled import Pulled
 from connector.sync.record import enrollment_fact, record
 from connector.sync.rollup import roll_up
 
+#: How the reason of a reply ends that ended somebody's campaign because a colleague of theirs wrote it.
+OF_ACCOUNT = "of the same account, replied"
+
 #: Characters of a reply that go into its log in the CRM.
 _LOGGED = 4000
 
@@ -215,5 +218,5 @@ def _others_of_account(tx: Transaction, enrollment: Enrollment, person: str, at:
         return []
     others = [stored.person.email for stored in list_people(tx, account=account) if stored.person.email != person]
     live = find_enrollments(tx, persons=others, campaign=enrollment.campaign)
-    reason = f"{person}, of the same account, replied"
+    reason = f"{person}, {OF_ACCOUNT}"
     return [enrollment_fact(one, EventKind.REPLIED, at, reason=reason, **told) for one in live]
