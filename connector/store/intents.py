@@ -14,6 +14,7 @@ from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
 from connector.store.dialects import any_of
 from connector.store.schema import intents, iso_date, microseconds
+from connector.store.words import forget_words, note_words
 
 _INSERT = BulkStatement(
     intents,
@@ -142,6 +143,10 @@ def move_intent(
         released=stored.released,
     )
     save_intents(tx, [moved])
+    if stored.state in _WITH_PEOPLE and moved.state not in _WITH_PEOPLE:
+        forget_words(tx, [key])
+    elif moved.state in _WITH_PEOPLE and stored.state not in _WITH_PEOPLE:
+        note_words(tx, [key])
     return moved
 
 
@@ -163,6 +168,7 @@ def postpone_intent(tx: Transaction, key: str, due: datetime, due_date: Any) -> 
 def delete_intents(tx: Transaction, keys: Sequence[str]) -> None:
     """Forget intents that were never carried out and will be planned anew."""
     if keys:
+        forget_words(tx, keys)
         tx.execute(delete(intents).where(intents.c.key.in_(list(keys))))
 
 
@@ -195,7 +201,7 @@ def find_intents(
 ) -> list[StoredIntent]:
     """Return intents by what is given, earliest due first."""
     conditions: list[ColumnElement[bool] | TextClause] = [intents.c.state.in_([state.value for state in states])]
-    # As the indexes `intents_stuck` and `intents_with_people` say it, so that they are used.
+    # As the indexes `intents_stuck` and `intents_of_rep` say it, so that they are used.
     if _STUCK.issuperset(states):
         conditions.append(text("state IN ('blocked', 'held', 'failed', 'unknown')"))
     elif _WITH_PEOPLE.issuperset(states):

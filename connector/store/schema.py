@@ -227,6 +227,16 @@ Index(
 )
 _PAUSED = text("state = 'paused'")
 Index("enrollments_paused", enrollments.c.person, sqlite_where=_PAUSED, postgresql_where=_PAUSED)
+# The emails to come of a rep.
+_AHEAD = text("next_due IS NOT NULL")
+Index(
+    "enrollments_ahead",
+    enrollments.c.rep,
+    enrollments.c.next_due,
+    enrollments.c.id,
+    sqlite_where=_AHEAD,
+    postgresql_where=_AHEAD,
+)
 Index("enrollments_campaign", enrollments.c.campaign, enrollments.c.state)
 #: The same person can be in one campaign only once at a time (spec sequencing 3).
 Index(
@@ -253,6 +263,8 @@ ledger = Table(
     Column("data", Json),
 )
 Index("ledger_person", ledger.c.person, ledger.c.seq)
+_BOUNCES = text("kind = 'bounced'")
+Index("ledger_bounces", ledger.c.rep, ledger.c.seq, sqlite_where=_BOUNCES, postgresql_where=_BOUNCES)
 
 intents = Table(
     "intents",
@@ -286,12 +298,60 @@ Index(
     sqlite_where=text("state = 'due' AND prepared = 0"),
     postgresql_where=text("state = 'due' AND prepared = 0"),
 )
+# What waits for people, in the order of the queue: one rep's, and everybody's. The last columns are only filtered by.
+_WITH_PEOPLE = text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')")
+_IN_QUEUE = (intents.c.due_date, intents.c.due, intents.c.key)
 Index(
-    "intents_with_people",
+    "intents_of_rep",
     intents.c.rep,
-    sqlite_where=text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"),
-    postgresql_where=text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')"),
+    *_IN_QUEUE,
+    intents.c.type,
+    intents.c.campaign,
+    sqlite_where=_WITH_PEOPLE,
+    postgresql_where=_WITH_PEOPLE,
 )
+Index(
+    "intents_in_queue",
+    *_IN_QUEUE,
+    intents.c.rep,
+    intents.c.type,
+    intents.c.campaign,
+    sqlite_where=_WITH_PEOPLE,
+    postgresql_where=_WITH_PEOPLE,
+)
+Index("intents_about", intents.c.person, sqlite_where=_WITH_PEOPLE, postgresql_where=_WITH_PEOPLE)
+# Emails that did not go out because somebody, or the end of their campaign, took them out.
+_CALLED_OFF = text("type = 'email' AND state IN ('cancelled', 'skipped')")
+Index(
+    "intents_called_off",
+    intents.c.rep,
+    intents.c.due,
+    intents.c.key,
+    sqlite_where=_CALLED_OFF,
+    postgresql_where=_CALLED_OFF,
+)
+
+# The words by which a task in the queue is found: of its person's name, address and company, and of its subject.
+# Written in hex digits, which every database puts into one order.
+task_words = Table(
+    "task_words",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("word", String(48), primary_key=True),
+)
+Index("task_words_word", task_words.c.word, task_words.c.key)
+
+# What somebody did in the queue and may still undo: a row a task, gone once it is undone.
+undos = Table(
+    "undos",
+    metadata,
+    Column("batch", String(32), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("before", Json, nullable=False),
+)
+Index("undos_at", undos.c.at)
 
 # Those that are looked at in every pass: open tasks, of which there are many more, are not among them.
 _STUCK = text("state IN ('blocked', 'held', 'failed', 'unknown')")
@@ -336,6 +396,17 @@ Index(
 )
 _OPEN = text("state IN ('present', 'scheduled', 'in_flight', 'unknown', 'discarded')")
 Index("mails_open", mails.c.lane, sqlite_where=_OPEN, postgresql_where=_OPEN)
+# The lists of emails.
+_PLACED = text("state IN ('present', 'scheduled', 'sent', 'failed', 'unknown')")
+Index(
+    "mails_placed",
+    mails.c.lane,
+    mails.c.state,
+    mails.c.due,
+    mails.c.key,
+    sqlite_where=_PLACED,
+    postgresql_where=_PLACED,
+)
 # What the connector sent last from a mailbox.
 _OURS = text("action = 'send' AND sent IS NOT NULL")
 Index("mails_sent", mails.c.lane, mails.c.sent, sqlite_where=_OURS, postgresql_where=_OURS)

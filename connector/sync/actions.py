@@ -33,6 +33,7 @@ from connector.store.ledger import append
 from connector.store.mails import MailState, change_mail, read_mails
 from connector.store.people import mark_person, read_people, save_people
 from connector.store.tasks import read_tasks
+from connector.store.words import note_words_of
 from connector.sync.activity import CallResult
 from connector.sync.crm_people import address_tasks
 from connector.sync.mirror import want
@@ -96,22 +97,36 @@ def end_by_hand(
 
     Raises `BadInput` when it is closed already, its campaign has ended, or it is no call that has an outcome.
     """
-    now = office.now()
     with office.database.write() as tx:
         stored = find_task(tx, id)
-        intent = stored.intent
-        enrollment = read_enrollments(tx, [intent.enrollment])[intent.enrollment]
-        what = f"day {intent.day}, step {intent.step} for {intent.person}"
-        call = _call_result(stored, what, outcome, call_reason)
-        if enrollment.has_ended or enrollment.intent != intent.key or stored.state not in _WITH_PEOPLE:
-            raise BadInput(f"{what} is {stored.state} ({stored.problem or 'done'}): there is nothing to {event}")
-        try:
-            next_state(stored.state, event)
-        except ValueError:
-            raise BadInput(f"{what} is {stored.state}: skip it, or 'connector resume' its person") from None
-        _drop_waiting_mail(tx, intent.key, unwanted=event is IntentEvent.SKIP, now=now)
-        end_task(tx, office, stored, event, now, at=now, by=by, call=call)
+        end_stored(tx, office, stored, event, office.now(), by=by, outcome=outcome, call_reason=call_reason)
     return stored
+
+
+def end_stored(
+    tx: Transaction,
+    office: Office,
+    stored: StoredIntent,
+    event: IntentEvent,
+    now: datetime,
+    *,
+    by: str,
+    outcome: str = "",
+    call_reason: str = "",
+) -> None:
+    """Complete or skip a task that this transaction has read; raise `BadInput` before anything is written."""
+    intent = stored.intent
+    enrollment = read_enrollments(tx, [intent.enrollment])[intent.enrollment]
+    what = f"day {intent.day}, step {intent.step} for {intent.person}"
+    call = _call_result(stored, what, outcome, call_reason)
+    if enrollment.has_ended or enrollment.intent != intent.key or stored.state not in _WITH_PEOPLE:
+        raise BadInput(f"{what} is {stored.state} ({stored.problem or 'done'}): there is nothing to {event}")
+    try:
+        next_state(stored.state, event)
+    except ValueError:
+        raise BadInput(f"{what} is {stored.state}: skip it, or 'connector resume' its person") from None
+    _drop_waiting_mail(tx, intent.key, unwanted=event is IntentEvent.SKIP, now=now)
+    end_task(tx, office, stored, event, now, at=now, by=by, call=call)
 
 
 def _call_result(stored: StoredIntent, what: str, outcome: str, reason: str) -> CallResult | None:
@@ -126,19 +141,23 @@ def _call_result(stored: StoredIntent, what: str, outcome: str, reason: str) -> 
 
 def snooze(office: Office, id: str, until: date) -> StoredIntent:  # noqa: A002
     """Move an open task to a later date; raise `BadInput` for a date that has passed or a task that is not open."""
-    now = office.now()
     with office.database.write() as tx:
         stored = find_task(tx, id)
-        if stored.state is not IntentState.OPEN:
-            raise BadInput(f"the task '{id}' is {stored.state}, so it cannot be snoozed")
-        # Who is not in connector.yaml any more has no zone there.
-        rep = office.reps.get(stored.intent.rep)
-        if until < now.astimezone(rep.zone if rep is not None else UTC).date():
-            raise BadInput(f"{until} has passed: give today or a later date")
-        move_task(tx, stored, until)
-        want(tx, stored.intent.key, now, changed=now, due_date=until.isoformat(), reminder_at=None)
-        append(tx, [intent_fact(stored, EventKind.SNOOZED, now, until=until.isoformat(), by="by the rep")])
+        snooze_stored(tx, office, stored, until, office.now())
     return stored
+
+
+def snooze_stored(tx: Transaction, office: Office, stored: StoredIntent, until: date, now: datetime) -> None:
+    """Move a task that this transaction has read to a later date; raise `BadInput` before anything is written."""
+    if stored.state is not IntentState.OPEN:
+        raise BadInput(f"the task '{stored.intent.key[:8]}' is {stored.state}, so it cannot be snoozed")
+    # Who is not in connector.yaml any more has no zone there.
+    rep = office.reps.get(stored.intent.rep)
+    if until < now.astimezone(rep.zone if rep is not None else UTC).date():
+        raise BadInput(f"{until} has passed: give today or a later date")
+    move_task(tx, stored, until)
+    want(tx, stored.intent.key, now, changed=now, due_date=until.isoformat(), reminder_at=None)
+    append(tx, [intent_fact(stored, EventKind.SNOOZED, now, until=until.isoformat(), by="by the rep")])
 
 
 def edit(office: Office, id: str, *, priority: Priority | None, comments: str | None) -> StoredIntent:  # noqa: A002
@@ -294,6 +313,7 @@ def import_people(office: Office, people: Iterable[Person]) -> int:
         save_people(tx, people)
         address_tasks(tx, [person.email for person in people if person.salesforce_id], now)
         release_mended(tx, [person.email for person in people], now)
+        note_words_of(tx, [person.email for person in people])
     return len(people)
 
 

@@ -22,6 +22,7 @@ from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
 from connector.store.people import StoredPerson
 from connector.store.tasks import StoredTask, save_tasks
+from connector.store.words import note_words
 from connector.sync.crm_people import ask_before_writing, crm_fields_wanted
 from connector.sync.lateness import too_late
 from connector.sync.letters import Letter, Letters, Situation
@@ -114,6 +115,7 @@ def _prepare_batch(office: Office, now: datetime, preparation: Preparation, mark
         for stored in batch:
             _prepare_one(office, letters, stored, composed[stored.intent.key], now, prepared)
         save_intents(tx, prepared.intents)
+        note_words(tx, [stored.intent.key for stored in prepared.intents if stored.state is not IntentState.DUE])
         insert_mails(tx, prepared.mails)
         save_tasks(tx, prepared.tasks)
         append(tx, prepared.told)
