@@ -7,7 +7,6 @@ routes themselves, what went wrong (`errors`), serving them (`serving`).
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import RedirectResponse
@@ -18,7 +17,7 @@ from connector.web.errors import handle_errors
 from connector.web.guard import Guard
 from connector.web.health import health_routes
 from connector.web.opening import open_routes
-from connector.web.sign_in import sign_in_routes
+from connector.web.sign_in_pages import sign_in_routes
 from connector.web.site import Site
 
 _STATIC = Path(__file__).parent / "static"
@@ -29,10 +28,10 @@ def create_app(site: Site) -> FastAPI:
     # No pages about the pages: they would load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = site
-    app.add_middleware(Guard, host=urlsplit(site.project.settings.web.url or "").hostname)
+    app.add_middleware(Guard, url=site.project.settings.web.url)
     handle_errors(app)
     app.include_router(health_routes(site.office.database))
-    app.include_router(sign_in_routes(site.link, site.sessions))
+    app.include_router(sign_in_routes(site))
     signed_in = [Depends(current_user), Depends(check_form)]
     for routes in (open_routes,):
         app.include_router(routes(site), dependencies=signed_in)

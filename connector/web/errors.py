@@ -15,8 +15,9 @@ from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Retry
 from connector.sync.actions import UnknownTask
 from connector.web.access import ForgedError, NotAllowedError, UnknownPerson
 from connector.web.i18n import gettext as _
-from connector.web.pages import error_page, is_htmx, page
+from connector.web.pages import error_page, is_htmx
 from connector.web.sign_in import NotSignedInError, remember
+from connector.web.sign_in_pages import sign_in_page
 
 #: Error -> status; the first that fits counts.
 STATUSES: tuple[tuple[type[ConnectorError], int], ...] = (
@@ -57,7 +58,7 @@ def _answer(request: Request, status: int, title: str, *sentences: str) -> Respo
 async def _not_signed_in(request: Request, _error: Exception) -> Response:
     if is_htmx(request):
         return PlainTextResponse(_("You are not signed in any more: load the page again."), status_code=401)
-    answer = page(request, "sign_in.html", title=_("Sign in"), status=401)
+    answer = sign_in_page(request, title=_("Sign in"), status=401)
     remember(request, answer)
     return answer
 

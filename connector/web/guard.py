@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import re
 from datetime import UTC
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +36,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+#: Of answers under the name of `web.url`, which are never to be asked for in the clear.
+HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+
 #: What lies under an address that names the release may be kept.
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 
@@ -45,10 +49,11 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 class Guard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, host: str | None = None) -> None:
-        """Take the application to be guarded, and the name under which others than this machine's user reach it."""
+    def __init__(self, app: ASGIApp, url: str | None = None) -> None:
+        """Take the application to be guarded, and the address by which others than this machine's user reach it."""
         self._app = app
-        self._host = host
+        parts = urlsplit(url or "")
+        self._host, self._scheme = parts.hostname, parts.scheme
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,11 +69,17 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 said = MutableHeaders(scope=message)
-                for name, value in (HEADERS | (_KEPT if scope["path"].startswith("/static/") else {})).items():
+                kept = _KEPT if scope["path"].startswith("/static/") else {}
+                for name, value in (HEADERS | kept | (HSTS if over_tls else {})).items():
                     said.setdefault(name, value)  # a page may have a stricter policy of its own
             await send(message)
 
-        if not self._is_for_us(headers):
+        name = _name_in(headers)
+        over_tls = name is not None and name == self._host and self._scheme == "https"
+        if over_tls:
+            # Under this name browsers speak TLS, whatever is said by the proxy that ends it.
+            scope = {**scope, "scheme": "https"}
+        if name is None or not (is_this_machine(name) or name == self._host):
             sentence = _("Open this page by the address that 'connector serve' printed.")
             await error_page(421, _("Not under this name"), sentence)(scope, receive, send_with_headers)
             return
@@ -83,9 +94,10 @@ class Guard:
             sentence = _("Something unexpected went wrong: the terminal of 'connector serve' says more.")
             await error_page(500, _("This did not work"), sentence)(scope, receive, send_with_headers)
 
-    def _is_for_us(self, headers: Headers) -> bool:
-        found = _HOST.fullmatch(headers.get("host", ""))
-        return found is not None and (is_this_machine(found["name"]) or found["name"].lower() == self._host)
+
+def _name_in(headers: Headers) -> str | None:
+    found = _HOST.fullmatch(headers.get("host", ""))
+    return None if found is None else found["name"].lower()
 
 
 def is_this_machine(name: str) -> bool:

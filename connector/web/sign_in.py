@@ -1,7 +1,7 @@
-"""Signing in: one link for the one user of this machine, then a session in a cookie.
+"""Who is signed in: one link for the one user of this machine, a session in a cookie, where one wanted to go.
 
-Lives here: `SignInLink`, `Sessions`, `/sign-in/<token>`, and where to go after it. Does not live here: signing in with
-Google or Microsoft, and what a rep may see (the command center).
+Lives here: `SignInLink`, `Sessions`, `remember`, `wanted`. Does not live here: the pages of signing in
+(`sign_in_pages`), proving who one is with Google or Microsoft (`oidc`), what a user may see (`users`).
 
 A session is a Fernet token, sealed and dated by a key of the project's own that the vault keeps: nothing is stored for
 it, it outlives a restart, and nobody else can make one. It holds who is signed in, and a secret that forms of our pages
@@ -14,18 +14,17 @@ import hmac
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
+from typing import Any
 from urllib.parse import quote, unquote
 
 from cryptography.fernet import Fernet, InvalidToken
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Request, Response
 
 from connector.ports import Clock, Vault
-from connector.web.i18n import gettext as _
-from connector.web.pages import error_page
 
 #: The user of this machine, who signs in by the link that `serve` prints, has no address of their own.
 THIS_MACHINE = ""
@@ -100,69 +99,57 @@ class Sessions:
 
     def read(self, request: Request) -> Session | None:
         """Return the session that a request carries, if it is one of ours that has not run out."""
-        ttl, now = int(SESSION_LASTS.total_seconds()), int(self._clock.now().timestamp())
-        try:
-            said = json.loads(
-                self._cipher.decrypt_at_time(request.cookies.get(_named(request, "session"), ""), ttl, now)
-            )
-            return Session(user=said["user"], csrf=said["csrf"])
-        except (InvalidToken, ValueError, KeyError):
-            return None
+        said = self.kept(request, "session", SESSION_LASTS)
+        return None if said is None else Session(user=said["user"], csrf=said["csrf"])
 
     def begin(self, request: Request, answer: Response, user: str) -> None:
-        """Put a new session into an answer."""
-        said = json.dumps({"user": user, "csrf": secrets.token_urlsafe(_TOKEN_BYTES)})
-        session = self._cipher.encrypt_at_time(said.encode(), int(self._clock.now().timestamp()))
-        _set_cookie(request, answer, "session", session.decode(), SESSION_LASTS)
+        """Put a new session into an answer; one that the browser had is gone."""
+        said = {"user": user, "csrf": secrets.token_urlsafe(_TOKEN_BYTES)}
+        self.keep(request, answer, "session", said, SESSION_LASTS)
 
     def end(self, request: Request, answer: Response) -> None:
         """Take the session out of the browser."""
-        answer.delete_cookie(_named(request, "session"))
+        forget(request, answer, "session")
+
+    def keep(self, request: Request, answer: Response, name: str, said: Mapping[str, Any], lasts: timedelta) -> None:
+        """Let the browser keep something that it can neither read nor change."""
+        # Its name is sealed too: nothing that was kept as one thing is taken for another.
+        sealed = self._cipher.encrypt_at_time(
+            json.dumps({**said, "kept_as": name}).encode(), int(self._clock.now().timestamp())
+        )
+        _set_cookie(request, answer, name, sealed.decode(), lasts)
+
+    def kept(self, request: Request, name: str, lasts: timedelta) -> Mapping[str, Any] | None:
+        """Return what a browser keeps under a name, if we gave it no longer ago than this."""
+        ttl, now = int(lasts.total_seconds()), int(self._clock.now().timestamp())
+        try:
+            said = json.loads(self._cipher.decrypt_at_time(request.cookies.get(_named(request, name), ""), ttl, now))
+        except (InvalidToken, ValueError):
+            return None
+        return said if isinstance(said, dict) and said.get("kept_as") == name else None
 
 
 def _new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def sign_in_routes(link: SignInLink, sessions: Sessions) -> APIRouter:
-    """Return `/sign-in/<token>`."""
-    routes = APIRouter()
-
-    @routes.get("/sign-in/{token}")
-    def sign_in(request: Request, token: str) -> Response:
-        """Sign in by the link, and go where one wanted to go."""
-        if link.use(token):
-            answer = RedirectResponse(_wanted(request), status_code=303)
-            sessions.begin(request, answer, THIS_MACHINE)
-            answer.delete_cookie(_named(request, "next"))
-            return answer
-        if sessions.read(request) is not None:
-            return RedirectResponse(_wanted(request), status_code=303)
-        return error_page(
-            401,
-            _("This link does not sign you in"),
-            _(
-                "It was used already, or it is too old: each link signs in once, within %(minutes)s minutes.",
-                minutes=int(LINK_LASTS.total_seconds() // 60),
-            ),
-            _("End 'connector serve' in the terminal and start it again: it prints a new one."),
-            request=request,
-        )
-
-    return routes
-
-
 def remember(request: Request, answer: Response) -> None:
     """Let the browser keep where one wanted to go until one is signed in, if it is a page of ours."""
     query = f"?{request.url.query}" if request.url.query else ""
     path = f"{request.url.path}{query}"
-    if _OURS.fullmatch(path):
+    if request.method == "GET" and _OURS.fullmatch(path):
         _set_cookie(request, answer, "next", quote(path, safe=""), LINK_LASTS)
 
 
-def _wanted(request: Request) -> str:
+def wanted(request: Request) -> str:
+    """Return where one wanted to go, or the front page."""
     path = unquote(request.cookies.get(_named(request, "next"), ""))
     return path if _OURS.fullmatch(path) else "/"
+
+
+def forget(request: Request, answer: Response, name: str) -> None:
+    """Take what the browser keeps under a name out of it."""
+    _set_cookie(request, answer, name, "", timedelta(0))
 
 
 def _set_cookie(request: Request, answer: Response, name: str, value: str, lasts: timedelta) -> None:
@@ -172,10 +159,15 @@ def _set_cookie(request: Request, answer: Response, name: str, value: str, lasts
         max_age=int(lasts.total_seconds()),
         httponly=True,
         samesite="lax",  # a click in Salesforce leads here, so "strict" would ask to sign in each time
-        secure=request.url.scheme == "https",
+        secure=_over_tls(request),
     )
 
 
 def _named(request: Request, name: str) -> str:
     _, port = request.scope["server"]
-    return f"connector_{name}_{port}"
+    # By the prefix browsers take it from this very name alone: no neighbour in the domain can plant one.
+    return f"{'__Host-' if _over_tls(request) else ''}connector_{name}_{port}"
+
+
+def _over_tls(request: Request) -> bool:
+    return request.url.scheme == "https"
