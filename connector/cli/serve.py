@@ -40,7 +40,9 @@ def serve(
         site = _site(app)
         shown = f"[{host.strip('[]')}]" if ":" in host else host
         url = f"http://{shown}:{listening.getsockname()[1]}"
-        serve_app(create_app(site), listening, announce=lambda: _tell(terminal, url, site.link.path))
+        serve_app(
+            create_app(site), listening, announce=lambda: _tell(terminal, url, site.link.path), ending=site.ending
+        )
     terminal.say("the web app was stopped")
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from threading import Event
 from types import FrameType
 
 import uvicorn
@@ -43,9 +44,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None]) -> None:
+def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None], ending: Event) -> None:
     """Serve until SIGTERM or Ctrl-C; what is being answered by then is answered. Call it in the main thread.
 
+    `ending` is set when it is told to end, for answers that would go on for ever.
     `announce` is called as soon as either of them ends it in peace; browsers that come before it serves wait in line.
     """
     server = uvicorn.Server(
@@ -64,6 +66,7 @@ def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None
 
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
+        ending.set()
 
     # Ours lie below uvicorn's own, which raises each signal again when it has ended: it must not kill us then.
     # A process started in the background of a script inherits that Ctrl-C is ignored, so it is said explicitly.
