@@ -237,7 +237,18 @@ Index(
     sqlite_where=_AHEAD,
     postgresql_where=_AHEAD,
 )
-Index("enrollments_campaign", enrollments.c.campaign, enrollments.c.state)
+# A campaign's numbers, and the people in it by pages.
+Index(
+    "enrollments_campaign",
+    enrollments.c.campaign,
+    enrollments.c.state,
+    enrollments.c.rep,
+    enrollments.c.position,
+    enrollments.c.id,
+    enrollments.c.version,
+)
+# Whose somebody is or was.
+Index("enrollments_person", enrollments.c.person, enrollments.c.rep)
 #: The same person can be in one campaign only once at a time (spec sequencing 3).
 Index(
     "enrollments_live",
@@ -297,6 +308,16 @@ Index(
     intents.c.key,
     sqlite_where=text("state = 'due' AND prepared = 0"),
     postgresql_where=text("state = 'due' AND prepared = 0"),
+)
+# The numbers of each step of a campaign.
+Index(
+    "intents_campaign",
+    intents.c.campaign,
+    intents.c.version,
+    intents.c.day,
+    intents.c.step,
+    intents.c.state,
+    intents.c.rep,
 )
 # What waits for people, in the order of the queue: one rep's, and everybody's. The last columns are only filtered by.
 _WITH_PEOPLE = text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')")

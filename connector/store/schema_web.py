@@ -61,3 +61,17 @@ webhooks = Table(
     Column("attempts", Integer, nullable=False),
     Column("problem", Text),
 )
+
+# Launches being put together on a page.
+launch_plans = Table(
+    "launch_plans",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("made", Instant, nullable=False),
+    Column("content", Json, nullable=False),
+    # What the launch came to; NULL before it, so that there is one.
+    Column("launched", Json),
+)
+Index("launch_plans_made", launch_plans.c.made)
