@@ -50,6 +50,8 @@ class EventKind(StrEnum):
     DRAFT_SCHEDULED = "draft_scheduled"
     DRAFT_BACK = "draft_back"
     WRITTEN_BY_HAND = "written_by_hand"
+    SEND_ASKED = "send_asked"
+    SEND_CALLED_OFF = "send_called_off"
     TASK_DELETED = "task_deleted"
     TASK_REOPENED = "task_reopened"
     TASK_REASSIGNED = "task_reassigned"
@@ -116,6 +118,8 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.DRAFT_LEFT: "the draft to {person} is left to {rep}",
     EventKind.DRAFT_SCHEDULED: "{rep} scheduled the draft to {person} in the mail program: it goes out by itself",
     EventKind.DRAFT_BACK: "the draft to {person} is back in Drafts",
+    EventKind.SEND_ASKED: "{by} lets the mail to {person} be sent on {when}: {subject}",
+    EventKind.SEND_CALLED_OFF: "the mail to {person} is not sent by the connector",
     EventKind.WRITTEN_BY_HAND: "{rep} wrote to {person} by hand: {subject}",
     EventKind.TASK_DELETED: "the task for {person} was deleted in the CRM; {person} waits for a decision",
     EventKind.TASK_REOPENED: "the task for {person} was reopened in the CRM",

@@ -111,7 +111,13 @@ INTENT_TRANSITIONS: dict[IntentState, dict[IntentEvent, IntentState]] = {
         _E.LOSE: _S.UNKNOWN,
         _E.CANCEL: _S.CANCELLED,
     },
-    _S.OPEN: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
+    # Claimed when its rep has asked the connector to send its mail: it is open again before it is completed.
+    _S.OPEN: {
+        _E.CLAIM: _S.DELIVERING,
+        _E.COMPLETE: _S.COMPLETED,
+        _E.SKIP: _S.SKIPPED,
+        _E.CANCEL: _S.CANCELLED,
+    },
     _S.UNKNOWN: {_E.SEND: _S.SENT, _E.OPEN: _S.OPEN, _E.FAIL: _S.FAILED, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
     _S.SENT: {},
     # Reopened in the CRM while its step is still the current one; else the campaign has moved on.

@@ -16,11 +16,13 @@ from datetime import datetime, timedelta
 
 from connector.errors import BadInput
 from connector.intents import Intent, IntentEvent, IntentState
+from connector.store.compositions import Composition, read_compositions
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import Lease, Pacing, guard, save_pacing
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
 from connector.store.people import StoredPerson, read_people
+from connector.sync.giving_back import is_tasks
 from connector.sync.letters import Letter, Letters, Situation
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, before_send
@@ -35,9 +37,6 @@ LASTS = timedelta(seconds=15)
 #: Bytes of attachments that go with others in one call. What takes a mailbox several calls, or long, goes by itself,
 #: and claims that wait too long for it are let go: together, the last would be made when claim and lease had ended.
 _LIGHT = 500_000
-
-#: What an intent must be for its mail to be started.
-_READY = {MailAction.SEND: IntentState.DUE, MailAction.DRAFT: IntentState.OPEN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +57,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
-    """What a mail says, or why that cannot be told, of an intent and a person as they were then."""
+    """What a mail says, or why that cannot be told, of an intent, a person and a composition as they were then."""
 
     intent: Intent
     person: StoredPerson
+    composition: Composition | None = None
     letter: Letter | None = None
     light: bool = False
     problem: str = ""
@@ -79,14 +79,14 @@ def _compose(tx: Transaction, office: Office, intents: Sequence[Intent]) -> dict
 
 
 def _composed(office: Office, letters: Letters, intent: Intent) -> Composed:
-    person = letters.people[intent.person]
+    person, composition = letters.people[intent.person], letters.compositions.get(intent.key)
     try:
         letter = letters.compose(intent)
         whole = letter.mail(intent.key, office.folder)  # a file that has gone is found out here, calling nobody
     except BadInput as error:
-        return Composed(intent=intent, person=person, problem=str(error))
+        return Composed(intent=intent, person=person, composition=composition, problem=str(error))
     light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT
-    return Composed(intent=intent, person=person, letter=letter, light=light)
+    return Composed(intent=intent, person=person, composition=composition, letter=letter, light=light)
 
 
 def claim(
@@ -121,10 +121,12 @@ def _claims(
 ) -> Iterator[Claim]:
     mails, intents = read_mails(tx, keys), read_intents(tx, keys)
     situation = Situation(tx, office, [stored.intent for stored in intents.values()], people)
+    written = read_compositions(tx, keys)
     for position, key in enumerate(keys, start=1):
         # One whose task has gone to another rep since is for the worker of that lane; some are forgotten by now.
         ours = key in mails and key in intents and mails[key].lane == lane
-        one = _claim(tx, office, situation, mails[key], intents[key], composed[key], now) if ours else None
+        known = composed[key], written.get(key)
+        one = _claim(tx, office, situation, mails[key], intents[key], *known, now) if ours else None
         if one is None:
             # What was written of it may concern the others: they are read again.
             yield from _claims(tx, office, lane, keys[position:], composed, now)
@@ -139,13 +141,14 @@ def _claim(
     mail: StoredMail,
     stored: StoredIntent,
     composed: Composed,
+    composition: Composition | None,
     now: datetime,
 ) -> Claim | None:
     """Look at one mail; None, and the reason written, when there is nothing to do any more."""
     again = mail.state is MailState.IN_FLIGHT
     if mail.state not in (MailState.WANTED, MailState.IN_FLIGHT):
         return None
-    if not again and stored.state is not _READY[mail.action]:
+    if not again and not _is_ready(mail, stored):
         change_mail(tx, mail.key, state=MailState.CANCELLED)
         return None
     stopped = stop_of(office, situation, stored, mail, now)
@@ -153,20 +156,32 @@ def _claim(
         withhold(tx, office, mail, stored, stopped, now)
         return None
     person = situation.people[stored.intent.person]
-    if person.held is not None and mail.action is MailAction.SEND and not again:
+    sends_anew = mail.action is MailAction.SEND and not again
+    # Whoever asked for a task's mail to be sent has decided about what came in before.
+    since = composition.updated if composition is not None and is_tasks(stored) else None
+    if sends_anew and person.held is not None and (since is None or since < person.held):
         hold_unclassified(tx, stored, now)
         return None
-    if (composed.intent, composed.person) != (stored.intent, person):
+    if (composed.intent, composed.person, composed.composition) != (stored.intent, person, composition):
         composed = _compose(tx, office, [stored.intent])[mail.key]  # it says something else by now
     letter = composed.letter
     if letter is None and not again:
         block(tx, stored, composed.problem, now)
+        return None
+    if letter is not None and letter.prompts and sends_anew:
+        block(tx, stored, f"'{letter.prompts[0]}' stands in it still, and nobody reads it first", now)
         return None
     # What cannot be composed any more may have been sent all the same: it is looked up, and never made anew.
     subject = mail.subject if letter is None else letter.subject
     attempts, claimed = mail.attempts + 1, mail.claimed or now
     mail = replace(mail, state=MailState.IN_FLIGHT, attempts=attempts, claimed=claimed, subject=subject)
     return Claim(mail=mail, stored=stored, letter=letter, again=again, stopped=stopped, light=composed.light)
+
+
+def _is_ready(mail: StoredMail, stored: StoredIntent) -> bool:
+    """Tell whether an intent is what it must be for its mail to be started: a task's is with its rep."""
+    ours = mail.action is MailAction.SEND and not is_tasks(stored)
+    return stored.state is (IntentState.DUE if ours else IntentState.OPEN)
 
 
 def _started(tx: Transaction, one: Claim) -> Claim:
@@ -191,7 +206,8 @@ def let_go(tx: Transaction, lease: Lease, pacing: Pacing, keys: Sequence[str]) -
         else:
             change_mail(tx, mail.key, state=MailState.WANTED, attempts=0, claimed=None)
             if mail.action is MailAction.SEND:
-                move_intent(tx, mail.key, IntentEvent.DEFER)
+                stored = read_intents(tx, [mail.key])[mail.key]
+                move_intent(tx, mail.key, IntentEvent.OPEN if is_tasks(stored) else IntentEvent.DEFER, present=stored)
                 pacing = before_send(pacing)
     if pacing != before:
         save_pacing(tx, lease.lane, pacing)

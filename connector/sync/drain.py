@@ -46,6 +46,7 @@ from connector.store.mails import (
 from connector.store.people import lock_people
 from connector.sync.claiming import LASTS, TOGETHER, Claim, Composed, compose, let_go
 from connector.sync.claiming import claim as claim_mails
+from connector.sync.giving_back import give_back, is_tasks
 from connector.sync.lateness import hold_late
 from connector.sync.letters import Situation
 from connector.sync.looking_up import believed_from, look_up
@@ -133,7 +134,7 @@ class _Worker:
                 waiting = (
                     read_waiting(tx, self._lease.lane, self._office.now(), BATCH + len(done))
                     if only is None
-                    else [mail for mail in read_mails(tx, [only]).values() if mail.lane == self._lease.lane]
+                    else [mail for mail in read_mails(tx, [only]).values() if self._is_wanted_now(mail)]
                 )
             batch = [mail for mail in fairly(waiting) if mail.key not in done]
             if not batch:
@@ -146,12 +147,17 @@ class _Worker:
                 if self._may_start(together[0]) and not self._deliver(together):
                     return
 
+    def _is_wanted_now(self, mail: StoredMail) -> bool:
+        """Tell whether a mail that somebody asks for may be worked: a send not before its time."""
+        early = mail.action is MailAction.SEND and mail.state is MailState.WANTED and mail.due > self._office.now()
+        return mail.lane == self._lease.lane and not early
+
     def _may_start(self, mail: StoredMail) -> bool:
         """Wait for the mailbox's pace before a send; False leaves it due, in its place, for a later pass."""
         pacing, now = self._pacing, self._office.now()
         if pacing.blocked_until is not None and pacing.blocked_until > now:
             return False
-        if mail.action is not MailAction.SEND:
+        if mail.action is not MailAction.SEND or mail.state is MailState.UNWANTED:
             return True
         if pacing.sends_blocked_until is not None and pacing.sends_blocked_until > now:
             return False
@@ -346,6 +352,8 @@ class _Worker:
                 self._stop(claim, found)  # Its task ended before the draft was made: nobody needs it any more.
             case Whereabouts.DRAFT | Whereabouts.ABSENT:
                 return True
+            case Whereabouts.DISCARDED if claim.mail.action is MailAction.SEND and _replaces_draft(claim):
+                return True  # What lies in the bin is the draft that it took the place of.
             case Whereabouts.DISCARDED | Whereabouts.SCHEDULED if claim.mail.action is MailAction.DRAFT:
                 outcome = draft_scheduled if found.where is Whereabouts.SCHEDULED else draft_discarded
                 with self._step(claim.mail.person) as tx:
@@ -491,7 +499,9 @@ class _Worker:
         with self._step() as tx:
             mail, stored = read_mails(tx, [key])[key], read_intents(tx, [key])[key]
             change_mail(tx, key, state=MailState.FAILED)
-            if stored.state is IntentState.DELIVERING:
+            if is_tasks(stored) and mail.action is MailAction.SEND:
+                give_back(tx, stored, now, error.sentence, state=MailState.FAILED)
+            elif stored.state is IntentState.DELIVERING:
                 move_intent(tx, key, IntentEvent.FAIL, problem=error.sentence)
             append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=error.sentence, code=error.code)])
         if mail.draft is not None and mail.state is MailState.IN_FLIGHT:
@@ -499,6 +509,11 @@ class _Worker:
             # back may hold what its rep has written since.
             with suppress(AdapterError):
                 self._mailbox.delete_draft(mail.draft)
+
+
+def _replaces_draft(claim: Claim) -> bool:
+    """Tell whether it is a task's mail of which nothing can be out yet: its own draft was not known to be made."""
+    return is_tasks(claim.stored) and claim.mail.draft_id is None
 
 
 def _is_new_draft(mail: StoredMail) -> bool:

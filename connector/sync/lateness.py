@@ -17,6 +17,7 @@ from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import Lease, Pacing, guard, read_pacing
 from connector.store.ledger import append
 from connector.store.mails import MailState, StoredMail, change_mail, last_sent, read_sends_due_before
+from connector.sync.giving_back import give_back, is_tasks
 from connector.sync.office import Office, PacingRule
 from connector.sync.record import intent_fact
 
@@ -44,6 +45,8 @@ def too_late(office: Office, stored: StoredIntent, now: datetime, mail: StoredMa
 
 def _sentence(stored: StoredIntent, now: datetime) -> str:
     intent = stored.intent
+    if is_tasks(stored):
+        return "it was to be sent long ago, and nothing could be sent since then: read it, and schedule it again"
     late = now - intent.due
     age = f"{late // _DAY} days" if late >= 2 * _DAY else f"{late // timedelta(hours=1)} hours"
     return (
@@ -77,6 +80,9 @@ def _hold_some(office: Office, lease: Lease, limit: datetime, now: datetime) -> 
         keys = read_sends_due_before(tx, lease.lane, limit, BATCH)
         told = []
         for stored in read_intents(tx, keys).values():
+            if is_tasks(stored):
+                give_back(tx, stored, now, _sentence(stored, now))
+                continue
             change_mail(tx, stored.intent.key, state=MailState.CANCELLED)
             if stored.state is IntentState.DUE:
                 problem = _sentence(stored, now)

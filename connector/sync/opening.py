@@ -19,7 +19,7 @@ from connector.people import Rep
 from connector.ports import Mailbox, Whereabouts
 from connector.store.intents import StoredIntent
 from connector.store.lanes import read_pacing
-from connector.store.mails import MailState, StoredMail, change_mail, read_mails
+from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails
 from connector.sync import outcomes
 from connector.sync.actions import find_task
 from connector.sync.drain import drain
@@ -85,6 +85,8 @@ def _checked(office: Office, stored: StoredIntent, mail: StoredMail | None) -> R
     if stored.state is not IntentState.OPEN:
         why = f": {stored.problem}" if stored.problem else ""
         raise BadInput(f"{what} is {stored.state}, so there is no draft to open{why}")
+    if mail is not None and mail.action is MailAction.SEND and mail.state in (*_NOT_PLACED, MailState.UNWANTED):
+        raise BadInput("the mail waits to be sent by the connector: call that off first, and it is a draft again")
     rep = office.reps.get(intent.rep)
     if rep is None:
         raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove {intent.person}")
@@ -141,7 +143,9 @@ def _draft(office: Office, stored: StoredIntent, rep: Rep, mailbox: Mailbox, mai
                 raise Busy(f"the mail to {mail.recipient} has just changed: try again in a moment")
             blank = {"draft_id": None, "provider_id": None, "thread_id": None, "internet_message_id": None}
             fresh = {"attempts": 0, "claimed": None, "edited": False, "missing": None, "sent": None}
-            change_mail(tx, mail.key, state=MailState.WANTED, draft_subject=None, **fresh, **blank)
+            change_mail(
+                tx, mail.key, action=MailAction.DRAFT, state=MailState.WANTED, draft_subject=None, **fresh, **blank
+            )
             outcomes.say(tx, stored, None)
     drained = drain(office, rep, owner=f"open:{os.getpid()}", only=mail.key)
     with office.database.read() as tx:

@@ -64,7 +64,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         if enrollment.intent is None:
             continue
         if enrollment.has_ended:
-            _withdraw_intent(tx, office, enrollment, now)
+            withdraw_intent(tx, office, enrollment, now)
         elif enrollment.state is EnrollmentState.PAUSED and before[enrollment.id].state is not EnrollmentState.PAUSED:
             hold_intent(tx, enrollment.intent, now)
 
@@ -150,7 +150,7 @@ def enrollment_fact(
     )
 
 
-def _withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, now: datetime) -> None:
+def withdraw_intent(tx: Transaction, office: Office, enrollment: Enrollment, now: datetime) -> None:
     """Cancel what an ended enrollment has not carried out; a mail being sent this instant is left to `drain`."""
     key = enrollment.intent or ""
     stored = read_intents(tx, [key]).get(key)

@@ -17,10 +17,11 @@ from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent
 from connector.store.mails import StoredMail
 from connector.store.tasks import save_tasks
+from connector.sync.giving_back import is_tasks
 from connector.sync.letters import Letter, Letters
-from connector.sync.mirror import logged_mail
+from connector.sync.mirror import logged_mail, sent_otherwise
 from connector.sync.office import Office
-from connector.sync.record import intent_fact, record
+from connector.sync.record import end_task, intent_fact, record
 
 
 def confirm_sent(
@@ -36,10 +37,17 @@ def confirm_sent(
 ) -> None:
     """Do what follows once a mail of ours is known to lie in Sent: the campaign moves on, and the CRM gets its log.
 
+    A task's is completed by it, and its CRM task is the log.
+
     `stored` is its intent as it stands, `letter` what it said, when that is known; else it is composed again.
     """
-    stored = move_intent(tx, mail.key, IntentEvent.SEND, present=stored)
     at = min(sent.at, now)
+    if is_tasks(stored):
+        stored = move_intent(tx, mail.key, IntentEvent.OPEN, present=stored)
+        end_task(tx, office, stored, IntentEvent.COMPLETE, now, at=at, by="as its rep had it sent", sent=True)
+        sent_otherwise(tx, office, stored, now, subject=mail.subject)
+        return
+    stored = move_intent(tx, mail.key, IntentEvent.SEND, present=stored)
     record(tx, office, [intent_fact(stored, EventKind.SENT, at)], now)
     if office.mirrors_tasks and office.crm_rules.log_email:
         text, template = (letter.text, letter.step.template) if letter else _said(tx, office, stored.intent)

@@ -20,10 +20,11 @@ from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, move_intent, read_intents, reassign_intent
 from connector.store.ledger import append
-from connector.store.mails import MailState, change_mail, read_mails
+from connector.store.mails import MailAction, MailState, change_mail, read_mails
 from connector.store.people import read_people, save_crm_facts
 from connector.store.tasks import DELETED, Dirty, StoredTask, save_tasks
 from connector.sync.actions import move_task
+from connector.sync.giving_back import give_back
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
 from connector.sync.record import IN_CRM, end_task, intent_fact
@@ -200,6 +201,8 @@ class TaskChanges:
         if mailbox is None or not mailbox.capabilities.drafts:
             return f"their mailbox holds no drafts: {stays}"
         if mail.state is MailState.WANTED:
+            if mail.action is MailAction.SEND:
+                give_back(self.tx, stored, self.now, "its task went to another rep")
             change_mail(self.tx, mail.key, lane=self.office.lane_of(rep))
         elif mail.state is MailState.PRESENT and not mail.edited:
             # Deleted first, then made anew by `drain`: there are never two.

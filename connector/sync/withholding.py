@@ -13,14 +13,16 @@ from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState
 from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
 from connector.store.database import Transaction
+from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.ledger import append
-from connector.store.mails import MailAction, MailState, StoredMail, change_mail
+from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails
+from connector.sync.giving_back import give_back, is_tasks
 from connector.sync.lateness import too_late
 from connector.sync.letters import Situation
 from connector.sync.office import Office
 from connector.sync.prepare import stop_fact, unclassified
-from connector.sync.record import cancel_intent, hold_intent, intent_fact, record
+from connector.sync.record import cancel_intent, hold_intent, intent_fact, record, withdraw_intent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,9 @@ def withhold(
 ) -> None:
     """Take a mail that is not sent, and must not be, out of the outbox, and its intent with it."""
     key = mail.key
+    if mail.action is MailAction.SEND and is_tasks(stored):
+        _withhold_tasks(tx, office, stored, stopped, now)
+        return
     change_mail(tx, key, state=MailState.CANCELLED)
     if stored.state is IntentState.DELIVERING:
         stored = move_intent(tx, key, IntentEvent.DEFER)
@@ -74,8 +79,28 @@ def withhold(
             pass  # A task's intent was cancelled with its campaign.
 
 
+def _withhold_tasks(tx: Transaction, office: Office, stored: StoredIntent, stopped: Stop | None, now: datetime) -> None:
+    """Give a mail that its rep asked to be sent back to them, or withdraw it with its task if the campaign is over."""
+    match stopped:
+        case Event() as fact:
+            give_back(tx, stored, now, fact.reason, state=MailState.CANCELLED)
+            record(tx, office, [fact], now)
+        case EnrollmentState.PAUSED:
+            # Placed as a draft when the campaign goes on (`pausing`).
+            problem = "the campaign is paused, so it was not sent: schedule it again when it goes on"
+            give_back(tx, stored, now, problem, state=MailState.CANCELLED)
+        case Late(problem=problem):
+            give_back(tx, stored, now, problem)
+        case EnrollmentState():
+            give_back(tx, stored, now, "its campaign has ended", state=MailState.CANCELLED)
+            withdraw_intent(tx, office, read_enrollments(tx, [stored.intent.enrollment])[stored.intent.enrollment], now)
+
+
 def hold_unclassified(tx: Transaction, stored: StoredIntent, now: datetime) -> None:
     """Hold a send for a mail that came in since it was prepared and that nobody could classify."""
+    if is_tasks(stored):
+        give_back(tx, stored, now, unclassified(stored.intent.person))
+        return
     change_mail(tx, stored.intent.key, state=MailState.CANCELLED)
     _hold(tx, stored, unclassified(stored.intent.person), now)
 
@@ -88,6 +113,9 @@ def _hold(tx: Transaction, stored: StoredIntent, problem: str, now: datetime) ->
 def block(tx: Transaction, stored: StoredIntent, problem: str, now: datetime) -> None:
     """Let a mail wait until somebody has mended what it lacks."""
     key = stored.intent.key
+    if is_tasks(stored) and read_mails(tx, [key])[key].action is MailAction.SEND:
+        give_back(tx, stored, now, problem, state=MailState.CANCELLED)
+        return
     change_mail(tx, key, state=MailState.CANCELLED)
     if stored.state in (IntentState.DUE, IntentState.DELIVERING):
         move_intent(tx, key, IntentEvent.BLOCK, problem=problem)
