@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from connector.web.access import check_form, current_user
 from connector.web.errors import handle_errors
+from connector.web.feed import feed_routes
 from connector.web.guard import Guard
 from connector.web.health import health_routes
 from connector.web.opening import open_routes
@@ -33,7 +34,7 @@ def create_app(site: Site) -> FastAPI:
     app.include_router(health_routes(site.office.database))
     app.include_router(sign_in_routes(site))
     signed_in = [Depends(current_user), Depends(check_form)]
-    for routes in (open_routes,):
+    for routes in (open_routes, feed_routes):
         app.include_router(routes(site), dependencies=signed_in)
     app.add_api_route("/", lambda: RedirectResponse("/tasks", 303), methods=["GET"], dependencies=signed_in)
     app.mount("/static", StaticFiles(directory=_STATIC))
