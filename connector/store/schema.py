@@ -274,6 +274,9 @@ ledger = Table(
     Column("data", Json),
 )
 Index("ledger_person", ledger.c.person, ledger.c.seq)
+# What else happened in a range of time, for the numbers.
+_NUMBERED = text("kind IN ('completed', 'replied', 'bounced', 'opted_out')")
+Index("ledger_counted", ledger.c.kind, ledger.c.at, sqlite_where=_NUMBERED, postgresql_where=_NUMBERED)
 _BOUNCES = text("kind = 'bounced'")
 Index("ledger_bounces", ledger.c.rep, ledger.c.seq, sqlite_where=_BOUNCES, postgresql_where=_BOUNCES)
 
@@ -359,6 +362,7 @@ task_words = Table(
     metadata,
     Column("key", String(32), primary_key=True),
     Column("word", String(48), primary_key=True),
+    sqlite_with_rowid=False,
 )
 Index("task_words_word", task_words.c.word, task_words.c.key)
 
@@ -428,6 +432,9 @@ Index(
     sqlite_where=_PLACED,
     postgresql_where=_PLACED,
 )
+# What was sent in a range of time, for the numbers.
+_SENT = text("state = 'sent'")
+Index("mails_counted", mails.c.sent, mails.c.key, sqlite_where=_SENT, postgresql_where=_SENT)
 # What the connector sent last from a mailbox.
 _OURS = text("action = 'send' AND sent IS NOT NULL")
 Index("mails_sent", mails.c.lane, mails.c.sent, sqlite_where=_OURS, postgresql_where=_OURS)
