@@ -29,9 +29,9 @@ from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.settings import config_schema
 from connector.store.enrollments import count_by_state
-from connector.sync.actions import migrate, plan_migration
 from connector.sync.drift import Drift, drifts
 from connector.sync.launch import check_launch
+from connector.sync.migration import migrate, plan_migration
 from connector.sync.preview import Preview, preview
 
 commands = typer.Typer()

@@ -1,4 +1,4 @@
-"""What people do from the command line or the web: complete, skip, snooze, pause, resume, remove, opt out, migrate.
+"""What people do from the command line or the web: complete, skip, snooze, pause, resume, remove, opt out.
 
 Lives here: these actions, each one transaction. Does not live here: what follows from a fact (`record`).
 Source: spec sequencing 4 to 6, interfaces 2.
@@ -6,19 +6,14 @@ Source: spec sequencing 4 to 6, interfaces 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 
-from connector.campaigns.model import Campaign
-from connector.campaigns.versions import to_document, version_of
-from connector.content.templates import Template
 from connector.errors import BadInput
 from connector.events import Event, EventKind
 from connector.intents import IntentEvent, IntentState, Priority, StepType, next_state
 from connector.people import Person
 from connector.sequencing.enrollment import Enrollment, EnrollmentState
-from connector.store.campaigns import save_version
 from connector.store.crm_people import unwant_person, want_person
 from connector.store.database import Transaction
 from connector.store.enrollments import find_enrollments, pause_until, read_enrollments, read_expired_pauses
@@ -262,7 +257,7 @@ def resume_these(
     paused = [enrollment for enrollment in live if enrollment.state is EnrollmentState.PAUSED]
     facts = []
     for enrollment in paused:
-        carried_out = _forget_not_carried_out(tx, enrollment)
+        carried_out = forget_not_carried_out(tx, enrollment)
         facts.append(enrollment_fact(enrollment, EventKind.RESUMED, now, reason=reason, carried_out=carried_out))
     # A step that ended when its campaign could not be worked out: the campaign goes on from it now.
     facts += [
@@ -317,70 +312,6 @@ def import_people(office: Office, people: Iterable[Person]) -> int:
     return len(people)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """One enrollment that a migration moves: to which step of the new version."""
-
-    enrollment: Enrollment
-    #: Index in the new version's steps; their number means that nothing is left to do.
-    position: int
-    next_step: str
-
-
-def plan_migration(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
-    """Return who would move to the campaign's present version, and where they would go on."""
-    with office.database.read() as tx:
-        return _moves(tx, office, campaign, version_of(to_document(campaign, templates)))
-
-
-def _moves(tx: Transaction, office: Office, campaign: Campaign, version: str) -> list[Move]:
-    moves = []
-    for enrollment in find_enrollments(tx, campaign=campaign.name):
-        if enrollment.version == version:
-            continue
-        old = office.book.pinned(tx, campaign.name, enrollment.version).campaign
-        position = _position_in(campaign, old, enrollment)
-        step = campaign.steps[position] if position < len(campaign.steps) else None
-        label = f"day {step.day}, step {step.step} ({step.type})" if step else "nothing left to do"
-        if enrollment.intent is not None and _is_carried_out(tx, enrollment.intent):
-            label += "; what was given or sent for it already stays as it is"
-        moves.append(Move(enrollment=enrollment, position=position, next_step=label))
-    return moves
-
-
-def migrate(office: Office, campaign: Campaign, templates: Mapping[str, Template]) -> list[Move]:
-    """Move every live enrollment to the campaign's present version."""
-    document = to_document(campaign, templates)
-    version, now = version_of(document), office.now()
-    with office.database.write() as tx:
-        save_version(tx, campaign.name, version, document, now)
-        # Read in the transaction that moves them: a step that ends in between must not come round again.
-        moves = _moves(tx, office, campaign, version)
-        facts = []
-        for move in moves:
-            carried_out = move.enrollment.intent is not None and _forget_not_carried_out(tx, move.enrollment)
-            fact = enrollment_fact(
-                move.enrollment,
-                EventKind.MIGRATED,
-                now,
-                version=version,
-                position=move.position,
-                carried_out=carried_out,
-            )
-            facts.append(fact)
-        record(tx, office, facts, now)
-    return moves
-
-
-def _position_in(campaign: Campaign, old: Campaign, enrollment: Enrollment) -> int:
-    """Return where an enrollment goes on in another version: the same day and step, else the next one after it."""
-    if enrollment.position >= len(old.steps):
-        return len(campaign.steps)
-    here = (old.steps[enrollment.position].day, old.steps[enrollment.position].step)
-    later = (index for index, step in enumerate(campaign.steps) if (step.day, step.step) >= here)
-    return next(later, len(campaign.steps))
-
-
 def _record_each(
     tx: Transaction, office: Office, kind: EventKind, chosen: Sequence[Enrollment], reason: str
 ) -> list[Enrollment]:
@@ -393,18 +324,19 @@ def _persons(person: str | None) -> Sequence[str] | None:
     return None if person is None else [person]
 
 
-def _forget_not_carried_out(tx: Transaction, enrollment: Enrollment) -> bool:
+def forget_not_carried_out(tx: Transaction, enrollment: Enrollment) -> bool:
     """Forget an intent that was not carried out, so that its step is planned anew; tell whether it was."""
     if enrollment.intent is None:
         return False
-    if _is_carried_out(tx, enrollment.intent):
+    if is_carried_out(tx, enrollment.intent):
         return True
     _drop_waiting_mail(tx, enrollment.intent, unwanted=False, now=enrollment.launched)
     delete_intents(tx, [enrollment.intent])
     return False
 
 
-def _is_carried_out(tx: Transaction, key: str) -> bool:
+def is_carried_out(tx: Transaction, key: str) -> bool:
+    """Tell whether the step of an intent was given to its rep, or sent."""
     stored = read_intents(tx, [key]).get(key)
     return stored is not None and stored.state not in _NOT_CARRIED_OUT
 

@@ -1,7 +1,7 @@
 """How far people in a campaign are from the campaign's file: versions, what changed since, who is affected.
 
 Lives here: `drifts`. Does not live here: telling two versions apart (`campaigns.versions`), moving people over
-(`actions.migrate`). Source: spec sequencing 6, interfaces 2 (`campaign diff`).
+(`migration`). Source: spec sequencing 6, interfaces 2 (`campaign diff`).
 """
 
 from __future__ import annotations

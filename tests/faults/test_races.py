@@ -31,6 +31,7 @@ from connector.store.schema import campaign_versions
 from connector.sync import actions
 from connector.sync.drain import drain
 from connector.sync.letters import Letters
+from connector.sync.migration import migrate
 from connector.sync.office import PacingRule
 from connector.sync.pacing import seconds_to_wait
 from tests.world import START, TEMPLATES, World, WorldMaker, people
@@ -410,7 +411,7 @@ def test_a_step_sent_while_a_migration_is_decided_is_not_sent_again(make_world, 
     file.write_text(file.read_text().replace("10:00", "11:00"))
     new = Project(folder=world.folder)
     before_writing(monkeypatch, world, world.sync)
-    actions.migrate(world.office, new.campaign("Mails"), new.templates)
+    migrate(world.office, new.campaign("Mails"), new.templates)
     for _ in range(2):
         world.after(days=1)
         world.sync()
@@ -425,7 +426,7 @@ def test_a_follow_up_after_a_migration_stays_in_the_thread(make_world, rep):
     file = world.folder / "campaigns/campaign.yaml"
     file.write_text(file.read_text().replace("10:00", "11:00"))
     new = Project(folder=world.folder)
-    actions.migrate(world.office, new.campaign("Mails"), new.templates)
+    migrate(world.office, new.campaign("Mails"), new.templates)
     world.after(days=1, hours=12)
     world.sync()
     first, second = world.mails(rep, "sent")

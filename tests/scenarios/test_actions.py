@@ -15,7 +15,8 @@ from connector.intents import IntentState
 from connector.people import Person
 from connector.store.enrollments import find_enrollments
 from connector.store.intents import find_intents
-from connector.sync.actions import import_people, migrate, opt_out, pause, plan_migration, remove, resume
+from connector.sync.actions import import_people, opt_out, pause, remove, resume
+from connector.sync.migration import migrate, plan_migration
 from connector.sync.push_people import push_people
 from tests.world import CAMPAIGN, TEMPLATES, World, WorldMaker, people
 
