@@ -4,9 +4,10 @@ Lives here: `Lanes`: what each lane does, which lanes have something to do, and 
 Does not live here: who turns it (`engine`), the parts (`tick`, `prepare`, `pull_mailbox`, `drain`, `crm`), the pass
 that does all of it in order (`wheel`). Source: spec delivery 1.
 
-There is one lane a mailbox (it is read, then what is due is placed and sent), one for the CRM, and one in which is
-decided what is due. Each is worked under a lease, so that none is worked twice at once; a lane that is slow or broken
-delays itself alone. Wakes come from the transactions that make work (`Office.wake`); what no wake tells, `due` finds.
+There is one lane a mailbox (it is read, then what is due is placed and sent), one for the CRM, one a webhook, and one
+in which is decided what is due. Each is worked under a lease, so that none is worked twice at once; a lane that is slow
+or broken delays itself alone. Wakes come from the transactions that make work (`Office.wake`); what no wake tells,
+`due` finds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from connector.store.intents import read_unprepared
 from connector.store.lanes import TURNS, Pacing, list_lanes, note_looked, read_looked, read_pacing, release, take
 from connector.store.mails import read_lane_work
 from connector.store.tasks import count_dirty
+from connector.sync import webhooks
 from connector.sync.actions import resume_expired
 from connector.sync.crm import push_tasks
 from connector.sync.crm_lane import lane_waits, stop_lane, why_it_waits
@@ -63,6 +65,8 @@ class Lanes:
             return max(self._wishes(lane)[lane], self.office.now() + _MOMENT)
         if lane == self._crm:
             self._turn_crm(lane, worker)
+        elif lane.startswith(webhooks.LANE):
+            _log(webhooks.deliver(self.office, lane, worker=worker))
         elif (rep := self._rep(lane)) is not None:
             self._turn_mailbox(lane, rep, worker)
         else:
@@ -148,6 +152,9 @@ class Lanes:
                 wishes[DECIDE] = self._wish_to_decide(tx, now)
             if self._crm is not None and only in (None, self._crm):
                 wishes[self._crm] = self._wish_of_crm(tx, self._crm, now)
+            if only is None or only.startswith(webhooks.LANE):
+                told = webhooks.wishes(tx)
+                wishes |= {lane: at for lane, at in told.items() if only in (None, lane)}
             looked, pacing, work = read_looked(tx, only), list_lanes(tx, only), read_lane_work(tx, only)
         for rep in self._reps():
             lane = self.office.lane_of(rep)

@@ -78,7 +78,13 @@ def list_tasks(office: Office, *, rep: str | None = None, due: DueRange | None =
     """Return what waits for reps, earliest due first."""
     with office.database.read() as tx:
         found = [stored for stored in find_intents(tx, states=TASK_STATES, rep=rep) if _in_range(office, stored, due)]
-        keys = [stored.intent.key for stored in found]
+    return view_tasks(office, found)
+
+
+def view_tasks(office: Office, found: Sequence[StoredIntent]) -> list[TaskView]:
+    """Return intents as tasks are shown, in the order given."""
+    keys = [stored.intent.key for stored in found]
+    with office.database.read() as tx:
         placed, mirrored = read_mails(tx, keys), read_tasks(tx, keys)
     return [
         TaskView(
@@ -126,7 +132,8 @@ class Explanation:
 
     past: Sequence[Event]
     next: Sequence[NextStep]
-    #: Sentences about enrollments that have ended, wait or are paused.
+    enrollments: Sequence[Enrollment]
+    #: How each of them stands: a sentence.
     standing: Sequence[str]
 
 
@@ -144,7 +151,7 @@ def explain(office: Office, person: str, *, campaign: str | None = None) -> Expl
         standing.append(_standing(one, waiting.get(one.intent or "")))
         for index, planned in enumerate(simulate_rest(definition, one, now=office.now())):
             ahead.append(_next(one, planned, decided=index == 0))
-    return Explanation(past=past, next=ahead, standing=standing)
+    return Explanation(past=past, next=ahead, enrollments=all_of_person, standing=standing)
 
 
 def _next(enrollment: Enrollment, planned: PlannedStep, *, decided: bool) -> NextStep:

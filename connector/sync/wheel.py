@@ -32,6 +32,7 @@ from connector.sync.pulled import Pulled
 from connector.sync.push_people import push_people
 from connector.sync.record import CANNOT_GO_ON
 from connector.sync.tick import tick
+from connector.sync.webhooks import deliver_all
 
 #: Rounds of decide and deliver in one pass: a mail that goes out can make the next step due at once.
 _ROUNDS = 20
@@ -92,6 +93,7 @@ def turn(office: Office, *, only: str | None = None, progress: Progress = no_pro
             if not made and not prepared.seen and not any(one.sent or one.drafts for one in drained):
                 break
         _push(office, only, report, progress)
+        report.needs_attention += deliver_all(office)
         _note_attention(office, report)
         _note_budget(office)
         for name, calls in _calls(office).items():

@@ -1,0 +1,141 @@
+"""People: who is known, and whether they may be written to.
+
+Lives here: looking at people, bringing them in, opting out and taking that back. Does not live here: what follows from
+it (`sync.actions`). A person whom only other reps' campaigns have is not there for anybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, BaseModel, Field
+
+from connector import people
+from connector.people import time_zones
+from connector.store.enrollments import find_enrollments
+from connector.store.people import StoredPerson
+from connector.sync import actions
+from connector.web.access import UnknownPerson, own_person
+from connector.web.api.callers import Minding, Reading
+from connector.web.api.models import Changed, Email, Given, Line
+from connector.web.site import Site
+from connector.web.users import User
+
+
+def _zone(name: str) -> str:
+    if name and name not in time_zones():
+        raise ValueError("that is no IANA name of a time zone: write one such as Europe/Madrid")
+    return name
+
+
+class Details(Given):
+    """What a people file says of somebody."""
+
+    email: Email
+    first_name: Line = ""
+    last_name: Line = ""
+    title: Line = ""
+    company: Line = ""
+    phone: Line = ""
+    time_zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)] = ""
+    salesforce_id: Annotated[str, Field(pattern=r"^([a-zA-Z0-9]{15}([a-zA-Z0-9]{3})?)?$")] = ""
+    linkedin_url: Annotated[str, Field(max_length=500, pattern=r"^(https?://\S+)?$")] = ""
+    custom: dict[Line, Line] = Field(default={}, max_length=100)
+
+
+class Person(BaseModel):
+    """Somebody, and what is known about writing to them."""
+
+    email: str
+    first_name: str
+    last_name: str
+    title: str
+    company: str
+    phone: str
+    time_zone: str
+    salesforce_id: str
+    linkedin_url: str
+    custom: dict[str, str]
+    opted_out: datetime | None
+    bounced: datetime | None
+    bounce_reason: str
+    held: datetime | None = Field(description="Since when an incoming mail that nobody could classify holds sends.")
+
+    @classmethod
+    def of(cls, stored: StoredPerson) -> Person:
+        """Return somebody as stored."""
+        said = {name: getattr(stored.person, name) for name in Details.model_fields}
+        marks = {name: getattr(stored, name) for name in ("opted_out", "bounced", "bounce_reason", "held")}
+        return cls(**said, **marks)
+
+
+class Import(Given):
+    """People to be stored, as a people file would say it."""
+
+    people: list[Details] = Field(min_length=1, max_length=10_000)
+
+
+class LeftOut(BaseModel):
+    """Somebody who was left out."""
+
+    person: str
+    reason: str
+
+
+class Imported(BaseModel):
+    """What an import came to."""
+
+    imported: int
+    left_out: list[LeftOut]
+
+
+class Reason(Given):
+    """Why somebody is opted out, or is no longer."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+def add_routes(routes: APIRouter, site: Site) -> None:
+    """Add the routes of this subject."""
+    office = site.office
+
+    @routes.post("/people")
+    def import_people(user: Minding, given: Import) -> Imported:
+        """Store people, overwriting what files said of them; those of other reps' campaigns are left out."""
+        others = _of_others(site, user, [one.email for one in given.people])
+        mine = {one.email: one for one in given.people if one.email not in others}
+        count = actions.import_people(office, [people.Person(**one.model_dump()) for one in mine.values()])
+        reason = "is in campaigns of other reps"
+        left = [LeftOut(person=email, reason=reason) for email in sorted(others)]
+        return Imported(imported=count, left_out=left)
+
+    @routes.get("/people/{email}")
+    def get_person(user: Reading, email: Email) -> Person:
+        """Return somebody."""
+        return Person.of(own_person(site, user, email))
+
+    @routes.post("/people/{email}/opt-out")
+    def opt_out(user: Minding, email: Email, why: Reason) -> Changed:
+        """Opt somebody out, known or not: every campaign of theirs ends at once. Return those that ended."""
+        if _of_others(site, user, [email]):
+            raise UnknownPerson(f"there is nobody with the address '{email}': look in the list of people")
+        return Changed.of(actions.opt_out(office, email, reason=why.reason))
+
+    @routes.post("/people/{email}/opt-out/undo")
+    def undo_opt_out(user: Minding, email: Email, why: Reason) -> Person:
+        """Take an opt-out back; campaigns that ended stay ended."""
+        own_person(site, user, email)
+        actions.undo_opt_out(office, email, reason=why.reason)
+        return Person.of(own_person(site, user, email))
+
+
+def _of_others(site: Site, user: User, emails: Sequence[str]) -> set[str]:
+    """Return those who are or were in campaigns, and in none of a user's reps'."""
+    if user.reps is None:
+        return set()
+    with site.office.database.read() as tx:
+        found = find_enrollments(tx, persons=emails, live=False)
+    return {one.person for one in found} - {one.person for one in found if one.rep in user.reps}
