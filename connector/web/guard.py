@@ -69,7 +69,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 said = MutableHeaders(scope=message)
-                kept = _KEPT if scope["path"].startswith("/static/") else {}
+                kept = _KEPT if scope["path"].startswith("/static/") and message["status"] == 200 else {}
                 for name, value in (HEADERS | kept | (HSTS if over_tls else {})).items():
                     said.setdefault(name, value)  # a page may have a stricter policy of its own
             await send(message)
