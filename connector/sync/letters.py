@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.campaigns.model import Campaign, CampaignSettings, Step
@@ -131,17 +132,15 @@ class Letters(Situation):
 
         An email says what its template says, or what was written in its place, or, to look at it, `saying`.
         """
-        rep, person, step = self._office.reps.get(intent.rep), self.people[intent.person], self.step_of(intent)
-        if rep is None:
-            raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove the person")
-        fields = fields_of(person.person, rep, person.crm_fields)
+        person, step = self.people[intent.person], self.step_of(intent)
+        fields, rep = self.fields_of(intent), self._office.reps[intent.rep]
         if step.type is not StepType.EMAIL:
             place = f"campaign '{intent.campaign}', day {intent.day}, step {intent.step}"
             # A field that is blank leaves two spaces behind.
             subject = " ".join(parse_text(step.name, where=place).render(fields).split())
             notes = parse_text(step.notes, where=place).render(fields)
             return Letter(step=step, rep=rep, person=person, subject=subject, text=notes)
-        written, template = self._written(intent.key) if saying is None else saying, self._template(intent, step)
+        written, template = self._written(intent.key) if saying is None else saying, self.template_of(intent)
         unsubscribe = self._office.unsubscribe
         no_more = "" if unsubscribe is None else unsubscribe.html_of(intent.person)
         if written is None:
@@ -166,6 +165,21 @@ class Letters(Situation):
             unsubscribe=None if unsubscribe is None else unsubscribe.address_of(intent.person),
             quote=rendered.text[len(own.text) :].strip(),
         )
+
+    def template_of(self, intent: Intent) -> Template:
+        """Return the template of an email, as it was when its campaign was launched."""
+        return self._template(intent, self.step_of(intent))
+
+    def templates_of(self, intent: Intent) -> Mapping[str, Template]:
+        """Return all templates of the campaign's version, by name."""
+        return self._pin(intent).templates
+
+    def fields_of(self, intent: Intent) -> Mapping[str, Any]:
+        """Return the fields for an intent's person and rep; raise `BadInput` for a rep who is not there any more."""
+        rep, person = self._office.reps.get(intent.rep), self.people[intent.person]
+        if rep is None:
+            raise BadInput(f"rep {intent.rep} is not in connector.yaml any more: add them, or remove the person")
+        return fields_of(person.person, rep, person.crm_fields)
 
     def _quoting(
         self, intent: Intent, step: Step, own: Rendered, fields: Mapping[str, object], rep: Rep

@@ -39,7 +39,7 @@ def release_late(tx: Transaction, live: Sequence[Enrollment], now: datetime) -> 
     held = [one for one in read_intents(tx, list(waiting)).values() if one.state is IntentState.HELD]
     people = read_people(tx, sorted({stored.intent.person for stored in held}))
     late = [stored for stored in held if people[stored.intent.person].held is None]
-    _let_go_on(tx, late, now)
+    let_go_on(tx, late, now)
     return [waiting[stored.intent.key] for stored in late]
 
 
@@ -50,11 +50,11 @@ def _release(tx: Transaction, persons: Sequence[str], now: datetime, states: Seq
     found = read_enrollments(tx, [stored.intent.enrollment for stored in stuck])
     of = {one.intent: one for one in found.values() if one.state is EnrollmentState.ACTIVE}
     current = [stored for stored in stuck if stored.intent.key in of]
-    _let_go_on(tx, current, now)
+    let_go_on(tx, current, now)
     return [of[stored.intent.key] for stored in current]
 
 
-def _let_go_on(tx: Transaction, stuck: Iterable[StoredIntent], now: datetime) -> None:
+def let_go_on(tx: Transaction, stuck: Iterable[StoredIntent], now: datetime) -> None:
     """Have intents prepared again: however late they are, somebody has decided about them now."""
     for stored in stuck:
         move_intent(tx, stored.intent.key, IntentEvent.RELEASE)
