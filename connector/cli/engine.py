@@ -5,13 +5,15 @@ Lives here: these commands. Does not live here: the engines (`engine`), what the
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from connector.app import clock_from_environment, open_app, open_database
 from connector.cli.output import Terminal, terminal_of
+from connector.cli.serve import serving
 from connector.engine import opening
 from connector.engine.port import Health
 from connector.engine.tables import require_postgresql, require_tables, upgrade_tables
@@ -27,10 +29,18 @@ _AskHealth = Annotated[bool, typer.Option("--health", help="Tell how it does, an
 
 
 @commands.command()
-def run(context: typer.Context, *, stop_within: _StopWithin = 30.0, health: _AskHealth = False) -> int | None:
+def run(
+    context: typer.Context,
+    *,
+    web: Annotated[bool, typer.Option(help="Serve the command center too, on this machine.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve it at; 0 takes a free one.")] = 8000,
+    stop_within: _StopWithin = 30.0,
+    health: _AskHealth = False,
+) -> int | None:
     """Do everything without end, in this process: read each service every `sync.every`, and send when it is time.
 
-    One process runs per database. Ctrl-C or SIGTERM ends it, when what is under way is done.
+    The command center is served beside it, as `connector serve` does. One process runs per database. Ctrl-C or SIGTERM
+    ends it, when what is under way is done.
     """
     terminal = terminal_of(context)
     project = terminal.project()
@@ -39,9 +49,13 @@ def run(context: typer.Context, *, stop_within: _StopWithin = 30.0, health: _Ask
             return _tell_health(terminal, opening.local_engine(database, clock_from_environment()).health())
     with open_app(project) as app:
         engine = opening.local_engine(app.database, app.office.clock, stop_within=stop_within)
-        terminal.say("Ctrl-C stops it")
-        terminal.out.file.flush()
-        opening.run(engine, app.office, every=project.settings.sync.every)
+        # What is done in a page is taken up at once, not at the next sweep.
+        beside = serving(terminal, app, replace(app.office, wake=engine.wake), port=port) if web else nullcontext()
+        with beside:
+            if not web:
+                terminal.say("Ctrl-C stops it")
+                terminal.out.file.flush()
+            opening.run(engine, app.office, every=project.settings.sync.every)
     terminal.say("stopped")
     return None
 

@@ -1,16 +1,21 @@
-"""`connector serve`: the web app on this machine.
+"""`connector serve`: the web app by itself.
 
-Lives here: the command, and what it says. Does not live here: the pages (`connector.web`).
+Lives here: the command, and `serving` beside other work for `run` and `demo`; what both say. Does not live here: the
+pages (`connector.web`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.app import App, open_app
 from connector.cli.output import Terminal, terminal_of
+from connector.sync.office import Office
 
 if TYPE_CHECKING:
     from connector.web.site import Site
@@ -37,23 +42,43 @@ def serve(
     terminal = terminal_of(context)
     project = terminal.project()
     with listen(host, port) as listening, open_app(project) as app:
-        site = _site(app)
-        shown = f"[{host.strip('[]')}]" if ":" in host else host
-        url = f"http://{shown}:{listening.getsockname()[1]}"
+        site = _site(app, app.office)
+        url = _address(host, listening)
         serve_app(
             create_app(site), listening, announce=lambda: _tell(terminal, url, site.link.path), ending=site.ending
         )
     terminal.say("the web app was stopped")
 
 
-def _site(app: App) -> Site:
+@contextmanager
+def serving(terminal: Terminal, app: App, office: Office, *, host: str = "127.0.0.1", port: int) -> Iterator[None]:
+    """Serve the web app of an office for as long as something else is done, and say where.
+
+    Raises `BadInput` when the port cannot be used.
+    """
+    from connector.web.app import create_app  # noqa: PLC0415
+    from connector.web.serving import listen  # noqa: PLC0415
+    from connector.web.serving import serving as serving_app  # noqa: PLC0415
+
+    site = _site(app, office)
+    with listen(host, port) as listening, serving_app(create_app(site), listening, ending=site.ending):
+        _tell(terminal, _address(host, listening), site.link.path)
+        yield
+
+
+def _address(host: str, listening: socket) -> str:
+    shown = f"[{host.strip('[]')}]" if ":" in host else host
+    return f"http://{shown}:{listening.getsockname()[1]}"
+
+
+def _site(app: App, office: Office) -> Site:
     from connector.unsubscribe import Tokens  # noqa: PLC0415
     from connector.web.sign_in import Sessions, SignInLink  # noqa: PLC0415
     from connector.web.site import Site  # noqa: PLC0415
 
-    clock, vault = app.office.clock, app.vault
+    clock, vault = office.clock, app.vault
     return Site(
-        office=app.office,
+        office=office,
         project=app.project,
         vault=vault,
         sessions=Sessions.kept_in(vault, clock),

@@ -1,6 +1,7 @@
-"""Serving the web app on this machine until it is told to end.
+"""Serving the web app until it is told to end.
 
-Lives here: `listen`, `serve`. Does not live here: the application (`app`), what is said about it (`cli.serve`).
+Lives here: `listen`, `serve`, and `serving` beside other work. Does not live here: the application (`app`), what is said
+about it (`cli.serve`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
-from threading import Event
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from types import FrameType
 
 import uvicorn
@@ -50,7 +52,36 @@ def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None
     `ending` is set when it is told to end, for answers that would go on for ever.
     `announce` is called as soon as either of them ends it in peace; browsers that come before it serves wait in line.
     """
-    server = uvicorn.Server(
+    server = _server(app)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+        ending.set()
+
+    # Ours lie below uvicorn's own, which raises each signal again when it has ended: it must not kill us then.
+    # A process started in the background of a script inherits that Ctrl-C is ignored, so it is said explicitly.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    announce()
+    server.run(sockets=[listening])
+
+
+@contextmanager
+def serving(app: ASGIApp, listening: socket.socket, *, ending: Event) -> Iterator[None]:
+    """Serve for as long as something else is done in this thread, which looks after signals."""
+    server = _server(app)
+    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, name="connector-web", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        ending.set()
+        thread.join()
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(
         uvicorn.Config(
             app,
             http="h11",
@@ -63,14 +94,3 @@ def serve(app: ASGIApp, listening: socket.socket, *, announce: Callable[[], None
             timeout_graceful_shutdown=_GRACE,
         )
     )
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-        ending.set()
-
-    # Ours lie below uvicorn's own, which raises each signal again when it has ended: it must not kill us then.
-    # A process started in the background of a script inherits that Ctrl-C is ignored, so it is said explicitly.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    announce()
-    server.run(sockets=[listening])

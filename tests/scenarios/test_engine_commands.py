@@ -57,13 +57,14 @@ def test_run_works_one_process_a_database_until_it_is_told_to_stop(command: Comm
     )
     with database.only_one("run"):
         assert command("run", "--health").status == 0
-        busy = command("run")
+        busy = command("run", "--no-web")
         assert (busy.status, busy.err) == (
             3,
             "another run is running on this database; try again when it has finished\n",
         )
     watching = signalled_when(lambda: local_engine(database, SystemClock()).health().is_well)
-    assert command("run").status == 0
+    ran = command("run", "--port", "0")
+    assert (ran.status, "the web app is served at http://127.0.0.1:" in ran.out) == (0, True)
     watching.join()
 
 
