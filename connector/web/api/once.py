@@ -115,14 +115,14 @@ def _opened(site: Site, before: Asked, sealed: str) -> Response:
 
 def _finish(site: Site, user: str, key: str, given: Response) -> None:
     """Keep an answer; forget the request when it is one that another try may better."""
+    kept = {"type": given.headers.get("content-type"), "body": bytes(given.body).decode()}
+    # It may hold a secret that is shown once, and what others wrote. The vault has transactions of its own.
+    sealed = _cipher(site.vault).encrypt(json.dumps(kept).encode()).decode()
     with site.office.database.write() as tx:
         if given.status_code >= 500 or given.status_code in (401, 403, 409):
             forget(tx, user, key)
-            return
-        kept = {"type": given.headers.get("content-type"), "body": bytes(given.body).decode()}
-        # It may hold a secret that is shown once, and what others wrote.
-        sealed = _cipher(site.vault).encrypt(json.dumps(kept).encode()).decode()
-        finish(tx, user, key, status=given.status_code, answer=sealed)
+        else:
+            finish(tx, user, key, status=given.status_code, answer=sealed)
 
 
 def _cipher(vault: Vault) -> Fernet:
