@@ -31,6 +31,8 @@ class EventKind(StrEnum):
     FAILED = "failed"
     FINISHED = "finished"
     MIGRATED = "migrated"
+    UNDONE = "undone"
+    RESCHEDULED = "rescheduled"
 
     # What became of an intent.
     TASK_OPENED = "task_opened"
@@ -104,6 +106,8 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.FAILED: "'{campaign}' failed for {person}",
     EventKind.FINISHED: "{person} finished '{campaign}'",
     EventKind.MIGRATED: "{person} moved to the new version of '{campaign}'",
+    EventKind.UNDONE: "the {type} of day {day}, step {step} for {person} is not {what} any more: {by} undid it",
+    EventKind.RESCHEDULED: "day {day}, step {step} for {person} was moved to {until} by {by}",
     EventKind.TASK_OPENED: "the {type} task for {person} was given to {rep}: {subject}",
     EventKind.DRAFT_CREATED: "a draft to {person} was placed in the mailbox of {rep}: {subject}",
     EventKind.BLOCKED: "day {day}, step {step} for {person} needs attention",

@@ -120,9 +120,11 @@ INTENT_TRANSITIONS: dict[IntentState, dict[IntentEvent, IntentState]] = {
     },
     _S.UNKNOWN: {_E.SEND: _S.SENT, _E.OPEN: _S.OPEN, _E.FAIL: _S.FAILED, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},
     _S.SENT: {},
-    # Reopened in the CRM while its step is still the current one; else the campaign has moved on.
-    _S.COMPLETED: {_E.REOPEN: _S.OPEN},
-    _S.SKIPPED: {_E.REOPEN: _S.OPEN},
+    # Reopened in the CRM, or undone, while its step is still the current one, or is so again; else the campaign has
+    # moved on.
+    # A send whose end is undone waits for somebody to let it go on: nothing goes out because of an undo.
+    _S.COMPLETED: {_E.REOPEN: _S.OPEN, _E.HOLD: _S.HELD},
+    _S.SKIPPED: {_E.REOPEN: _S.OPEN, _E.HOLD: _S.HELD},
     # A task deleted in the CRM is cancelled while its person waits for somebody to decide how to go on.
     _S.CANCELLED: {_E.COMPLETE: _S.COMPLETED, _E.SKIP: _S.SKIPPED, _E.REOPEN: _S.OPEN},
     _S.FAILED: {_E.RELEASE: _S.DUE, _E.SKIP: _S.SKIPPED, _E.CANCEL: _S.CANCELLED},

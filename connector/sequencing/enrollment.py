@@ -44,7 +44,8 @@ _ENDS: dict[EventKind, EnrollmentState] = {
 ENROLLMENT_TRANSITIONS: dict[EnrollmentState, dict[EventKind, EnrollmentState]] = {
     _S.ACTIVE: {**_ENDS, _K.PAUSED: _S.PAUSED},
     _S.PAUSED: {**_ENDS, _K.RESUMED: _S.ACTIVE},
-    _S.FINISHED: {},
+    # The end of its last step was undone.
+    _S.FINISHED: {_K.UNDONE: _S.ACTIVE},
     _S.REPLIED: {},
     _S.SUCCEEDED: {},
     _S.BOUNCED: {},
@@ -53,8 +54,8 @@ ENROLLMENT_TRANSITIONS: dict[EnrollmentState, dict[EventKind, EnrollmentState]] 
     _S.FAILED: {},
 }
 
-#: States an enrollment never leaves.
-ENDED_STATES = frozenset(state for state, moves in ENROLLMENT_TRANSITIONS.items() if not moves)
+#: States in which nothing more happens; only the end of the last step can be undone.
+ENDED_STATES = frozenset(_S) - {_S.ACTIVE, _S.PAUSED}
 
 #: End state -> cause, as "campaign has ended: <cause>" says it.
 END_CAUSES: dict[EnrollmentState, str] = {

@@ -5,7 +5,7 @@ Does not live here: due times (`due`), states (`enrollment`), carrying intents o
 Source: spec sequencing 3 to 6.
 
 Rules, in the order they are applied:
-1. An enrollment that has ended is never changed.
+1. An enrollment that has ended is never changed, unless the end of its last step is undone.
 2. An event that ends it, ends it; whatever its intent was, is cancelled by the caller with the end's reason.
 3. The end of the current intent (sent, completed, skipped) makes the next step current at that instant.
 4. A step that is current and due, while the enrollment is active, becomes one intent, once.
@@ -123,8 +123,12 @@ def apply(campaign: Campaign, enrollment: Enrollment, events: Sequence[Event]) -
 
 
 def _apply(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:
+    if event.kind is EventKind.UNDONE:
+        return _step_back(enrollment, event)
     if enrollment.has_ended:
         return enrollment
+    if event.kind is EventKind.RESCHEDULED:
+        return _reschedule(enrollment, event)
     if event.kind in _STEP_ENDS:
         return _advance(campaign, enrollment, event, calendar) if event.intent == enrollment.intent else enrollment
     if event.kind is EventKind.MIGRATED:
@@ -169,6 +173,64 @@ def _advance(campaign: Campaign, enrollment: Enrollment, event: Event, calendar:
     if enrollment.state is EnrollmentState.PAUSED or enrollment.position == len(campaign.steps):
         return replace(enrollment, due=None, due_date=None, reason="")
     return _plan(campaign, enrollment, event.at, calendar)
+
+
+def _step_back(enrollment: Enrollment, event: Event) -> Enrollment:
+    """Make the step that was ended last the current one again, as it was; only while the next one was not begun."""
+    state = enrollment.state
+    if state is EnrollmentState.FINISHED:
+        state = ENROLLMENT_TRANSITIONS[state][event.kind]
+    before = event.data["before"]
+    if state not in (EnrollmentState.ACTIVE, EnrollmentState.PAUSED) or enrollment.position != before["position"] + 1:
+        return enrollment
+    return replace(
+        enrollment,
+        state=state,
+        position=before["position"],
+        intent=event.intent,
+        due=_instant(before["due"]),
+        due_date=_date(before["due_date"]),
+        reason=before["reason"],
+        anchor_day=before["anchor_day"],
+        anchor_date=_date(before["anchor_date"]),
+        email_clocks=tuple((day, time.fromisoformat(clock)) for day, clock in before["email_clocks"]),
+    )
+
+
+def before_end(enrollment: Enrollment) -> dict[str, object]:
+    """Return what `UNDONE` must say in `before` to undo the end of an enrollment's current step."""
+    return {
+        "position": enrollment.position,
+        "due": None if enrollment.due is None else enrollment.due.isoformat(),
+        "due_date": None if enrollment.due_date is None else enrollment.due_date.isoformat(),
+        "reason": enrollment.reason,
+        "anchor_day": enrollment.anchor_day,
+        "anchor_date": None if enrollment.anchor_date is None else enrollment.anchor_date.isoformat(),
+        "email_clocks": [[day, clock.isoformat()] for day, clock in enrollment.email_clocks],
+    }
+
+
+def _reschedule(enrollment: Enrollment, event: Event) -> Enrollment:
+    """Move the current step, which is not carried out, to another instant; the steps after it follow its date."""
+    if enrollment.due is None:
+        return enrollment  # Paused before it was planned: it is planned when that ends.
+    day_ = _date(event.data["due_date"])
+    return replace(
+        enrollment,
+        due=_instant(event.data["due"]),
+        due_date=day_,
+        reason=event.reason,
+        intent=None,
+        anchor_date=day_,
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _migrate(campaign: Campaign, enrollment: Enrollment, event: Event, calendar: Calendar) -> Enrollment:

@@ -179,14 +179,14 @@ def read_unprepared(tx: Transaction, now: datetime, most: int, *, after: Mark = 
     """
     due, key = after
     given = {"now": now, "most": most, "after_due": due, "after_key": key}
-    return [_stored(row) for row in tx.execute(_UNPREPARED, given)]
+    return [as_stored(row) for row in tx.execute(_UNPREPARED, given)]
 
 
 def read_intents(tx: Transaction, keys: Sequence[str]) -> dict[str, StoredIntent]:
     """Return intents by key; unknown keys are left out."""
     if not keys:
         return {}
-    return {row.key: _stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
+    return {row.key: as_stored(row) for row in tx.execute(_BY_KEY, {"keys": list(keys)})}
 
 
 def find_intents(
@@ -217,7 +217,7 @@ def find_intents(
     if due_from is not None:
         conditions.append(intents.c.due >= due_from)
     query = select(intents).where(*conditions).order_by(intents.c.due, intents.c.key)
-    return [_stored(row) for row in tx.execute(query)]
+    return [as_stored(row) for row in tx.execute(query)]
 
 
 def find_by_prefix(tx: Transaction, prefix: str) -> list[StoredIntent]:
@@ -225,7 +225,7 @@ def find_by_prefix(tx: Transaction, prefix: str) -> list[StoredIntent]:
     # A range, because LIKE does not use the index; "g" follows every hex digit.
     inside = (intents.c.key >= prefix, intents.c.key < f"{prefix}g")
     query = select(intents).where(*inside).order_by(intents.c.key).limit(2)
-    return [_stored(row) for row in tx.execute(query)]
+    return [as_stored(row) for row in tx.execute(query)]
 
 
 def count_by_state(tx: Transaction) -> Mapping[str, int]:
@@ -233,7 +233,8 @@ def count_by_state(tx: Transaction) -> Mapping[str, int]:
     return {row[0]: row[1] for row in tx.execute(select(intents.c.state, func.count()).group_by(intents.c.state))}
 
 
-def _stored(row: Row[Any]) -> StoredIntent:
+def as_stored(row: Row[Any]) -> StoredIntent:
+    """Return a row as what it says."""
     intent = Intent(
         key=row.key,
         enrollment=row.enrollment,

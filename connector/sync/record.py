@@ -47,7 +47,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
     before = read_enrollments(tx, list(grouped))
     changed: list[Enrollment] = []
     for key, old in before.items():
-        if old.has_ended:
+        if old.has_ended and all(event.kind is not EventKind.UNDONE for event in grouped[key]):
             continue
         outcome = decided(tx, office, old, grouped[key], now)
         insert_intents(tx, outcome.intents)
@@ -59,7 +59,7 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         office.wake(tx, [DECIDE])
     if of_enrollment and office.mirrors_tasks:
         office.wake(tx, [office.crm_rules.name])
-    roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended])
+    roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended or before[one.id].has_ended])
     for enrollment in changed:
         if enrollment.intent is None:
             continue

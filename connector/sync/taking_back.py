@@ -102,13 +102,11 @@ def _leave(
 def _made_anew(
     office: Office, stored: StoredIntent, mail: StoredMail, composition: Composition | None, now: datetime
 ) -> dict[str, Any] | None:
-    """Return what makes a draft anew, when its task went to another mailbox, or it is to say something else."""
+    """Return what makes a draft anew, when its task went to another mailbox, is open again, or is to say something else."""
     rep = office.reps.get(stored.intent.rep)
     if stored.state is not IntentState.OPEN or rep is None:
         return None
     lane = office.lane_of(rep)
-    if lane == mail.lane and composition is None:
-        return None
     sends = lane == mail.lane and mail.action is MailAction.SEND and composition is not None
     due = composition.send_at if sends and composition is not None else None
     ids = dict.fromkeys(("draft_id", "provider_id", "thread_id", "internet_message_id", "claimed", "token"))

@@ -20,11 +20,10 @@ from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, move_intent, read_intents, reassign_intent
 from connector.store.ledger import append
-from connector.store.mails import MailAction, MailState, change_mail, read_mails
 from connector.store.people import read_people, save_crm_facts
 from connector.store.tasks import DELETED, Dirty, StoredTask, save_tasks
 from connector.sync.actions import move_task
-from connector.sync.giving_back import give_back
+from connector.sync.assigning import move_draft
 from connector.sync.office import Office
 from connector.sync.pulled import Pulled
 from connector.sync.record import IN_CRM, end_task, intent_fact
@@ -35,9 +34,6 @@ _SHARED = ("closed", "due_date", "priority", "description")
 
 #: States that a reopened or undeleted task's step comes back from, while it is still the current one.
 _MAY_COME_BACK = (IntentState.COMPLETED, IntentState.SKIPPED, IntentState.CANCELLED)
-
-#: Mails that lie in the first rep's mailbox, or will in a moment.
-_WITH_FIRST_REP = (MailState.PRESENT, MailState.SCHEDULED, MailState.IN_FLIGHT)
 
 _MOVED_ON = "the campaign has moved on already"
 _OPEN_AGAIN = "its step is still the current one, so it is open again"
@@ -184,32 +180,10 @@ class TaskChanges:
             reason = "no rep here has that user"
             append(self.tx, [intent_fact(stored, EventKind.TASK_REASSIGNED, self.now, owner=owner, reason=reason)])
             return stored
-        reason = "" if rep.email == stored.intent.rep else self._move_draft(stored, rep)
+        reason = "" if rep.email == stored.intent.rep else move_draft(self.tx, self.office, stored, rep, self.now)
         append(self.tx, [intent_fact(stored, EventKind.TASK_REASSIGNED, self.now, owner=rep.email, reason=reason)])
         reassign_intent(self.tx, stored.intent.key, rep.email)
         return replace(stored, intent=replace(stored.intent, rep=rep.email))
-
-    def _move_draft(self, stored: StoredIntent, rep: Rep) -> str:
-        """Let an untouched draft move to the new rep's mailbox, if it holds drafts; return what becomes of it."""
-        mail = read_mails(self.tx, [stored.intent.key]).get(stored.intent.key)
-        if mail is None or stored.state is not IntentState.OPEN:
-            return ""
-        mailbox = self.office.mailboxes.get(rep.email)
-        stays = (
-            f"the draft stays in the mailbox of {stored.intent.rep}, and the task is done when it is sent from there"
-        )
-        if mailbox is None or not mailbox.capabilities.drafts:
-            return f"their mailbox holds no drafts: {stays}"
-        if mail.state is MailState.WANTED:
-            if mail.action is MailAction.SEND:
-                give_back(self.tx, stored, self.now, "its task went to another rep")
-            change_mail(self.tx, mail.key, lane=self.office.lane_of(rep))
-        elif mail.state is MailState.PRESENT and not mail.edited:
-            # Deleted first, then made anew by `drain`: there are never two.
-            change_mail(self.tx, mail.key, state=MailState.UNWANTED, due=self.now)
-        else:
-            return f"it was edited or is on its way: {stays}" if mail.state in _WITH_FIRST_REP else ""
-        return "the untouched draft moves to their mailbox"
 
 
 def _is_reworded(task: StoredTask, remote: RemoteTask, take: Mapping[str, Any], *, is_open: bool) -> bool:
@@ -238,7 +212,9 @@ def _taken(task: StoredTask, remote: RemoteTask, merged: MergeResult) -> StoredT
     if wanted.get("kind") is not None and not wanted.get("closed"):
         wanted["kind"] = None  # It stands for something done, and it is to be done again.
     taken = replace(task, wanted=wanted, synced=synced, remote_id=remote.remote_id, status=remote.status)
-    differs = any(name not in synced or synced[name] != value for name, value in wanted.items())
+    # Without an owner it was given to another rep here, whose user is filled in before it is written.
+    given = "owner" in synced and "owner" not in wanted
+    differs = given or any(name not in synced or synced[name] != value for name, value in wanted.items())
     return replace(taken, dirty=Dirty.WRITE) if differs else taken.settled()
 
 

@@ -30,6 +30,7 @@ def upgrade() -> None:
         "task_words",
         sa.Column("key", sa.String(32), primary_key=True),
         sa.Column("word", sa.String(48), primary_key=True),
+        sqlite_with_rowid=False,
     )
     _fill()
     op.create_index("task_words_word", "task_words", ["word", "key"])
