@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,8 @@ from connector.campaigns.model import Campaign
 from connector.campaigns.people_file import read_people
 from connector.cli.output import Terminal, counted, moment, terminal_of
 from connector.cli.project import PEOPLE_FILE, faults_of
+from connector.cli.serve import serving
+from connector.engine import opening
 from connector.errors import BadInput
 from connector.events import Event, sentence
 from connector.intents import IntentEvent, StepType
@@ -59,8 +61,15 @@ def demo(
         Path | None, typer.Option(metavar="DIR", help="New folder for the project; it is kept. A temporary one else.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder to look into.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Stop when drafts wait; show it all in the browser.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 8000,
 ) -> int:
-    """Run the example project on the sandbox from beginning to end, and show what was made where."""
+    """Run the example project on the sandbox from beginning to end, and show what was made where.
+
+    With --serve it stops in the middle, where tasks and drafts wait, and serves the command center until Ctrl-C.
+    """
     terminal = terminal_of(context)
     place = folder or Path(tempfile.mkdtemp(prefix="connector-demo-"))
     try:
@@ -72,8 +81,12 @@ def demo(
             url = f"sqlite:///{place / 'connector.db'}"
             app = stack.enter_context(open_app(project, clock=servers.clock, database_url=url))
             story = _Story(terminal=terminal, servers=servers, app=app)
-            story.tell()
-            terminal.document(story.document())
+            if serve:
+                story.begin()
+                _serve(terminal, app, port)
+            else:
+                story.tell()
+                terminal.document(story.document())
     finally:
         if folder is None and not keep:
             shutil.rmtree(place, ignore_errors=True)
@@ -81,6 +94,14 @@ def demo(
         terminal.trouble(f"the demo did not go as it should: {problem}")
     _where_next(terminal, place, kept=folder is not None or keep)
     return 1 if story.problems else 0
+
+
+def _serve(terminal: Terminal, app: App, port: int) -> None:
+    """Let the example go on, and show it in the browser, until Ctrl-C; its clock stands still."""
+    office = app.office
+    engine = opening.local_engine(app.database, office.clock)
+    with serving(terminal, app, replace(office, wake=engine.wake), port=port):
+        opening.run(engine, office, every=app.project.settings.sync.every)
 
 
 def _next_monday(now: datetime) -> datetime:
@@ -140,12 +161,16 @@ class _Story:
     made: list[dict[str, Any]] = field(default_factory=list)
     moved: list[Event] = field(default_factory=list)
 
-    def tell(self) -> None:
-        """Run it all."""
+    def begin(self) -> None:
+        """Run it until the last step's drafts wait for their reps."""
         campaign = self._read_files()
         self._launch(campaign)
         self._run_until_drafts(campaign)
         self._show_what_was_made()
+
+    def tell(self) -> None:
+        """Run it all."""
+        self.begin()
         acted = self._let_people_act()
         self._show_what_moved(acted)
         self._show_end()

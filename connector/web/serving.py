@@ -1,7 +1,7 @@
 """Serving the web app until it is told to end.
 
-Lives here: `listen`, `serve`, and `serving` beside other work. Does not live here: the application (`app`), what is said
-about it (`cli.serve`).
+Lives here: `listen`, `serve`, and `serving` beside other work. Does not live here: the application (`app`), what is
+said about it (`cli.serve`).
 """
 
 from __future__ import annotations
