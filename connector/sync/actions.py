@@ -273,7 +273,10 @@ def resume_these(
 
 
 def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = None) -> list[Enrollment]:
-    """Opt a person out: every campaign of theirs ends at once. `crm.push_people` tells the CRM, now or later."""
+    """Opt a person out: every campaign of theirs ends at once. `crm.push_people` tells the CRM, now or later.
+
+    Of one who has opted out already and is in no campaign there is nothing more to tell.
+    """
     now = office.now()
     with office.database.write() as tx:
         save_people(tx, [Person(email=email)], overwrite=False)
@@ -283,7 +286,8 @@ def opt_out(office: Office, email: str, *, reason: str, at: datetime | None = No
             want_person(tx, email, now, opted_out=True)
         live = find_enrollments(tx, persons=[email])
         facts = [enrollment_fact(enrollment, EventKind.OPTED_OUT, now, reason=reason) for enrollment in live]
-        facts = facts or [Event(at=now, kind=EventKind.OPTED_OUT, person=email, reason=reason)]
+        if not facts and stored.opted_out is None:
+            facts = [Event(at=now, kind=EventKind.OPTED_OUT, person=email, reason=reason)]
         record(tx, office, facts, now)
     return live
 
