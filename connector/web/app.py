@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from connector.web.access import check_form, current_user
-from connector.web.api.app import create_api
+from connector.web.api.app import mount_api
 from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
 from connector.web.guard import Guard
@@ -38,6 +38,6 @@ def create_app(site: Site) -> FastAPI:
     for routes in (open_routes, feed_routes):
         app.include_router(routes(site), dependencies=signed_in)
     app.add_api_route("/", lambda: RedirectResponse("/tasks", 303), methods=["GET"], dependencies=signed_in)
-    app.mount("/api", create_api(site))
+    mount_api(app, site)
     app.mount("/static", StaticFiles(directory=_STATIC))
     return app
