@@ -1,16 +1,17 @@
 """The application below `/api`, and its OpenAPI document.
 
-Lives here: `create_api`, which joins the subjects. Does not live here: the routes, what each request goes through
+Lives here: `mount_api`, which joins the subjects. Does not live here: the routes, what each request goes through
 (`once`), what went wrong (`problems`).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from connector import __version__
 from connector.web.api import feed, keys, people, standing, tasks, webhooks
@@ -31,6 +32,14 @@ _ONCE: dict[str, Any] = {
     "description": "Any text of yours: the same request with the same key is carried out once, within a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
+
+
+def mount_api(app: FastAPI, site: Site) -> None:
+    """Put the API of one office below `/api` of its application."""
+    mount = Mount("/api", create_api(site))
+    # An address may hold line breaks: what is wrong with it is the API's to say too.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    app.router.routes.append(mount)
 
 
 def create_api(site: Site) -> FastAPI:
