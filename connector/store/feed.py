@@ -1,7 +1,7 @@
 """The ledger as a feed: the newest lines first, and what came after a line.
 
-Lives here: reading lines for pages and for those who listen. Does not live here: writing facts (`ledger`), what a line
-is called and who may see it (`sync.feed`).
+Lives here: reading lines for pages and for those who listen, and the tasks that stand beside them. Does not live here:
+writing facts (`ledger`), what a line is called and who may see it (`sync.feed`).
 
 Nothing but the number orders the ledger, and it is written too often to keep more indexes for those who look: a page
 looks through so many lines and says where it stopped.
@@ -11,17 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, text
 
 from connector.events import Event, EventKind
+from connector.intents import IntentState
 from connector.store.database import Transaction
 from connector.store.dialects import any_of
+from connector.store.intents import StoredIntent, read_intents
 from connector.store.ledger import as_event
-from connector.store.schema import campaign_versions, ledger
+from connector.store.schema import campaign_versions, intents, ledger
 
 #: Lines that one page looks through at most: some hundredths of a second.
 LOOKED_THROUGH = 100_000
+
+_WITH_PEOPLE = text("state IN ('open', 'blocked', 'held', 'failed', 'unknown')")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +88,17 @@ def read_newest(tx: Transaction) -> int:
 def read_campaign_names(tx: Transaction) -> list[str]:
     """Return the names of all campaigns that were ever launched."""
     return list(tx.execute(select(campaign_versions.c.name).distinct().order_by(campaign_versions.c.name)).scalars())
+
+
+def read_due_tasks(tx: Transaction, rep: str, now: datetime, most: int) -> list[StoredIntent]:
+    """Return a rep's open tasks that are due, those first that wait longest."""
+    query = (
+        select(intents.c.key)
+        # The condition stands as a literal so that the partial index is used.
+        .where(_WITH_PEOPLE, intents.c.rep == rep, intents.c.state == IntentState.OPEN.value, intents.c.due <= now)
+        .order_by(intents.c.due_date, intents.c.due, intents.c.key)
+        .limit(most)
+    )
+    keys = list(tx.execute(query).scalars())
+    found = read_intents(tx, keys)
+    return [found[key] for key in keys if key in found]

@@ -261,18 +261,18 @@ def status(office: Office) -> Status:
             at=now,
             enrollments=enrollments.count_by_state(tx),
             intents=dict(intents.count_by_state(tx)),
-            lanes=_known_lanes(office) | {name: _as_of(one, now) for name, one in lanes.list_lanes(tx).items()},
+            lanes=_known_lanes(office) | {name: as_of(one, now) for name, one in lanes.list_lanes(tx).items()},
             mails=waiting,
             tasks_waiting=tasks_waiting,
             oldest_undelivered=min(oldest, default=None),
             due_now=due_now,
             next_due=next_due,
             pulled=cursors.last_moved(tx),
-            budget=_budget(budget),
+            budget=budget_of(budget),
         )
 
 
-def _as_of(pacing: lanes.Pacing, now: datetime) -> lanes.Pacing:
+def as_of(pacing: lanes.Pacing, now: datetime) -> lanes.Pacing:
     """Return a lane as it stands now: a wait that is over is none, and nothing sent before today was sent today."""
     blocked = pacing.blocked_until if pacing.blocked_until is not None and pacing.blocked_until > now else None
     sends = pacing.sends_blocked_until
@@ -288,7 +288,8 @@ def _known_lanes(office: Office) -> dict[str, lanes.Pacing]:
     return dict.fromkeys(names, lanes.Pacing())
 
 
-def _budget(text: str | None) -> tuple[int, int] | None:
+def budget_of(text: str | None) -> tuple[int, int] | None:
+    """Return calls used and allowed a day out of what was kept of them; None before the CRM has said."""
     if text is None:
         return None
     used, _, allowed = text.partition("/")
