@@ -18,7 +18,9 @@ from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
 from connector.web.guard import Guard
 from connector.web.health import health_routes
+from connector.web.health_page import settings_routes
 from connector.web.opening import open_routes
+from connector.web.people import people_routes
 from connector.web.sign_in_pages import sign_in_routes
 from connector.web.site import Site
 
@@ -35,7 +37,7 @@ def create_app(site: Site) -> FastAPI:
     app.include_router(health_routes(site.office.database))
     app.include_router(sign_in_routes(site))
     signed_in = [Depends(current_user), Depends(check_form)]
-    for routes in (open_routes, feed_routes):
+    for routes in (open_routes, feed_routes, people_routes, settings_routes):
         app.include_router(routes(site), dependencies=signed_in)
     app.add_api_route("/", lambda: RedirectResponse("/tasks", 303), methods=["GET"], dependencies=signed_in)
     mount_api(app, site)
