@@ -5,15 +5,17 @@ It judges nothing: what a provider that nobody here wrote makes of our requests,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from adapters.sandbox.server import Server
@@ -38,12 +40,16 @@ class Issuer:
     refuses: Response | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
     discovered: int = 0
+    #: Who sits at the browser, when one comes, and what time it is then.
+    person: str = ""
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self._discovery),
                 Route("/keys", self._keys),
+                Route("/authorize", self._authorize),
                 Route("/token", self._token, methods=["POST"]),
             ]
         )
@@ -65,6 +71,13 @@ class Issuer:
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             }
             | self.metadata
+        )
+
+    async def _authorize(self, request: Request) -> Response:
+        asked = request.query_params
+        self.usual(self.now(), asked["nonce"], email=self.person, email_verified=True)
+        return RedirectResponse(
+            f"{asked['redirect_uri']}?{urlencode({'code': 'a-code', 'state': asked['state']})}", 303
         )
 
     async def _keys(self, _request: Request) -> Response:
