@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.dates import format_date, format_time, format_timedelta, get_datetime_format
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -111,7 +111,9 @@ def ngettext(singular: str, plural: str, num: int, **values: object) -> str:
 
 def when(instant: datetime) -> str:
     """Write an instant as date and time in the zone of the one who looks."""
-    return format_datetime(instant.astimezone(viewing().zone), "medium", locale=viewing().locale)
+    local, locale = instant.astimezone(viewing().zone), viewing().locale
+    joined = get_datetime_format("medium", locale=locale)
+    return str(joined).format(format_time(local, "short", locale=locale), format_date(local, "medium", locale=locale))
 
 
 def clock(instant: datetime) -> str:
