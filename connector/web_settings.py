@@ -23,8 +23,12 @@ def _address(text: str) -> str:
     return address
 
 
+#: Names of no tenant in particular, and the id of the one that holds everybody's private accounts.
+_ANYBODYS = ("common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad")
+
+
 def _tenant(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-zA-Z.-]+", text) or text.lower() in ("common", "organizations", "consumers"):
+    if not re.fullmatch(r"[0-9a-zA-Z.-]+", text) or text.lower() in _ANYBODYS:
         raise ValueError("write your own tenant's id or domain: any other lets strangers in")
     return text
 
@@ -90,6 +94,11 @@ class WebRules(_Section):
     managers: dict[_Email, list[_Email]] = Field(
         default={}, description="Manager -> the reps of their team, whose work they see and may do."
     )
+
+    @property
+    def is_for_others(self) -> bool:
+        """Whether people on other machines can sign in, over TLS."""
+        return self.sign_in.any and (self.url or "").startswith("https://")
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:

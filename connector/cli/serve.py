@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import socket
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -27,7 +28,7 @@ commands = typer.Typer()
 def serve(
     context: typer.Context,
     *,
-    host: Annotated[str, typer.Option(help="Loopback address to serve at; no other is taken yet.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to serve at; others need web.sign_in and web.url.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 8000,
 ) -> None:
     """Serve the command center, until Ctrl-C: tasks, emails, feed, campaigns, people and numbers in the browser.
@@ -41,12 +42,10 @@ def serve(
 
     terminal = terminal_of(context)
     project = terminal.project()
-    with listen(host, port) as listening, open_app(project) as app:
+    with listen(host, port, project.settings.web) as listening, open_app(project) as app:
         site = _site(app, app.office)
         url = _address(host, listening)
-        serve_app(
-            create_app(site), listening, announce=lambda: _tell(terminal, url, site.link.path), ending=site.ending
-        )
+        serve_app(create_app(site), listening, announce=lambda: _tell(terminal, url, site), ending=site.ending)
     terminal.say("the web app was stopped")
 
 
@@ -62,7 +61,7 @@ def serving(terminal: Terminal, app: App, office: Office, *, host: str = "127.0.
 
     site = _site(app, office)
     with listen(host, port) as listening, serving_app(create_app(site), listening, ending=site.ending):
-        _tell(terminal, _address(host, listening), site.link.path)
+        _tell(terminal, _address(host, listening), site)
         yield
 
 
@@ -87,9 +86,17 @@ def _site(app: App, office: Office) -> Site:
     )
 
 
-def _tell(terminal: Terminal, url: str, sign_in: str) -> None:
-    terminal.document({"url": url, "sign_in": f"{url}{sign_in}"})
+def _tell(terminal: Terminal, url: str, site: Site) -> None:
+    from connector.web.guard import is_this_machine  # noqa: PLC0415
+
+    others, at = site.project.settings.web.url, urlsplit(url).hostname or ""
+    # The link is for this machine's user: under another name it would be no good.
+    link = f"{url}{site.link.path}" if is_this_machine(at) else f"{others}/sign-in"
+    terminal.document({"url": url, "sign_in": link})
     terminal.say(f"the web app is served at {url}")
-    terminal.say(f"sign in, once and within ten minutes: {url}{sign_in}")
+    if others is not None:
+        terminal.say(f"others reach it at {others}, and sign in there")
+    if is_this_machine(at):
+        terminal.say(f"sign in, once and within ten minutes: {link}")
     terminal.say("Ctrl-C stops it")
     terminal.out.file.flush()

@@ -19,20 +19,22 @@ from starlette.types import ASGIApp
 
 from connector.errors import BadInput
 from connector.web.guard import is_this_machine
+from connector.web_settings import WebRules
 
 #: Seconds that answers under way are given when the server is told to end.
 _GRACE = 10
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, rules: WebRules | None = None) -> socket.socket:
     """Return a listening socket; port 0 takes a free one.
 
-    Raises `BadInput` for a host that others can reach, and for a port that cannot be used.
+    Raises `BadInput` for a host that others can reach while these rules let nobody sign in over TLS, and for a port
+    that cannot be used.
     """
-    if not is_this_machine(host):
+    if not is_this_machine(host) and (rules is None or not rules.is_for_others):
         raise BadInput(
-            f"--host {host} would let other machines in, and there is no sign-in for them yet: use 127.0.0.1 (signing "
-            "in with Google or Microsoft comes with the command center)"
+            f"--host {host} would let other machines in: that takes a sign-in (web.sign_in in connector.yaml) and an "
+            "https address that a proxy serves (web.url); use 127.0.0.1 without"
         )
     address = host.strip("[]")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -11,12 +11,15 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from hatchling.builders.wheel import WheelBuilder
 
+from connector.errors import BadInput
 from connector.web.serving import listen
+from connector.web_settings import WebRules
 from tests.command import command_in
 from tests.web.site import GMAIL, drafts_out, key_of
 from tests.world import WorldMaker, people
@@ -102,6 +105,28 @@ def test_it_listens_at_each_name_of_this_machine(host: str) -> None:
         pytest.skip("this machine has no IPv6")
     with listen(host, 0) as listening:
         assert listening.getsockname()[0] in ("127.0.0.1", "::1")
+
+
+_PROVIDER = {"google": {"client_id": "c", "client_secret": "${env:GOOGLE_SECRET}"}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "let_in"),
+    [
+        ({}, False),
+        ({"url": "https://connector.acme.example"}, False),
+        ({"url": "http://127.0.0.1:8000", "sign_in": _PROVIDER}, False),
+        ({"url": "https://connector.acme.example", "sign_in": _PROVIDER}, True),
+    ],
+)
+def test_others_are_let_in_where_they_can_sign_in_over_tls(rules: dict[str, Any], let_in: bool) -> None:
+    web = WebRules.model_validate(rules)
+    if let_in:
+        with listen("0.0.0.0", 0, web) as listening:
+            assert listening.getsockname()[0] == "0.0.0.0"
+    else:
+        with pytest.raises(BadInput, match="would let other machines in"):
+            listen("0.0.0.0", 0, web)
 
 
 def test_a_package_carries_pages_and_style() -> None:
