@@ -14,15 +14,21 @@ from fastapi.staticfiles import StaticFiles
 
 from connector.web.access import check_form, current_user
 from connector.web.api.app import mount_api
+from connector.web.compose import compose_routes
 from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
 from connector.web.guard import Guard
 from connector.web.health import health_routes
 from connector.web.health_page import settings_routes
+from connector.web.metrics import metrics_routes
+from connector.web.numbers import numbers_routes
 from connector.web.opening import open_routes
 from connector.web.people import people_routes
+from connector.web.queue import queue_routes
+from connector.web.queue_forms import queue_form_routes
 from connector.web.sign_in_pages import sign_in_routes
 from connector.web.site import Site
+from connector.web.unsubscribe import unsubscribe_routes
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -35,9 +41,20 @@ def create_app(site: Site) -> FastAPI:
     app.add_middleware(Guard, url=site.project.settings.web.url)
     handle_errors(app)
     app.include_router(health_routes(site.office.database))
+    app.include_router(metrics_routes(site))
+    app.include_router(unsubscribe_routes(site))
     app.include_router(sign_in_routes(site))
     signed_in = [Depends(current_user), Depends(check_form)]
-    for routes in (open_routes, feed_routes, people_routes, settings_routes):
+    for routes in (
+        open_routes,
+        compose_routes,
+        queue_routes,
+        queue_form_routes,
+        feed_routes,
+        people_routes,
+        settings_routes,
+        numbers_routes,
+    ):
         app.include_router(routes(site), dependencies=signed_in)
     app.add_api_route("/", lambda: RedirectResponse("/tasks", 303), methods=["GET"], dependencies=signed_in)
     mount_api(app, site)
