@@ -14,12 +14,15 @@ from fastapi.staticfiles import StaticFiles
 
 from connector.web.access import check_form, current_user
 from connector.web.api.app import mount_api
+from connector.web.campaign_versions import campaign_version_routes
+from connector.web.campaigns import campaign_routes
 from connector.web.compose import compose_routes
 from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
 from connector.web.guard import Guard
 from connector.web.health import health_routes
 from connector.web.health_page import settings_routes
+from connector.web.launching import launch_routes
 from connector.web.metrics import metrics_routes
 from connector.web.numbers import numbers_routes
 from connector.web.opening import open_routes
@@ -54,6 +57,9 @@ def create_app(site: Site) -> FastAPI:
         people_routes,
         settings_routes,
         numbers_routes,
+        campaign_routes,
+        campaign_version_routes,
+        launch_routes,
     ):
         app.include_router(routes(site), dependencies=signed_in)
     app.add_api_route("/", lambda: RedirectResponse("/tasks", 303), methods=["GET"], dependencies=signed_in)
