@@ -41,6 +41,8 @@ from connector.web.pages import page
 from connector.web.site import Site
 from connector.web.users import User
 
+#: Years that can be asked for: at the ends of the calendar there is no day before, or after.
+_YEARS = range(2000, 2200)
 #: Rows a table on the page has; its file has all of them.
 _MOST_ROWS = 100
 #: Small pictures of reps: those whose work was answered most often.
@@ -112,9 +114,12 @@ def _date(text: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"'{text[:40]}' is no date: write one such as 2026-11-30") from error
+        read = date.fromisoformat(text)
+    except ValueError:
+        read = None
+    if read is None or read.year not in _YEARS:
+        raise BadInput(f"'{text[:40]}' is no date to count from or to: write one such as 2026-11-30")
+    return read
 
 
 def numbers_routes(site: Site) -> APIRouter:
@@ -273,7 +278,11 @@ def _tables(site: Site, numbers: Numbers, what: Asked) -> list[dict[str, Any]]:
         narrow: Callable[[Any], dict[str, str]] = lambda _key: {},
     ) -> dict[str, Any]:
         shown = [
-            (name(row.key), what.address(**narrow(row.key)) if row.key is not None and narrow(row.key) else "", row.counts)
+            (
+                name(row.key),
+                what.address(**narrow(row.key)) if row.key is not None and narrow(row.key) else "",
+                row.counts,
+            )
             for row in rows[:_MOST_ROWS]
         ]
         file = what.address(f"/numbers/{kind}.csv")

@@ -60,7 +60,9 @@ def _nobody(request: Request) -> HTMLResponse:
     return _answer(request, "unknown.html", _("This link is not complete"), status=404)
 
 
-def _answer(request: Request, template: str, title: str, email: str | None = None, *, status: int = 200) -> HTMLResponse:
+def _answer(
+    request: Request, template: str, title: str, email: str | None = None, *, status: int = 200
+) -> HTMLResponse:
     shown = None if email is None else masked(email)
     answer = page(request, f"unsubscribe/{template}", title=title, status=status, address=shown)
     answer.headers.update(_HEADERS)
