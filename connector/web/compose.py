@@ -251,7 +251,9 @@ class _Desk:
         if given is not None and window.is_open:
             text = given.text
             written = replace(window.written, subject=text.subject, body=text.body, attachments=tuple(text.attachments))
-            window = replace(window, written=written, version=given.version or window.version)
+            window = replace(
+                window, written=written, version=window.version if given.version is None else given.version
+            )
         person = window.person.person
         name = f"{person.first_name} {person.last_name}".strip() or person.email
         conflict = error if isinstance(error, ChangedElsewhere) else None
