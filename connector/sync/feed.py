@@ -31,6 +31,8 @@ class Topic(StrEnum):
     TASKS = "tasks"
     PROBLEMS = "problems"
     CAMPAIGNS = "campaigns"
+    #: What is due is told again by what comes of it, so that these lines are only shown to who asks for them.
+    STEPS = "steps"
 
 
 #: Digits of the shortest number that is called.
@@ -39,7 +41,7 @@ _SHORTEST_NUMBER = 5
 #: Every kind of fact has its topic.
 TOPICS: Mapping[EventKind, Topic] = {
     EventKind.LAUNCHED: Topic.CAMPAIGNS,
-    EventKind.STEP_DUE: Topic.CAMPAIGNS,
+    EventKind.STEP_DUE: Topic.STEPS,
     EventKind.SENT: Topic.SENT,
     EventKind.COMPLETED: Topic.TASKS,
     EventKind.SKIPPED: Topic.TASKS,
@@ -61,6 +63,7 @@ TOPICS: Mapping[EventKind, Topic] = {
     EventKind.CANCELLED: Topic.CAMPAIGNS,
     EventKind.OUTCOME_UNKNOWN: Topic.PROBLEMS,
     EventKind.SNOOZED: Topic.TASKS,
+    EventKind.RESCHEDULED: Topic.TASKS,
     EventKind.SEND_ASKED: Topic.TASKS,
     EventKind.SEND_CALLED_OFF: Topic.TASKS,
     EventKind.DRAFT_EDITED: Topic.TASKS,
@@ -147,16 +150,25 @@ class DueTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedFilter:
-    """Which lines somebody wants to see; None means any."""
+    """Which lines somebody wants to see; None means any, without those about steps that became due."""
 
     topic: Topic | None = None
     campaign: str | None = None
     rep: str | None = None
 
+    @property
+    def kinds(self) -> list[EventKind]:
+        """What facts may be among them."""
+        return [
+            kind
+            for kind, topic in TOPICS.items()
+            if topic is self.topic or (self.topic is None and topic is not Topic.STEPS)
+        ]
+
     def matches(self, event: Event) -> bool:
         """Tell whether it is one of them."""
         return (
-            (self.topic is None or topic_of(event) is self.topic)
+            event.kind in self.kinds
             and (self.campaign is None or event.campaign == self.campaign)
             and (self.rep is None or event.rep == self.rep)
         )
@@ -209,10 +221,9 @@ def read_page(
     """Return the newest lines that one may see and wants to, or those before a line."""
     if wanted.rep is not None:
         reps = [wanted.rep] if reps is None or wanted.rep in reps else []
-    kinds = None if wanted.topic is None else [kind for kind, topic in TOPICS.items() if topic is wanted.topic]
     with office.database.read() as tx:
         newest = store.read_newest(tx)
-        read = store.read_lines(tx, most=most, before=before, reps=reps, kinds=kinds, campaign=wanted.campaign)
+        read = store.read_lines(tx, most=most, before=before, reps=reps, kinds=wanted.kinds, campaign=wanted.campaign)
         return FeedPage(lines=_lines(tx, read.found), older=read.older, newest=newest)
 
 

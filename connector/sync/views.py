@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -121,6 +121,8 @@ class NextStep:
     key: str
     #: Aware, UTC.
     due: datetime
+    #: In the person's zone.
+    due_date: date
     reason: str
     #: False for the steps after the current one: they are worked out, not decided.
     decided: bool
@@ -161,6 +163,7 @@ def _next(enrollment: Enrollment, planned: PlannedStep, *, decided: bool) -> Nex
         step=step,
         key=intent_key(enrollment.id, enrollment.version, step.day, step.step),
         due=planned.due,
+        due_date=planned.due_date,
         reason=planned.reason,
         decided=decided,
     )

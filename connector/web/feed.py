@@ -163,6 +163,7 @@ def topic_names() -> dict[Topic, str]:
         Topic.TASKS: _("Task"),
         Topic.PROBLEMS: _("Problem"),
         Topic.CAMPAIGNS: _("Campaign"),
+        Topic.STEPS: _("Step due"),
     }
 
 

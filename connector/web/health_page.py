@@ -48,7 +48,7 @@ def settings_routes(site: Site) -> APIRouter:
             request,
             "settings/index.html",
             title=_("Settings"),
-            places=places(user),
+            subpages=subpages(user),
             chosen=chosen,
             saved=saved,
             languages=[("", _("As the browser asks")), *LANGUAGES.items()],
@@ -90,7 +90,7 @@ def settings_routes(site: Site) -> APIRouter:
     return routes
 
 
-def places(user: User) -> list[tuple[str, str]]:
+def subpages(user: User) -> list[tuple[str, str]]:
     """Return the pages below the settings that somebody may see: address and name."""
     return [
         ("/settings", _("Yours")),
@@ -107,7 +107,7 @@ def _health_page(
         request,
         "settings/health.html",
         title=_("Health"),
-        places=places(user),
+        subpages=subpages(user),
         now=site.now(),
         engine=_engine(site.office),
         crm=look_at_crm(site.office) if user.role is not Role.REP else None,

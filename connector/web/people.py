@@ -111,6 +111,7 @@ def people_routes(site: Site) -> APIRouter:
             title=shown.name,
             shown=shown,
             person=stored.person,
+            fields=_fields(),
             states=state_names(),
             topics=topic_names(),
             several=user.reps is None or len(user.reps) > 1,
@@ -165,6 +166,19 @@ def _standings() -> list[tuple[str, str]]:
         Standing.BOUNCED: _("Mail bounced"),
     }
     return [(str(value), name) for value, name in names.items()]
+
+
+def _fields() -> dict[str, str]:
+    return {
+        "first_name": _("First name"),
+        "last_name": _("Last name"),
+        "title": _("Title"),
+        "company": _("Company"),
+        "phone": _("Phone"),
+        "time_zone": _("Time zone"),
+        "salesforce_id": _("Salesforce record"),
+        "linkedin_url": _("LinkedIn"),
+    }
 
 
 def _done() -> dict[str, str]:

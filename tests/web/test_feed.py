@@ -265,6 +265,14 @@ def test_the_page_says_what_and_why_and_leads_there(world: World, visitors: Visi
     assert "Pat0 Doe" in page
 
 
+def test_steps_that_became_due_are_told_to_who_asks(visitors: Visitors) -> None:
+    """What comes of them is told anyhow."""
+    browser = visitors.browser(ANA)
+    assert "became due" not in browser.get("/feed").text
+    assert "became due" in browser.get("/feed", kind="steps").text
+    assert "became due" in browser.get(f"/people/{PAT.email}").text
+
+
 def test_older_lines_are_on_further_pages(world: World, visitors: Visitors) -> None:
     for number in range(120):
         told(world, ANA, PAT.email, f"reply number {number:03}", campaign="Paging")
