@@ -1,6 +1,6 @@
 """Models that several subjects answer with.
 
-Lives here: `Task`, `Event`, `Enrollment`, `Moved`. Does not live here: models of one subject, which stand beside its
+Lives here: `Task`, `Event`, `Enrollment`, `Changed`. Does not live here: models of one subject, which stand beside its
 routes. Instants are in UTC, dates are local: of the zone that the campaign counts in.
 """
 
@@ -27,6 +27,9 @@ def _address(text: str) -> str:
         raise ValueError("that is not a mail address: write one such as ann@client.example")
     return address
 
+
+#: Dates in between are near enough to be reckoned with in any zone.
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 #: A mail address, lower case whatever was given.
 Email = Annotated[str, Field(max_length=254, examples=["ann@client.example"]), AfterValidator(_address)]

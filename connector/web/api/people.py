@@ -10,17 +10,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from connector import people
+from connector.events import EventKind
 from connector.people import time_zones
 from connector.store.enrollments import find_enrollments
 from connector.store.people import StoredPerson
+from connector.store.people_pages import PeopleFilter, Standing
 from connector.sync import actions
+from connector.sync.people_views import PersonPage, list_people, look_at_person
+from connector.sync.views import NextStep
 from connector.web.access import UnknownPerson, own_person
 from connector.web.api.callers import Minding, Reading
-from connector.web.api.models import Changed, Email, Given, Line
+from connector.web.api.lists import Cursor, Listed, Most, cursor_of, place_of
+from connector.web.api.models import Changed, Email, Enrollment, Event, Given, Line
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -72,6 +77,50 @@ class Person(BaseModel):
         return cls(**said, **marks)
 
 
+class InCampaign(BaseModel):
+    """Somebody in one campaign."""
+
+    enrollment: Enrollment
+    standing: str = Field(description="How it stands, as a sentence.")
+    next: list[Event] = Field(description="What comes, if all goes on as it is; of the kind `step_due`.")
+
+
+class Explanation(BaseModel):
+    """What happened with somebody, and what is next."""
+
+    past: list[Event]
+    campaigns: list[InCampaign]
+
+    @classmethod
+    def of(cls, page: PersonPage) -> Explanation:
+        """Return what is known, as somebody may see it."""
+        return cls(
+            past=[Event.of(line.event) for line in reversed(page.history)],
+            campaigns=[
+                InCampaign(
+                    enrollment=Enrollment.of(one.enrollment),
+                    standing=one.standing,
+                    next=[_ahead(step) for step in one.next],
+                )
+                for one in page.campaigns
+            ],
+        )
+
+
+def _ahead(ahead: NextStep) -> Event:
+    step, enrollment = ahead.step, ahead.enrollment
+    return Event(
+        at=ahead.due,
+        kind=EventKind.STEP_DUE,
+        person=enrollment.person,
+        rep=enrollment.rep,
+        campaign=enrollment.campaign,
+        intent=ahead.key,
+        text=f"day {step.day}, step {step.step} ({step.type}) will be due for {enrollment.person}",
+        reason=ahead.reason,
+    )
+
+
 class Import(Given):
     """People to be stored, as a people file would say it."""
 
@@ -105,22 +154,44 @@ def add_routes(routes: APIRouter, site: Site) -> None:
     @routes.post("/people")
     def import_people(user: Minding, given: Import) -> Imported:
         """Store people, overwriting what files said of them; those of other reps' campaigns are left out."""
-        others = _of_others(site, user, [one.email for one in given.people])
+        others = of_others(site, user, [one.email for one in given.people])
         mine = {one.email: one for one in given.people if one.email not in others}
         count = actions.import_people(office, [people.Person(**one.model_dump()) for one in mine.values()])
         reason = "is in campaigns of other reps"
         left = [LeftOut(person=email, reason=reason) for email in sorted(others)]
         return Imported(imported=count, left_out=left)
 
+    @routes.get("/people")
+    def list_all_people(
+        user: Reading,
+        search: Annotated[str, Query(max_length=200, description="Parts of names, companies, addresses.")] = "",
+        campaign: Annotated[str, Query(max_length=200)] = "",
+        standing: Standing | None = None,
+        cursor: Cursor = None,
+        limit: Most = 50,
+    ) -> Listed[Person]:
+        """Return people by address: of your campaigns, or of nobody's."""
+        place = place_of(cursor, str)
+        wanted = PeopleFilter(search=search, campaign=campaign, standing=standing)
+        page = list_people(office, wanted, reps=user.reps, after="" if place is None else place[0], most=limit)
+        following = None if page.next is None else cursor_of(page.next)
+        return Listed(items=[Person.of(line.stored) for line in page.lines], next=following)
+
     @routes.get("/people/{email}")
     def get_person(user: Reading, email: Email) -> Person:
         """Return somebody."""
         return Person.of(own_person(site, user, email))
 
+    @routes.get("/people/{email}/explanation")
+    def explain(user: Reading, email: Email) -> Explanation:
+        """Return what happened with somebody and what is next, each with its reason."""
+        own_person(site, user, email)
+        return Explanation.of(look_at_person(office, email, reps=user.reps))
+
     @routes.post("/people/{email}/opt-out")
     def opt_out(user: Minding, email: Email, why: Reason) -> Changed:
         """Opt somebody out, known or not: every campaign of theirs ends at once. Return those that ended."""
-        if _of_others(site, user, [email]):
+        if of_others(site, user, [email]):
             raise UnknownPerson(f"there is nobody with the address '{email}': look in the list of people")
         return Changed.of(actions.opt_out(office, email, reason=why.reason))
 
@@ -132,7 +203,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         return Person.of(own_person(site, user, email))
 
 
-def _of_others(site: Site, user: User, emails: Sequence[str]) -> set[str]:
+def of_others(site: Site, user: User, emails: Sequence[str]) -> set[str]:
     """Return those who are or were in campaigns, and in none of a user's reps'."""
     if user.reps is None:
         return set()

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, ConnectorError
 from connector.sync.api_keys import UnknownKey
+from connector.sync.campaign_views import UnknownCampaign
 from connector.sync.webhooks import UnknownWebhook
 from connector.web.access import ForgedError, NotAllowedError
 from connector.web.errors import status_of
@@ -89,6 +90,7 @@ _SAID: tuple[tuple[type[Exception], int, str, Mapping[str, str] | None], ...] = 
     (ForgedError, 403, "a session must send its token in X-CSRF-Token; programs use a key", None),
     (NotAllowedError, 403, "this takes another role: ask whoever keeps connector.yaml", None),
     (ScopeError, 403, "", None),
+    (UnknownCampaign, 404, "", None),
     (UnknownKey, 404, "", None),
     (UnknownWebhook, 404, "", None),
 )
@@ -127,9 +129,7 @@ def _faults(error: ConnectorError) -> list[ProblemFault]:
 
 
 def _misread(error: RequestValidationError) -> Response:
-    faults = [
-        ProblemFault(sentence=str(one["msg"]), where=".".join(map(str, one["loc"]))) for one in error.errors()
-    ]
+    faults = [ProblemFault(sentence=str(one["msg"]), where=".".join(map(str, one["loc"]))) for one in error.errors()]
     # What cannot be taken apart as JSON is another matter than what is wrong in it.
     status = 400 if any(one["type"] == "json_invalid" for one in error.errors()) else 422
     return _problem(status, "; ".join(f"{fault.where}: {fault.sentence}" for fault in faults), faults=faults)

@@ -17,7 +17,7 @@ from connector.sync.opening import open_task
 from connector.sync.views import view_tasks
 from connector.web.access import own_task
 from connector.web.api.callers import Reading, Working
-from connector.web.api.models import Given, Task
+from connector.web.api.models import LAST_DAY, Given, Task
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -32,7 +32,7 @@ class Completion(Given):
 class Snooze(Given):
     """Until when a task is left."""
 
-    until: date
+    until: date = Field(le=LAST_DAY)
 
 
 class Edit(Given):

@@ -64,12 +64,12 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         return MadeHook(**_fields(new.webhook), secret=new.secret)
 
     @routes.post("/webhooks/{id}/resume")
-    def resume(user: Administering, id: str) -> Hook:  # noqa: A002 - the path's own word
+    def try_webhook_again(user: Administering, id: str) -> Hook:  # noqa: A002 - the path's own word
         """Try a webhook again now, from the line it did not take."""
         return Hook.of(resume_webhook(office, user.email, id))
 
     @routes.delete("/webhooks/{id}", status_code=204)
-    def remove(user: Administering, id: str) -> None:  # noqa: A002
+    def end_webhook(user: Administering, id: str) -> None:  # noqa: A002
         """End a webhook."""
         remove_webhook(office, user.email, id)
 
