@@ -59,7 +59,13 @@ def record(tx: Transaction, office: Office, events: Sequence[Event], now: dateti
         office.wake(tx, [DECIDE])
     if of_enrollment and office.mirrors_tasks:
         office.wake(tx, [office.crm_rules.name])
-    roll_up(tx, office, now, facts=events, moved=[one.person for one in changed if one.has_ended or before[one.id].has_ended])
+    roll_up(
+        tx,
+        office,
+        now,
+        facts=events,
+        moved=[one.person for one in changed if one.has_ended or before[one.id].has_ended],
+    )
     for enrollment in changed:
         if enrollment.intent is None:
             continue

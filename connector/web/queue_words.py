@@ -1,0 +1,188 @@
+"""How tasks are written in the queue: each as one line, ready to be shown.
+
+Lives here: `Line`, `lines_of` and the names of ranges, types, states and deeds. Does not live here: routes (`queue`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+
+from connector.intents import IntentState, StepType
+from connector.store.mails import MailState
+from connector.sync.bulk import Action
+from connector.sync.queue import Range, Row
+from connector.web.i18n import day, ngettext, viewing, when
+from connector.web.i18n import gettext as _
+from connector.web.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One task, written for the one who looks."""
+
+    key: str
+    person: str
+    name: str
+    company: str
+    what: str
+    campaign: str
+    place: str
+    type: str
+    type_name: str
+    due: str
+    due_iso: str
+    overdue: bool
+    #: Text and kind of chip; text is empty where there is nothing to say.
+    state: tuple[str, str]
+    draft: tuple[str, str]
+    crm: tuple[str, str]
+    problem: str
+    rep: str
+    #: Whether it is open, and whether there is an email to open.
+    open: bool
+    opens: bool
+    #: What the rep's own mailbox is: its key is the first.
+    mailbox: str
+    after: str
+
+
+def lines_of(site: Site, rows: Sequence[Row]) -> list[Line]:
+    """Return tasks as lines."""
+    types, names = type_names(), {rep.email: rep.name for rep in site.office.reps.values()}
+    return [_line(row, types, names) for row in rows]
+
+
+def _line(row: Row, types: dict[StepType, str], names: dict[str, str]) -> Line:
+    intent, stored, person = row.stored.intent, row.stored, row.person
+    name = "" if person is None else f"{person.first_name} {person.last_name}".strip()
+    zone = viewing().zone
+    clock = intent.due.astimezone(zone)
+    exact = clock.date() == intent.due_date and clock.time().replace(tzinfo=None).isoformat() != "00:00:00"
+    return Line(
+        key=intent.key,
+        person=intent.person,
+        name=name or intent.person,
+        company="" if person is None else person.company,
+        what=stored.subject or types[intent.type],
+        campaign=intent.campaign,
+        place=_("Day %(day)s, step %(step)s", day=intent.day, step=intent.step),
+        type=intent.type.value,
+        type_name=types[intent.type],
+        due=_due(viewing().locale, zone.key if hasattr(zone, "key") else "", intent.due if exact else intent.due_date),
+        due_iso=(intent.due if exact else intent.due_date).isoformat(),
+        overdue=row.overdue,
+        state=("", "") if stored.state is IntentState.OPEN else _STATES[stored.state](),
+        draft=_draft(row),
+        crm=_crm(row),
+        problem=stored.problem or (row.task.problem if row.task is not None and row.task.problem else ""),
+        rep=names.get(intent.rep, intent.rep),
+        open=stored.state is IntentState.OPEN,
+        opens=row.draft_opens,
+        mailbox=row.mailbox or "",
+        after=row.place,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _due(locale: str, zone: str, value: date | datetime) -> str:
+    """Write when a task is due; kept, because many are due at once and writing dates is slow."""
+    del locale, zone  # as the one who looks is known to read
+    return when(value) if isinstance(value, datetime) else day(value)
+
+
+_STATES: dict[IntentState, Callable[[], tuple[str, str]]] = {
+    IntentState.BLOCKED: lambda: (_("Blocked"), "bad"),
+    IntentState.HELD: lambda: (_("Held"), "warn"),
+    IntentState.FAILED: lambda: (_("Failed"), "bad"),
+    IntentState.UNKNOWN: lambda: (_("Not known"), "bad"),
+    IntentState.COMPLETED: lambda: (_("Completed"), "good"),
+    IntentState.SKIPPED: lambda: (_("Skipped"), ""),
+    IntentState.CANCELLED: lambda: (_("Cancelled"), ""),
+    IntentState.SENT: lambda: (_("Sent"), "good"),
+    IntentState.DUE: lambda: (_("Being prepared"), ""),
+    IntentState.DELIVERING: lambda: (_("Being sent"), ""),
+    IntentState.PLANNED: lambda: (_("Planned"), ""),
+}
+
+
+def _draft(row: Row) -> tuple[str, str]:
+    if row.mail is None or row.stored.intent.type is not StepType.EMAIL:
+        return "", ""
+    if row.mail.state is MailState.PRESENT and row.mail.edited:
+        return _("Draft edited"), "good"
+    known: dict[MailState, Callable[[], tuple[str, str]]] = {
+        MailState.WANTED: lambda: (_("Draft on its way"), ""),
+        MailState.IN_FLIGHT: lambda: (_("Draft on its way"), ""),
+        MailState.PRESENT: lambda: (_("Draft ready"), "good"),
+        MailState.SCHEDULED: lambda: (_("Draft scheduled"), "good"),
+        MailState.SENT: lambda: (_("Sent"), "good"),
+        MailState.DISCARDED: lambda: (_("Draft discarded"), "warn"),
+        MailState.FAILED: lambda: (_("Draft failed"), "bad"),
+        MailState.UNKNOWN: lambda: (_("Draft not known"), "bad"),
+    }
+    return known[row.mail.state]() if row.mail.state in known else ("", "")
+
+
+def _crm(row: Row) -> tuple[str, str]:
+    if row.task is None:
+        return "", ""
+    if row.task.problem:
+        return _("Not in Salesforce"), "bad"
+    if row.task.remote_id is None and row.task.synced is None:
+        return _("To Salesforce"), ""
+    return row.task.status or _("In Salesforce"), "good"
+
+
+def range_names() -> dict[Range, str]:
+    """Return the ranges by what they are called."""
+    return {
+        Range.TODAY: _("Today"),
+        Range.OVERDUE: _("Overdue"),
+        Range.UPCOMING: _("Upcoming"),
+        Range.ALL: _("All"),
+    }
+
+
+def type_names() -> dict[StepType, str]:
+    """Return the types of task by what they are called."""
+    return {
+        StepType.EMAIL: _("Email"),
+        StepType.CALL: _("Call"),
+        StepType.INMAIL: _("InMail"),
+        StepType.CUSTOM: _("Task"),
+    }
+
+
+def actions_of() -> dict[Action, str]:
+    """Return what can be done by what a button says."""
+    return {
+        Action.COMPLETE: _("Complete"),
+        Action.SKIP: _("Skip"),
+        Action.SNOOZE: _("Snooze"),
+        Action.ASSIGN: _("Assign"),
+    }
+
+
+def done_sentence(action: Action | None, many: int, *, person: str = "") -> str:
+    """Return what was done; of an undo when `action` is None."""
+    if person and action is not None:
+        return {
+            Action.COMPLETE: lambda: _("The task for %(person)s is completed.", person=person),
+            Action.SKIP: lambda: _("The task for %(person)s is skipped.", person=person),
+            Action.SNOOZE: lambda: _("The task for %(person)s is snoozed.", person=person),
+            Action.ASSIGN: lambda: _("The task for %(person)s was given away.", person=person),
+        }[action]()
+    match action:
+        case Action.COMPLETE:
+            return ngettext("%(num)s task is completed.", "%(num)s tasks are completed.", many)
+        case Action.SKIP:
+            return ngettext("%(num)s task is skipped.", "%(num)s tasks are skipped.", many)
+        case Action.SNOOZE:
+            return ngettext("%(num)s task is snoozed.", "%(num)s tasks are snoozed.", many)
+        case Action.ASSIGN:
+            return ngettext("%(num)s task was given away.", "%(num)s tasks were given away.", many)
+        case None:
+            return ngettext("%(num)s task is as it was.", "%(num)s tasks are as they were.", many)
