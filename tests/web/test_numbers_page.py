@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,6 +18,8 @@ from tests.web.visitors import ANA, BOB, CY, MAY, ROOT, WEB, Visitors
 from tests.world import World, people
 
 PAT, QUE, RAY = people(3)
+#: What stands where there is no share of anything.
+NONE = "\N{EN DASH}"
 #: A name that would be a formula, and markup.
 HOSTILE = "=2+5 <script>alert(1)</script>"
 STEPS = "days: [{day: 1, steps: [{email: {template: intro, send: choose_at_launch}}, {call: {name: Call}}]}]"
@@ -69,17 +71,17 @@ def file(visitors: Visitors, user: str, table: str, **query: str) -> list[list[s
 #: Who, asking for what -> sent, replies, bounces, opt-outs, tasks done, in time; and the reps whose rows they see.
 SEEN = [
     (ANA, {}, ["1", "2", "0", "0", "1", "100%"], [ANA]),
-    (BOB, {}, ["2", "0", "0", "0", "0", "–"], [BOB]),
-    (CY, {}, ["0", "0", "0", "0", "0", "–"], []),
+    (BOB, {}, ["2", "0", "0", "0", "0", NONE], [BOB]),
+    (CY, {}, ["0", "0", "0", "0", "0", NONE], []),
     (MAY, {}, ["1", "2", "0", "0", "1", "100%"], [ANA]),
     (ROOT, {}, ["3", "2", "0", "0", "1", "100%"], [ANA, BOB]),
-    (ROOT, {"rep": BOB}, ["2", "0", "0", "0", "0", "–"], [BOB]),
+    (ROOT, {"rep": BOB}, ["2", "0", "0", "0", "0", NONE], [BOB]),
     (ROOT, {"campaign": "Outreach"}, ["2", "2", "0", "0", "1", "100%"], [ANA, BOB]),
-    (ROOT, {"range": "last_month"}, ["0", "0", "0", "0", "0", "–"], []),
+    (ROOT, {"range": "last_month"}, ["0", "0", "0", "0", "0", NONE], []),
     (ROOT, {"from": "2026-11-23", "to": "2026-11-23"}, ["3", "2", "0", "0", "1", "100%"], [ANA, BOB]),
-    (ROOT, {"from": "2026-11-24", "to": "2026-11-24"}, ["0", "0", "0", "0", "0", "–"], []),
-    (ANA, {"rep": BOB}, ["0", "0", "0", "0", "0", "–"], []),
-    (MAY, {"rep": BOB}, ["0", "0", "0", "0", "0", "–"], []),
+    (ROOT, {"from": "2026-11-24", "to": "2026-11-24"}, ["0", "0", "0", "0", "0", NONE], []),
+    (ANA, {"rep": BOB}, ["0", "0", "0", "0", "0", NONE], []),
+    (MAY, {"rep": BOB}, ["0", "0", "0", "0", "0", NONE], []),
 ]
 
 
@@ -163,7 +165,7 @@ def test_no_cell_of_a_file_is_a_formula(cell: object, written: str) -> None:
 @pytest.mark.parametrize("query", [{}, {"range": "90d"}, {"range": "today"}, {"campaign": "Outreach"}])
 def test_every_picture_is_named_and_has_its_bars_within_it(visitors: Visitors, query: dict[str, str]) -> None:
     page = visitors.browser(ROOT).get("/numbers", **query).text
-    pictures = [ElementTree.fromstring(one) for one in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    pictures = [ET.fromstring(one) for one in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
     named = [one for one in pictures if one.get("role") == "img"]
     assert len(named) == 4  # over time, step by step, and two reps
     ids = re.findall(r'\sid="([^"]+)"', page)
