@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Retry
 from connector.sync.actions import UnknownTask
+from connector.sync.campaign_views import UnknownCampaign
+from connector.sync.launch_plans import UnknownPlan
 from connector.web.access import ForgedError, NotAllowedError, UnknownPerson
 from connector.web.i18n import gettext as _
 from connector.web.pages import error_page, is_htmx
@@ -23,6 +25,8 @@ from connector.web.sign_in_pages import sign_in_page
 STATUSES: tuple[tuple[type[ConnectorError], int], ...] = (
     (UnknownTask, 404),
     (UnknownPerson, 404),
+    (UnknownCampaign, 404),
+    (UnknownPlan, 404),
     (BadInput, 422),
     (Busy, 503),
     (Retry, 503),

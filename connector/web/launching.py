@@ -20,7 +20,7 @@ from connector.errors import BadInput
 from connector.people import Person, time_zones
 from connector.ports import PeopleSource
 from connector.sequencing.calendar import instant_of
-from connector.store.known_people import search_people
+from connector.store.people_pages import PeopleFilter, find_people
 from connector.sync.campaign_views import CampaignFiles, UnknownCampaign
 from connector.sync.launch import LeftOut
 from connector.sync.launch_people import Candidate, gather
@@ -293,10 +293,10 @@ def _begin(
 
 def _found(site: Site, user: User, said: str, ticked: list[str]) -> dict[str, Any]:
     with site.office.database.read() as tx:
-        found = search_people(tx, said, user.reps, most=_FOUND) if said.strip() else []
+        found = find_people(tx, PeopleFilter(search=said), reps=user.reps, most=_FOUND) if said.strip() else []
     return {
         "ticked": ticked,
-        "found": [person for person in found if person.email not in ticked],
+        "found": [one.person for one in found if one.person.email not in ticked],
         "q": said,
     }
 
