@@ -14,12 +14,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: Hosts of mail programs that a page of ours may lead to; they are answered here, and never called.
 MAIL_HOSTS = re.compile(r"https://(?:mail\.google\.com|outlook\.office\.com)/.*")
+
+#: What no page asks for by itself; if one did, nobody would answer.
+_ELSEWHERE = re.compile(
+    r"(?!https?://127\.0\.0\.1[:/]|https://(?:mail\.google|outlook\.office)\.com/)(?:https?|wss?|ftp):.*"
+)
 
 _LISTEN = """document.addEventListener("securitypolicyviolation", (event) => {
   window.__violated(`${event.violatedDirective} ${event.blockedURI} ${event.sample} at ${location.pathname}`);
@@ -66,7 +71,8 @@ class Window:
         context.expose_binding("__violated", lambda _source, said: window.wrong.append(f"policy: {said}"))
         context.add_init_script(_LISTEN)
         context.route(MAIL_HOSTS, window._open_mail)
-        context.on("request", lambda request: window._note_request(request.url))
+        context.route(_ELSEWHERE, lambda route: route.abort())
+        context.on("request", window._note_request)
         context.on("dialog", lambda dialog: (window.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         context.on("weberror", lambda error: window.wrong.append(f"script: {error.error}"))
         context.on("console", lambda message: window._note_message(message.type, message.text))
@@ -85,11 +91,13 @@ class Window:
         self.mails.append(route.request.url)
         route.fulfill(status=200, content_type="text/html", body="<title>Mail</title><h1>The mail program</h1>")
 
-    def _note_request(self, address: str) -> None:
-        parts = urlsplit(address)
-        ours = f"{parts.scheme}://{parts.netloc}" == self.url
-        if not ours and parts.scheme not in ("data", "blob", "about") and not MAIL_HOSTS.fullmatch(address):
-            self.wrong.append(f"request: {address}")
+    def _note_request(self, request: Request) -> None:
+        if not _ELSEWHERE.fullmatch(request.url):
+            return
+        # The preview of a mail shows the pictures that its template names, as the recipient sees them.
+        if request.resource_type == "image" and urlsplit(request.frame.url).path.endswith("/preview"):
+            return
+        self.wrong.append(f"request: {request.url} of {self.page.url}")
 
     def _note_message(self, kind: str, text: str) -> None:
         if "Content Security Policy" in text or "Blocked script execution" in text or "Uncaught" in text:
