@@ -6,12 +6,19 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
+import requests
 
-from connector.intents import IntentEvent, StepType
+from connector import __version__
+from connector.intents import IntentEvent, IntentState, StepType
+from connector.store.intents import find_intents
+from connector.store.lanes import Pacing, save_pacing
+from connector.store.mails import change_mail
 from connector.sync.actions import end_by_hand
+from connector.sync.gauges import read_gauges
 from connector.web.charts import ceiling, draw_funnel, draw_time
 from connector.web.numbers import as_csv
 from tests.web.visitors import ANA, BOB, CY, MAY, ROOT, WEB, Visitors
@@ -217,3 +224,34 @@ def test_the_bars_of_a_funnel_keep_their_ratio() -> None:
         outer.y < inner.y and inner.height < outer.height
         for outer, inner in zip(picture.bars, picture.inner, strict=True)
     )
+
+
+def test_a_monitor_reads_how_things_stand_without_a_sign_in_or_an_address(world: World, visitors: Visitors) -> None:
+    answer = requests.get(f"{visitors.url}/metrics", timeout=30)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    told = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+    assert told[f'connector_info{{version="{__version__}"}}'] == 1
+    assert told['connector_sent_last_day{by="connector"}'] == 3
+    assert told['connector_sent_last_day{by="rep"}'] == 0
+    assert told['connector_tasks{state="open"}'] == len(world.tasks) == 2
+    assert told['connector_due{work="send"}'] == told['connector_oldest_due_seconds{work="send"}'] == 0
+    assert told['connector_lanes{state="free"}'] == 3
+    assert "@" not in answer.text
+    assert all(re.fullmatch(r'connector_\w+\{\w+="[\w.]+"\} \d+(\.\d+)?', line) for line in lines)
+    # What a monitor asks for every second is not asked of the database each time.
+    world.after(seconds=9)
+    assert requests.get(f"{visitors.url}/metrics", timeout=30).text == answer.text
+
+
+def test_what_is_due_too_long_and_a_mailbox_that_stands_still_are_told(world: World) -> None:
+    with world.database.write() as tx:
+        save_pacing(tx, "gmail:ana@acme.example", Pacing(problem="sign in again"))
+        save_pacing(tx, "outlook:bob@acme.example", Pacing(sends_blocked_until=world.now + timedelta(hours=1)))
+        key = find_intents(tx, states=[IntentState.SENT])[0].intent.key
+        change_mail(tx, key, state="wanted", due=world.now - timedelta(minutes=2))
+    gauges = {gauge.name: dict(gauge.values) for gauge in read_gauges(world.office)}
+    assert gauges["connector_lanes"] == {"free": 1, "waiting": 1, "blocked": 1}
+    assert gauges["connector_due"] == {"crm": 0, "draft": 0, "send": 1, "step": 0}
+    assert gauges["connector_oldest_due_seconds"] == {"crm": 0, "draft": 0, "send": 120, "step": 0}
