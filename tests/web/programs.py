@@ -77,7 +77,7 @@ class Programs:
 def programs_of(folder: Path, **options: Any) -> Iterator[Programs]:
     """Make a world for a whole module, and its programs."""
     with pytest.MonkeyPatch.context() as patch:
-        world = World.make(folder / "world", patch, web=WEB, **options)
+        world = World.make(folder / "world", patch, **({"web": WEB} | options))
         programs = Programs.of(world)
         yield programs
         programs.visitors.leave()

@@ -147,3 +147,29 @@ def test_people_are_listed_in_parts_and_explained(api: Programs) -> None:
     assert [one["enrollment"]["campaign"] for one in told["campaigns"]] == ["Outreach"]
     assert told["campaigns"][0]["next"]
     assert api.ask(BOB, "GET", f"/people/{MINE[1].email}/explanation").status_code == 404
+
+
+def test_tasks_are_listed_in_parts_by_what_is_asked_for(api: Programs) -> None:
+    whole = api.ask(ROOT, "GET", "/tasks", limit=200).json()["items"]
+    read, cursor = [], None
+    while True:
+        part = api.ask(ROOT, "GET", "/tasks", limit=1, **({"cursor": cursor} if cursor else {})).json()
+        read += part["items"]
+        if (cursor := part["next"]) is None:
+            break
+    assert read == whole
+    assert {one["rep"] for one in whole} == {ANA, BOB}
+    assert {one["rep"] for one in api.ask(ANA, "GET", "/tasks").json()["items"]} == {ANA}
+    assert [one["person"] for one in api.ask(ANA, "GET", "/tasks", search="pat1").json()["items"]] == [MINE[1].email]
+    assert api.ask(ANA, "GET", "/tasks", rep=BOB).json()["items"] == []
+    assert api.ask(ANA, "GET", "/tasks", type="inmail").json()["items"] == []
+    for stray in ("x", "WyJ4Il0"):
+        assert api.ask(ANA, "GET", "/tasks", cursor=stray).status_code == 422
+
+
+def test_a_task_is_given_to_another_rep(api: Programs) -> None:
+    [task] = api.ask(ANA, "GET", "/tasks", search="pat1").json()["items"]
+    assert api.ask(ANA, "POST", f"/tasks/{task['id']}/assign", {"rep": "nobody@acme.example"}).status_code == 422
+    assert api.ask(ANA, "POST", f"/tasks/{task['id']}/assign", {"rep": BOB}).json()["rep"] == BOB
+    assert api.ask(ANA, "GET", f"/tasks/{task['id']}").status_code == 404
+    assert api.ask(BOB, "GET", f"/tasks/{task['id']}").status_code == 200

@@ -6,18 +6,22 @@ Lives here: looking at tasks, and what is done with one. Does not live here: wha
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from connector.intents import IntentEvent, Priority
+from connector.intents import IntentEvent, Priority, StepType
 from connector.sync import actions
+from connector.sync.actions import find_task
+from connector.sync.bulk import Action, Deed, act
 from connector.sync.opening import open_task
+from connector.sync.queue import QueueFilter, Range, read_queue_page
 from connector.sync.views import view_tasks
 from connector.web.access import own_task
 from connector.web.api.callers import Reading, Working
-from connector.web.api.models import LAST_DAY, Given, Task
+from connector.web.api.lists import Cursor, Listed, Most, cursor_of, place_of
+from connector.web.api.models import LAST_DAY, Email, Given, Task
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -33,6 +37,12 @@ class Snooze(Given):
     """Until when a task is left."""
 
     until: date = Field(le=LAST_DAY)
+
+
+class Assignment(Given):
+    """Who is given a task."""
+
+    rep: Email
 
 
 class Edit(Given):
@@ -64,6 +74,27 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         [view] = view_tasks(office, [own_task(site, user, id_)])
         return Task.of(view)
 
+    @routes.get("/tasks")
+    def list_tasks(
+        user: Reading,
+        due: Range = Range.ALL,
+        type: StepType | None = None,  # noqa: A002 - the list's own word
+        campaign: Annotated[str | None, Query(max_length=200)] = None,
+        rep: Email | None = None,
+        search: Annotated[str, Query(max_length=200, description="Beginnings of words.")] = "",
+        cursor: Cursor = None,
+        limit: Most = 50,
+    ) -> Listed[Task]:
+        """Return what waits for reps, earliest due first; `due` is by each rep's own date."""
+        place = place_of(cursor, str)
+        asked = QueueFilter(range=due, type=type, campaign=campaign, rep=rep, search=search)
+        after = None if place is None else place[0]
+        page = read_queue_page(office, asked, reps=user.reps, after=after, most=limit)
+        following = None if page.next is None else cursor_of(page.next)
+        return Listed(
+            items=[Task.of(view) for view in view_tasks(office, [row.stored for row in page.rows])], next=following
+        )
+
     @routes.get("/tasks/{id}")
     def get_task(user: Reading, id: str) -> Task:  # noqa: A002 - the path's own word
         """Return a task by its id, or by the first characters of it."""
@@ -91,6 +122,16 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         key = own_task(site, user, id).intent.key
         actions.snooze(office, key, later.until)
         return shown(user, key)
+
+    @routes.post("/tasks/{id}/assign")
+    def assign_task(user: Working, id: str, to: Assignment) -> Task:  # noqa: A002
+        """Give an open task to another rep; you may not see it any more then."""
+        stored = own_task(site, user, id)
+        deed = Deed(action=Action.ASSIGN, rep=to.rep, by=_by(user))
+        act(office, user.email, deed, [stored.intent.key], reps=user.reps, strict=True)
+        with office.database.read() as tx:
+            [view] = view_tasks(office, [find_task(tx, stored.intent.key)])
+        return Task.of(view)
 
     @routes.patch("/tasks/{id}")
     def edit_task(user: Working, id: str, change: Edit) -> Task:  # noqa: A002
