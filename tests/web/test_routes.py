@@ -296,7 +296,9 @@ def _token(api: Programs, cookie: str) -> str:
     """Return what the forms of a session carry."""
     port = int(api.visitors.url.rpartition(":")[2])
     raw = [(b"cookie", cookie.encode())]
-    session = api.visitors.site.sessions.read(Request({"type": "http", "headers": raw, "server": ("", port)}))
+    session = api.visitors.site.sessions.read(
+        Request({"type": "http", "scheme": "http", "path": "/", "headers": raw, "server": ("127.0.0.1", port)})
+    )
     assert session is not None
     return session.csrf
 
