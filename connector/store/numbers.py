@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Select,
+    and_,
     bindparam,
     case,
     func,
@@ -37,6 +38,7 @@ from connector.intents import IntentState
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, day_number
 from connector.store.schema import campaign_versions, intents, ledger, mails, microseconds
+from connector.store.schema_compositions import compositions
 
 _MICROSECONDS = 1_000_000
 _DAY = 86_400 * _MICROSECONDS
@@ -100,6 +102,8 @@ class PlaceCount:
     day: int | None
     step: int | None
     type: str | None
+    #: The template that a rep chose in place of the step's; None when they chose none.
+    template: str | None
     count: int
     #: Of tasks done: how many on their due date or before.
     in_time: int
@@ -124,13 +128,13 @@ def read_counts(tx: Transaction, asked: Asked, zone: ZoneInfo) -> tuple[list[Pla
     units = _units(asked).cte("units")
     local_day = _local_day(units.c.at, zone, asked)
     who = (units.c.measure, units.c.rep)
-    place = (units.c.campaign, units.c.version, units.c.day, units.c.step, units.c.type)
+    place = (units.c.campaign, units.c.version, units.c.day, units.c.step, units.c.type, units.c.template)
     many = (func.count(), func.sum(units.c.in_time))
     nowhere = [null() for _ in place]
     by_place = select(*who, *place, literal(-1), *many).group_by(*who, *place)
     by_day = select(*who, *nowhere, local_day, *many).group_by(*who, local_day)
     places, days = [], []
-    for measure, rep, campaign, version, day, step, type_, on, count, in_time in tx.execute(
+    for measure, rep, campaign, version, day, step, type_, template, on, count, in_time in tx.execute(
         union_all(by_place, by_day), asked.given
     ):
         what, timely = Measure(measure), int(in_time)
@@ -143,6 +147,7 @@ def read_counts(tx: Transaction, asked: Asked, zone: ZoneInfo) -> tuple[list[Pla
                 day=day,
                 step=step,
                 type=type_,
+                template=template,
                 count=count,
                 in_time=timely,
             )
@@ -169,7 +174,9 @@ def list_campaigns(tx: Transaction) -> list[str]:
 
 _SINCE, _UNTIL = bindparam("since", type_=mails.c.sent.type), bindparam("until", type_=mails.c.sent.type)
 _AT = type_coerce(ledger.c.at, BigInteger)
-_PLACE = (intents.c.version, intents.c.day, intents.c.step, intents.c.type)
+_PLACE = (intents.c.version, intents.c.day, intents.c.step, intents.c.type, compositions.c.template)
+#: What a rep wrote from another template than their step's.
+_COMPOSED = and_(compositions.c.key == intents.c.key, text("compositions.applied = 1"))
 # As the index `ledger_counted` says it, so that it is used.
 _COUNTED = text("ledger.kind IN ('completed', 'replied', 'bounced', 'opted_out')")
 
@@ -179,7 +186,8 @@ def _units(asked: Asked) -> Any:
     found = _outcomes(asked).subquery()
     # One with no mail in Sent counts once for its campaign.
     unit = func.coalesce(found.c.mail, found.c.enrollment, found.c.person)
-    who = (found.c.measure, found.c.rep, found.c.campaign, found.c.version, found.c.day, found.c.step, found.c.type)
+    where = (found.c.campaign, found.c.version, found.c.day, found.c.step, found.c.type, found.c.template)
+    who = (found.c.measure, found.c.rep, *where)
     outcomes = select(*who, func.min(found.c.at).label("at"), literal(0).label("in_time")).group_by(*who, unit)
     return union_all(_sent(asked), outcomes, _done(asked))
 
@@ -196,6 +204,7 @@ def _sent(asked: Asked) -> Select[Any]:
             literal(0).label("in_time"),
         )
         .join_from(mails, intents, intents.c.key == mails.c.key)
+        .join(compositions, _COMPOSED, isouter=True)
         .where(text("mails.state = 'sent'"), mails.c.sent >= _SINCE, mails.c.sent < _UNTIL)
         .where(*_asked_for(asked, intents.c.rep, intents.c.campaign))
     )
@@ -240,6 +249,7 @@ def _outcomes(asked: Asked) -> Select[Any]:
             facts.c.mail,
         )
         .join_from(facts, intents, intents.c.key == facts.c.mail, isouter=True)
+        .join(compositions, _COMPOSED, isouter=True)
         .where(*_asked_for(asked, rep, campaign))
     )
 
@@ -253,6 +263,7 @@ def _done(asked: Asked) -> Select[Any]:
     return (
         select(literal(Measure.DONE.value).label("measure"), *who, first.label("at"), in_time.label("in_time"))
         .join_from(ledger, intents, intents.c.key == ledger.c.intent)
+        .join(compositions, _COMPOSED, isouter=True)
         .where(_COUNTED, ledger.c.kind == EventKind.COMPLETED.value, ledger.c.at >= _SINCE, ledger.c.at < _UNTIL)
         # One that was reopened is not done.
         .where(intents.c.state == IntentState.COMPLETED.value, *_asked_for(asked, ledger.c.rep, ledger.c.campaign))

@@ -218,7 +218,9 @@ class _Templates:
         self._book = office.book
 
     def __call__(self, place: PlaceCount) -> str | None:
-        """Return the template; None when the version is not kept any more."""
+        """Return the template, the rep's choice before the step's; None when the version is not kept any more."""
+        if place.template:
+            return place.template
         if place.campaign is None or place.version is None or place.day is None or place.step is None:
             return None
         try:

@@ -13,11 +13,13 @@ from sqlalchemy import event, text
 from connector.campaigns.model import Campaign, SendOption, Step
 from connector.campaigns.versions import to_document
 from connector.content.templates import parse_template
+from connector.content.written import Written
 from connector.errors import BadInput
 from connector.events import Event, EventKind
 from connector.intents import Intent, IntentState, Mode, StepType
 from connector.people import Rep
 from connector.store.campaigns import save_version
+from connector.store.compositions import Composition, save_composition, save_working
 from connector.store.database import Database, Transaction
 from connector.store.intents import StoredIntent, insert_intents, save_intents
 from connector.store.ledger import append
@@ -271,18 +273,47 @@ def test_only_the_work_of_the_reps_and_campaign_that_are_asked_for_counts(
     assert set(numbers.rep_days) <= (asked if asked is not None else {ANA, BOB, None})
 
 
-def test_days_begin_where_the_viewer_is_also_when_clocks_change(office: Office) -> None:
-    """In Madrid the 25th of October has 25 hours, and begins at 22:00 UTC."""
+def test_a_mail_counts_for_the_template_its_rep_chose_in_place_of_the_step_s(november: Office) -> None:
+    with november.database.write() as tx:
+        for key, save in {
+            "m1": save_composition,
+            "m2": save_working,
+        }.items():  # m2 is being written, and went out before
+            written = Written(subject="", body="", format="md")
+            save(
+                tx,
+                Composition(
+                    key=key, enrollment="", template="short", written=written, version=1, updated=at(1, "00:00"), by=ANA
+                ),
+            )
+    templates = counts(count(november, None, NOVEMBER, MADRID).templates)
+    assert templates["short"] == Counts(sent=1, replied=1)
+    assert templates["intro"] == Counts(sent=2, replied=1, opted_out=2)
+
+
+@pytest.mark.parametrize(
+    ("month", "instants", "expected", "day", "begins", "ends"),
+    [
+        # The 25th of October has 25 hours in Madrid, the 29th of March 23.
+        (10, ["24 21:59", "24 22:00", "25 22:59", "25 23:00"], {24: 1, 25: 2, 26: 1}, 25, "24 22:00", "25 23:00"),
+        (3, ["28 22:59", "28 23:00", "29 21:59", "29 22:00"], {28: 1, 29: 2, 30: 1}, 29, "28 23:00", "29 22:00"),
+    ],
+)
+def test_days_begin_where_the_viewer_is_also_when_clocks_change(
+    office: Office, month: int, instants: list[str], expected: dict[int, int], day: int, begins: str, ends: str
+) -> None:
+    def read(text: str) -> datetime:
+        return at(int(text.split(maxsplit=1)[0]), text.split()[1], month)
+
     with office.database.write() as tx:
         book = Book(tx)
-        for number, when in enumerate(["24 21:59", "24 22:00", "25 22:59", "25 23:00"]):
-            day, clock = when.split()
-            book.mail(f"m{number}", f"p{number}", "1.1", at(int(day), clock, 10))
-    within = Range(first=date(2026, 10, 20), last=date(2026, 10, 30))
+        for number, when in enumerate(instants):
+            book.mail(f"m{number}", f"p{number}", "1.1", read(when))
+    within = Range(first=date(2026, month, 20), last=date(2026, month, 30))
     sent = {row.key.day: row.counts.sent for row in count(office, None, within, MADRID).days if row.counts.sent}
-    assert sent == {24: 1, 25: 2, 26: 1}
-    one = Range(first=date(2026, 10, 25), last=date(2026, 10, 25))
-    assert one.instants(MADRID) == (at(24, "22:00", 10), at(25, "23:00", 10))
+    assert sent == expected
+    one = Range(first=date(2026, month, day), last=date(2026, month, day))
+    assert one.instants(MADRID) == (read(begins), read(ends))
     assert count(office, None, one, MADRID).total == Counts(sent=2)
 
 
