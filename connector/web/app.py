@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from connector.web.access import check_form, current_user
 from connector.web.api.app import mount_api
+from connector.web.api_settings import api_settings_routes
 from connector.web.campaign_versions import campaign_version_routes
 from connector.web.campaigns import campaign_routes
 from connector.web.compose import compose_routes
@@ -56,6 +57,7 @@ def create_app(site: Site) -> FastAPI:
         feed_routes,
         people_routes,
         settings_routes,
+        api_settings_routes,
         numbers_routes,
         campaign_routes,
         campaign_version_routes,

@@ -13,8 +13,10 @@ from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, Busy, ConnectorError, Reconnect, Retry
 from connector.sync.actions import UnknownTask
+from connector.sync.api_keys import UnknownKey
 from connector.sync.campaign_views import UnknownCampaign
 from connector.sync.launch_plans import UnknownPlan
+from connector.sync.webhooks import UnknownWebhook
 from connector.web.access import ForgedError, NotAllowedError, UnknownPerson
 from connector.web.i18n import gettext as _
 from connector.web.pages import error_page, is_htmx
@@ -27,6 +29,8 @@ STATUSES: tuple[tuple[type[ConnectorError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownCampaign, 404),
     (UnknownPlan, 404),
+    (UnknownKey, 404),
+    (UnknownWebhook, 404),
     (BadInput, 422),
     (Busy, 503),
     (Retry, 503),

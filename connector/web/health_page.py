@@ -48,7 +48,7 @@ def settings_routes(site: Site) -> APIRouter:
             request,
             "settings/index.html",
             title=_("Settings"),
-            subpages=subpages(user),
+            subpages=subpages(),
             chosen=chosen,
             saved=saved,
             languages=[("", _("As the browser asks")), *LANGUAGES.items()],
@@ -90,12 +90,13 @@ def settings_routes(site: Site) -> APIRouter:
     return routes
 
 
-def subpages(user: User) -> list[tuple[str, str]]:
-    """Return the pages below the settings that somebody may see: address and name."""
+def subpages() -> list[tuple[str, str]]:
+    """Return the pages below the settings: address and name."""
     return [
         ("/settings", _("Yours")),
         ("/settings/health", _("Health")),
-        *([("/settings/api-keys", _("API keys")), ("/settings/webhooks", _("Webhooks"))] if user.is_admin else []),
+        ("/settings/keys", _("API keys")),
+        ("/settings/webhooks", _("Webhooks")),
     ]
 
 
@@ -107,7 +108,7 @@ def _health_page(
         request,
         "settings/health.html",
         title=_("Health"),
-        subpages=subpages(user),
+        subpages=subpages(),
         now=site.now(),
         engine=_engine(site.office),
         crm=look_at_crm(site.office) if user.role is not Role.REP else None,

@@ -16,9 +16,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, ConnectorError
-from connector.sync.api_keys import UnknownKey
-from connector.sync.campaign_views import UnknownCampaign
-from connector.sync.webhooks import UnknownWebhook
 from connector.web.access import ForgedError, NotAllowedError
 from connector.web.errors import status_of
 from connector.web.sign_in import NotSignedInError
@@ -90,9 +87,6 @@ _SAID: tuple[tuple[type[Exception], int, str, Mapping[str, str] | None], ...] = 
     (ForgedError, 403, "a session must send its token in X-CSRF-Token; programs use a key", None),
     (NotAllowedError, 403, "this takes another role: ask whoever keeps connector.yaml", None),
     (ScopeError, 403, "", None),
-    (UnknownCampaign, 404, "", None),
-    (UnknownKey, 404, "", None),
-    (UnknownWebhook, 404, "", None),
 )
 
 
