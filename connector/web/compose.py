@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -126,10 +126,12 @@ def _add_asking(routes: APIRouter, desk: _Desk, site: Site) -> None:
     def draft(request: Request, user: Viewer, key: str, given: Form_) -> Response:
         """Let the draft in the mailbox, or the mail that waits, say this."""
         key = desk.own(user, key)
-        said = {"version": given.version, "by": desk.by(user), "over_edits": given.over_edits}
-        return desk.done(
-            request, user, key, given, lambda: asking.save_as_draft(site.office, key, given.text, **said), deliver=True
-        )
+
+        def ask() -> None:
+            by, over_edits = desk.by(user), given.over_edits
+            asking.save_as_draft(site.office, key, given.text, version=given.version, by=by, over_edits=over_edits)
+
+        return desk.done(request, user, key, given, ask, deliver=True)
 
     @routes.post("/tasks/{key}/compose/send")
     def send(request: Request, user: Viewer, key: str, given: Form_) -> Response:
@@ -210,8 +212,8 @@ class _Desk:
         """Have a mail sent at an instant, or now."""
 
         def ask() -> None:
-            said = {"version": given.version, "by": self.by(user), "over_edits": given.over_edits}
-            asking.send(self._office, key, given.text, at=when(), **said)
+            by, over_edits = self.by(user), given.over_edits
+            asking.send(self._office, key, given.text, at=when(), version=given.version, by=by, over_edits=over_edits)
 
         return self.done(request, user, key, given, ask, deliver=True)
 
@@ -247,7 +249,7 @@ class _Desk:
     ) -> Response:
         """Return the window; with `error`, what was given stands in it still."""
         values = self._values(user, key)
-        window: Window = values["window"]  # type: ignore[assignment]
+        window: Window = values["window"]
         if given is not None and window.is_open:
             text = given.text
             written = replace(window.written, subject=text.subject, body=text.body, attachments=tuple(text.attachments))
@@ -266,7 +268,7 @@ class _Desk:
             **{**values, "window": window, "conflict": conflict, "told": told},
         )
 
-    def _values(self, user: User, key: str) -> dict[str, object]:
+    def _values(self, user: User, key: str) -> dict[str, Any]:
         window = composing.look(self._office, self._site.project.templates, key)
         with self._office.database.read() as tx:
             applied = read_compositions(tx, [key]).get(key)

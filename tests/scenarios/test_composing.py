@@ -76,7 +76,9 @@ def html_in(world: World, rep: str, place: str) -> str:
     """Return the HTML of the one mail that lies there."""
     (mail,) = [one for one in world.sandbox.world.box_of(rep).mails.values() if one.place == place]
     message = email.message_from_bytes(mail.raw, policy=email.policy.default)
-    return str(message.get_body(("html",)).get_content())
+    body = message.get_body(("html",))
+    assert body is not None
+    return str(body.get_content())
 
 
 def asked(world: World, key: str, text: Text = MINE, **options: Any) -> None:
