@@ -109,8 +109,9 @@ def show(
     """Return what a plan would come to now; nothing is changed. Raise `BadInput` when it cannot be launched at all."""
     rep = _rep_of(office, plan, reps)
     persons, crm_fields, others = _people_of(office, plan, reps)
+    start = plan.start or office.now()
     tried = launch(
-        office, campaign, templates, rep=rep, people=persons, start=plan.start, overrides=plan.overrides, dry_run=True
+        office, campaign, templates, rep=rep, people=persons, start=start, overrides=plan.overrides, dry_run=True
     )
     out = {one.person for one in tried.left_out}
     going = [person for person in persons if person.email not in out]
@@ -191,7 +192,7 @@ def confirm(
         templates,
         rep=shown.rep,
         people=[one.person for one in shown.people],
-        start=plan.start,
+        start=plan.start or office.now(),
         overrides=plan.overrides,
         along=along,
     )

@@ -256,7 +256,7 @@ def _begin(
     start = None if begun is None or begun.start is None else begun.start.astimezone(ZoneInfo(zone))
     said: dict[str, Any] = {
         "rep": begun.rep if begun is not None else user.rep.email if user.rep is not None else "",
-        "when": "at" if start is not None or campaign.needs_start else "now",
+        "when": "at" if start is not None else "now",
         "date": "" if start is None else f"{start:%Y-%m-%d}",
         "time": "" if start is None else f"{start:%H:%M}",
         "zone": zone,
