@@ -104,9 +104,9 @@ def test_a_first_email_in_other_words_goes_out_so_and_the_others_as_their_templa
     assert len(set(ids)) == 1
     world.seed([PAT, QUE])
     world.sync()
-    subjects = {mail["to"][0]: mail["subject"] for mail in world.mails(ANA, "sent")}
-    assert subjects[PAT.email] == "In my words"
-    assert subjects[QUE.email] == "Hello Pat1"
+    sent = {(mail["to"][0], mail["subject"]) for mail in world.mails(ANA, "sent")}
+    assert {(PAT.email, "In my words"), (QUE.email, "Hello Pat1")} <= sent
+    assert (QUE.email, "In my words") not in sent
 
 
 def test_start_zone_and_clock_times_decide_the_calendar(world: World, visitors: Visitors) -> None:
