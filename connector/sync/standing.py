@@ -13,6 +13,7 @@ from datetime import datetime
 from connector.errors import BadInput
 from connector.people import Rep
 from connector.store import cursors, lanes, mails, tasks
+from connector.store.database import Transaction
 from connector.store.enrollments import find_enrollments
 from connector.store.lanes import Pacing
 from connector.sync.crm_lane import runs_short
@@ -81,7 +82,7 @@ def list_mailboxes(office: Office, *, reps: Collection[str] | None) -> list[Mail
     now = office.now()
     with office.database.read() as tx:
         known = lanes.list_lanes(tx)
-        looked = lanes.read_looked(tx)
+        looked = _last_read(tx)
         waiting = mails.count_waiting(tx, now)
     found = []
     for rep in office.reps.values():
@@ -119,10 +120,16 @@ def look_at_crm(office: Office) -> CrmStanding | None:
         return CrmStanding(
             name=name,
             pacing=as_of(lanes.read_pacing(tx, name), now),
-            looked=lanes.read_looked(tx, name).get(name),
+            looked=_last_read(tx).get(name),
             waiting=Waiting(count=count, oldest=oldest),
             budget=budget_of(cursors.read_cursor(tx, "budget")),
         )
+
+
+def _last_read(tx: Transaction) -> dict[str, datetime]:
+    """Return lane -> when it was read last, whether there was anything new or not."""
+    moved, looked = cursors.last_moved(tx), lanes.read_looked(tx)
+    return {lane: max(at for at in (moved.get(lane), looked.get(lane)) if at) for lane in {*moved, *looked}}
 
 
 def list_own_diagnostics(office: Office, *, reps: Collection[str] | None) -> list[Diagnosis]:

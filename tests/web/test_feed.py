@@ -29,6 +29,7 @@ PAT, QUE = people(2)
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Pat is in a campaign of Ana, Que in one of Bob."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broadcast, "_BEAT", 1.0)
         world = World.make(tmp_path_factory.mktemp("feed") / "world", patch, web=WEB)
         world.launch([PAT], rep=ANA)
         world.launch([QUE], rep=BOB)
@@ -74,8 +75,9 @@ class Line:
         assert next(self._lines) == b"retry: 2000"
 
     def messages(self) -> Iterator[Message]:
-        """Yield what is told, as the standard has it read."""
+        """Yield what is told, as the standard has it read; fail when nothing is told for long."""
         name = data = ""
+        beats = 0
         for raw in self._lines:
             field, _, value = raw.decode().partition(": ")
             if field == "event":
@@ -85,6 +87,8 @@ class Line:
             elif field == "id":
                 self.last = value
             elif not field and data:
+                beats = beats + 1 if name == "beat" else 0
+                assert beats < 8, "nothing is told"
                 yield Message(name=name, data=json.loads(data), last=self.last)
                 name = data = ""
 
@@ -263,6 +267,18 @@ def test_the_page_says_what_and_why_and_leads_there(world: World, visitors: Visi
     for address in (f"/tasks/{key}", "/campaigns/Outreach", f"/people/{PAT.email.replace('@', '%40')}"):
         assert f'href="{address}"' in page
     assert "Pat0 Doe" in page
+
+
+def test_tasks_that_are_due_stand_beside_it(world: World, visitors: Visitors) -> None:
+    """One's own, or those of the rep who is asked for."""
+    keys = {
+        rep: next(one.stored.intent.key for one in world.tasks if one.stored.intent.rep == rep) for rep in (ANA, BOB)
+    }
+    own = visitors.browser(ANA).get("/feed/tasks").text
+    assert (f"/tasks/{keys[ANA]}/complete" in own, keys[BOB] in own) == (True, False)
+    assert keys[BOB] not in visitors.browser(ANA).get("/feed/tasks", rep=BOB).text
+    assert "Choose a rep" in visitors.browser(ROOT).get("/feed/tasks").text
+    assert keys[BOB] in visitors.browser(ROOT).get("/feed/tasks", rep=BOB).text
 
 
 def test_steps_that_became_due_are_told_to_who_asks(visitors: Visitors) -> None:

@@ -10,26 +10,32 @@ import pytest
 from connector.events import EventKind
 from connector.people import Person
 from connector.sequencing.enrollment import EnrollmentState
+from connector.store.enrollments import find_enrollments
 from connector.store.people import mark_person
 from connector.store.people_pages import PeopleFilter, Standing
 from connector.sync import actions
 from connector.sync.feed import call_address, safe_address
 from connector.sync.people_views import list_people
 from connector.web.people import record_address
+from tests.web.site import CALL
 from tests.web.visitors import ANA, BOB, CY, MAY, ROOT, WEB, Visitors
-from tests.world import World, people
+from tests.world import CAMPAIGN, World, people
 
 PAT, QUE = people(2)
+RAY = Person(email="ray@shared.example", first_name="Ray", last_name="Poe")
 ZOE = Person(email="zoe/a&b@nowhere.example", first_name="Zoë", last_name="<i>Lund</i>", company="No 100% Co")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Pat is in a campaign of Ana, Que in one of Bob, Zoe in none."""
+    """Pat is in a campaign of Ana, Que in one of Bob, Ray in one of each, Zoe in none."""
     with pytest.MonkeyPatch.context() as patch:
-        world = World.make(tmp_path_factory.mktemp("people") / "world", patch, web=WEB)
-        world.launch([PAT], rep=ANA)
-        world.launch([QUE], rep=BOB)
+        world = World.make(
+            tmp_path_factory.mktemp("people") / "world", patch, web=WEB, campaign={"outreach": CAMPAIGN, "call": CALL}
+        )
+        world.launch([PAT, RAY], rep=ANA, campaign="outreach")
+        world.launch([QUE], rep=BOB, campaign="outreach")
+        world.launch([RAY], rep=BOB, campaign="call")
         actions.import_people(world.office, [ZOE])
         world.sync()
         yield world
@@ -99,7 +105,7 @@ def test_people_stand_on_pages_by_address(world: World) -> None:
         if page.next is None:
             break
         after = page.next
-    assert seen == sorted(one.email for one in (PAT, QUE, ZOE))
+    assert seen == sorted(one.email for one in (PAT, QUE, RAY, ZOE))
     for standing in Standing:
         list_people(world.office, PeopleFilter(campaign="Outreach", standing=standing), reps=[ANA])
 
@@ -151,6 +157,18 @@ def test_a_campaign_is_paused_goes_on_and_is_left(world: World, visitors: Visito
     visitors.browser(ANA).post(path, enrollment=mine.id, action="remove")
     assert world.enrollments[PAT.email].state is EnrollmentState.REMOVED
     assert visitors.browser(ANA).post(path, enrollment=mine.id, action="resume").status_code == 422
+
+
+def test_of_somebody_shared_each_sees_and_does_their_own(world: World, visitors: Visitors) -> None:
+    page = visitors.browser(ANA).get(path_of(RAY)).text
+    assert ("Hello Ray" in page, "Call Ray" in page, BOB in page) == (True, True, False)
+    with world.database.read() as tx:
+        of = {one.rep: one for one in find_enrollments(tx, persons=[RAY.email])}
+    path = f"/people/{RAY.email}/campaign"
+    assert visitors.browser(ANA).post(path, enrollment=of[BOB].id, action="remove").status_code == 422
+    assert visitors.browser(BOB).post(path, enrollment=of[BOB].id, action="remove").status_code == 303
+    with world.database.read() as tx:
+        assert [one.rep for one in find_enrollments(tx, persons=[RAY.email])] == [ANA]
 
 
 def test_an_opt_out_holds_and_is_taken_back_with_a_reason_by_whoever_may(world: World, visitors: Visitors) -> None:
