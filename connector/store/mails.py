@@ -4,7 +4,8 @@ Lives here: `StoredMail` and its life. Does not live here: calling a mailbox (`s
 
 States of a mail: `wanted -> in_flight -> present` (a draft the rep has) `-> sent`, or `in_flight -> sent` (sent by
 the connector); `present -> scheduled` (the rep lets the mail program send it later) and back; `unwanted -> deleted` (an
-untouched draft of an ended campaign); `discarded`, `left`, `cancelled`, `failed`, `unknown` are told in the ledger.
+untouched draft of an ended campaign), or `-> wanted` (another takes its place, or the connector sends it);
+`discarded`, `left`, `cancelled`, `failed`, `unknown` are told in the ledger.
 """
 
 from __future__ import annotations

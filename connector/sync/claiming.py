@@ -22,7 +22,7 @@ from connector.store.intents import StoredIntent, move_intent, read_intents
 from connector.store.lanes import Lease, Pacing, guard, save_pacing
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, change_mails, read_mails
 from connector.store.people import StoredPerson, read_people
-from connector.sync.giving_back import is_tasks
+from connector.sync.giving_back import give_back, is_tasks
 from connector.sync.letters import Letter, Letters, Situation
 from connector.sync.office import Office, PacingRule
 from connector.sync.pacing import after_send, before_send
@@ -151,12 +151,15 @@ def _claim(
     if not again and not _is_ready(mail, stored):
         change_mail(tx, mail.key, state=MailState.CANCELLED)
         return None
+    sends_anew = mail.action is MailAction.SEND and not again
+    if sends_anew and is_tasks(stored) and not _is_reps(office, stored, mail):
+        give_back(tx, stored, now, "its task went to another rep")
+        return None
     stopped = stop_of(office, situation, stored, mail, now)
     if stopped is not None and not again:
         withhold(tx, office, mail, stored, stopped, now)
         return None
     person = situation.people[stored.intent.person]
-    sends_anew = mail.action is MailAction.SEND and not again
     # Whoever asked for a task's mail to be sent has decided about what came in before.
     since = composition.updated if composition is not None and is_tasks(stored) else None
     if sends_anew and person.held is not None and (since is None or since < person.held):
@@ -182,6 +185,12 @@ def _is_ready(mail: StoredMail, stored: StoredIntent) -> bool:
     """Tell whether an intent is what it must be for its mail to be started: a task's is with its rep."""
     ours = mail.action is MailAction.SEND and not is_tasks(stored)
     return stored.state is (IntentState.DUE if ours else IntentState.OPEN)
+
+
+def _is_reps(office: Office, stored: StoredIntent, mail: StoredMail) -> bool:
+    """Tell whether a mail goes out from the mailbox of the rep whose task it is."""
+    rep = office.reps.get(stored.intent.rep)
+    return rep is not None and office.lane_of(rep) == mail.lane
 
 
 def _started(tx: Transaction, one: Claim) -> Claim:

@@ -61,7 +61,7 @@ def judge(world: World, reps: tuple[str, ...], asked: set[str]) -> None:
 
 
 #: Where a mail could be lost or doubled.
-CLOSE = ("taking_back.", "delete_draft", "create_draft", "send_draft")
+CLOSE = ("delete_draft", "create_draft", "send_draft")
 
 
 def test_killed_where_it_matters_it_is_sent_once_and_its_draft_is_gone(make_world: WorldMaker) -> None:

@@ -15,7 +15,7 @@ from connector.events import EventKind
 from connector.intents import IntentEvent, IntentState, intent_key
 from connector.people import Person
 from connector.store.compositions import Composition, read_compositions, save_composition
-from connector.store.intents import read_intents
+from connector.store.intents import read_intents, reassign_intent
 from connector.store.mails import MailAction, MailState, StoredMail, read_mails
 from connector.sync.actions import end_by_hand, pause, remove, resume
 from connector.sync.asking import EditedThere, call_off, deliver, save_as_draft, send
@@ -88,9 +88,9 @@ def asked(world: World, key: str, text: Text = MINE, **options: Any) -> None:
 
 @both_mailboxes
 def test_a_mail_sent_now_goes_out_once_as_it_was_written_and_its_draft_is_gone(
-    make_world: WorldMaker, rep: str
+    make_world: WorldMaker, database_url: str, rep: str
 ) -> None:
-    world, key = drafted(make_world, rep)
+    world, key = drafted(make_world, rep, database_url=database_url)
     assert seen(world, key).standing is Standing.IN_DRAFTS
     asked(world, key)
     assert deliver(world.office, key) == []
@@ -369,6 +369,43 @@ def test_what_is_written_for_an_email_ahead_is_what_it_says_when_its_time_comes(
     with world.database.read() as tx:
         assert read_compositions(tx, [key])[key].send_at is None
     assert mail_of(world, key).action is MailAction.SEND
+
+
+def test_a_task_that_changes_hands_takes_its_scheduled_mail_back(make_world: WorldMaker) -> None:
+    world, key = drafted(make_world, GMAIL)
+    asked(world, key, at=world.now + timedelta(hours=5))
+    deliver(world.office, key)
+    with world.database.write() as tx:
+        reassign_intent(tx, key, "cy@acme.example")  # whose mailbox holds no drafts
+    world.after(hours=6)
+    world.sync()
+    assert world.mails(GMAIL, "sent") == []
+    assert state_of(world, key) is IntentState.OPEN
+    assert world.facts(EventKind.SEND_CALLED_OFF)[-1].reason == "its task went to another rep"
+
+
+def test_a_mail_that_waits_for_its_turn_says_what_was_written_meanwhile(
+    make_world: WorldMaker, database_url: str
+) -> None:
+    campaign = DRAFT.replace("template: intro, send: task", "template: intro, send: choose_at_launch")
+    pace = {"gmail": {"per_day": 1}}
+    world = make_world(campaign=campaign, templates=TEMPLATES, pacing=pace, database_url=database_url)
+    world.launch([Person(email="first@client.example"), PERSON], rep=GMAIL)
+    world.sync()
+    with world.database.read() as tx:
+        (key,) = [one.key for one in read_mails(tx, keys_of(world)).values() if one.state is MailState.WANTED]
+    assert seen(world, key).standing is Standing.TO_SEND
+    save_as_draft(world.office, key, MINE, version=0, by="ana")
+    with pytest.raises(BadInput, match="the field prompt"):
+        asked(world, key, Text(subject="Hello", body="{{! add a line }}"))
+    world.after(days=1)
+    world.sync()
+    assert [mail["subject"] for mail in world.mails(GMAIL, "sent") if mail["key"] == key] == ["My own words"]
+    assert state_of(world, key) is IntentState.SENT
+
+
+def keys_of(world: World) -> list[str]:
+    return [one.intent or "" for one in world.enrollments.values()]
 
 
 def test_the_preview_is_the_mail(make_world: WorldMaker) -> None:
