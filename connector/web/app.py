@@ -18,6 +18,7 @@ from connector.web.api_settings import api_settings_routes
 from connector.web.campaign_versions import campaign_version_routes
 from connector.web.campaigns import campaign_routes
 from connector.web.compose import compose_routes
+from connector.web.emails import email_routes
 from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
 from connector.web.guard import Guard
@@ -54,6 +55,7 @@ def create_app(site: Site) -> FastAPI:
         compose_routes,
         queue_routes,
         queue_form_routes,
+        email_routes,
         feed_routes,
         people_routes,
         settings_routes,

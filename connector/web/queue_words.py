@@ -186,3 +186,8 @@ def done_sentence(action: Action | None, many: int, *, person: str = "") -> str:
             return ngettext("%(num)s task was given away.", "%(num)s tasks were given away.", many)
         case None:
             return ngettext("%(num)s task is as it was.", "%(num)s tasks are as they were.", many)
+
+
+def state_names() -> dict[IntentState, tuple[str, str]]:
+    """Return the states of an intent: what they are called, and the kind of chip."""
+    return {state: written() for state, written in _STATES.items()}
