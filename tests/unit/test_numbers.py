@@ -366,7 +366,7 @@ def test_there_is_no_share_of_nothing(made: Counts, shares: tuple[float | None, 
 
 
 #: Rows beside those of the range that is asked for.
-OLD = 20_000
+OLD = 5_000
 
 
 def test_what_lies_outside_the_range_is_not_read(november: Office) -> None:
