@@ -37,7 +37,7 @@ NO_PAGES = {
 }
 
 #: As many pages of one route are looked at.
-_OF_A_ROUTE = 3
+_OF_A_ROUTE = 2
 
 _LINK = re.compile(r"""<a\b[^>]*\bhref="([^"]+)\"""")
 
