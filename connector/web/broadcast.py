@@ -68,7 +68,10 @@ class Broadcast:
         try:
             looking = await self._begin()
             position = self._newest
-            if after is not None and after != position:
+            if after is None:
+                # Where it begins: a tab that is hidden before anything happened comes back to this place.
+                yield Heard(lines=[], newest=position)
+            elif after != position:
                 heard = await self._since(after)
                 position = heard.newest
                 yield heard
