@@ -83,4 +83,6 @@ def name_of(said: str, files: CampaignFiles) -> str:
     name = said.replace("%2F", "/").replace("%25", "%")
     if name in files.campaigns:
         return name
-    return next((known for known, path in files.files.items() if path.stem == name), name)
+    meant = name.casefold()
+    found = (known for known, path in files.files.items() if meant in (known.casefold(), path.stem.casefold()))
+    return next(found, name)

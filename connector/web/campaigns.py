@@ -7,7 +7,9 @@ mean (`sync.campaign_views`), doing it (`sync.enrollment_actions`), `campaign_ve
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -61,7 +63,7 @@ def campaign_routes(site: Site) -> APIRouter:
             "campaigns/list.html",
             title=_("Campaigns"),
             lines=lines,
-            faults=read.faults,
+            faults=[replace(fault, file=Path(fault.file).name if fault.file else None) for fault in read.faults],
             address_of=address_of,
             states=states_named(),
         )
