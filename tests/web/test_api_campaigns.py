@@ -167,6 +167,39 @@ def test_tasks_are_listed_in_parts_by_what_is_asked_for(api: Programs) -> None:
         assert api.ask(ANA, "GET", "/tasks", cursor=stray).status_code == 422
 
 
+def test_emails_are_listed_moved_and_called_off(api: Programs) -> None:
+    later = (api.world.now + timedelta(days=2)).replace(microsecond=0)
+    [new] = people(1, domain="ahead")
+    api.world.launch([new], rep=ANA, campaign="outreach", start=later)
+
+    def ahead(user: str) -> dict[str, dict[str, object]]:
+        items = api.ask(user, "GET", "/emails", standing="scheduled").json()["items"]
+        return {one["person"]: one for one in items}
+
+    email = ahead(ANA)[new.email]
+    assert (email["campaign"], email["day"], email["step"], email["may"]) == (
+        "Outreach",
+        1,
+        1,
+        ["reschedule", "cancel"],
+    )
+    assert new.email not in ahead(BOB)
+    moved = later + timedelta(hours=5)
+    path = f"/emails/{email['id']}"
+    assert api.ask(BOB, "POST", f"{path}/cancel").status_code == 404
+    assert api.ask(ANA, "POST", f"{path}/reschedule", {"at": "2020-01-01T00:00:00Z"}).status_code == 422
+    assert api.ask(ANA, "POST", f"{path}/reschedule", {"at": moved.isoformat()}).status_code == 204
+    assert ahead(ANA)[new.email]["at"] == f"{moved:%Y-%m-%dT%H:%M:%SZ}"
+    assert api.ask(ANA, "POST", f"{path}/retry").status_code == 422
+    assert api.ask(ANA, "POST", f"{path}/cancel", once="call off").status_code == 204
+    assert api.ask(ANA, "POST", f"{path}/cancel", once="call off").status_code == 204
+    assert new.email not in ahead(ANA)
+    sent = api.ask(ANA, "GET", "/emails", standing="sent", limit=2).json()
+    assert len(sent["items"]) == 2
+    more = api.ask(ANA, "GET", "/emails", standing="sent", cursor=sent["next"]).json()["items"]
+    assert {one["id"] for one in more}.isdisjoint(one["id"] for one in sent["items"])
+
+
 def test_a_task_is_given_to_another_rep(api: Programs) -> None:
     [task] = api.ask(ANA, "GET", "/tasks", search="pat1").json()["items"]
     assert api.ask(ANA, "POST", f"/tasks/{task['id']}/assign", {"rep": "nobody@acme.example"}).status_code == 422

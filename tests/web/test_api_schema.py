@@ -25,7 +25,7 @@ from tests.world import people
 
 #: Requests to each operation, by one user or another: half of them as the document describes, half not; twice as many
 #: where the address can name something, which some of them then do.
-_EXAMPLES = 8
+_EXAMPLES = 5
 
 #: A rep, their manager, an admin, and nobody.
 _USERS = [ANA, MAY, ROOT, None]
@@ -59,7 +59,9 @@ def named(api: Programs) -> Named:
     intent = next(one.stored.intent for one in api.world.tasks if one.stored.intent.rep == ANA)
     return {
         "/v1/tasks/{id}": {"id": intent.key},
+        "/v1/emails/{id}": {"id": intent.key},
         "/v1/people/{email}": {"email": intent.person},
+        "/v1/campaigns/{name}": {"name": intent.campaign},
     }
 
 

@@ -121,6 +121,12 @@ ROUTES: dict[str, Line] = {
     ),
     "POST /tasks/{key}/compose/call-off": nothing({"subject": "x", "body": "x"}),
     "POST /tasks/{key}/compose/complete": nothing(),
+    "GET /emails": own(query={"standing": "drafts"}),
+    "POST /emails/{id}/cancel": nothing({"state": "scheduled"}),
+    "POST /emails/{id}/retry": nothing({"state": "failed"}),
+    "POST /emails/{id}/reschedule": nothing(
+        {"state": "scheduled", "day": "2030-01-01", "time": "09:00", "zone": "UTC"}
+    ),
     "GET /feed": own(),
     "GET /feed/tasks": own(),
     "GET /feed/stream": own(),
@@ -164,6 +170,10 @@ ROUTES: dict[str, Line] = {
     "POST /api/v1/tasks/{id}/snooze": nothing({"until": "2030-01-01"}),
     "POST /api/v1/tasks/{id}/assign": nothing({"rep": BOB}),
     "POST /api/v1/tasks/{id}/open": nothing(),
+    "GET /api/v1/emails": own(query={"standing": "drafts"}),
+    "POST /api/v1/emails/{id}/reschedule": nothing({"at": "2030-01-01T00:00:00Z"}),
+    "POST /api/v1/emails/{id}/cancel": nothing(),
+    "POST /api/v1/emails/{id}/retry": nothing(),
     "GET /api/v1/campaigns": own(),
     "GET /api/v1/campaigns/{name}": own(),
     "GET /api/v1/campaigns/{name}/people": own(),
@@ -216,6 +226,7 @@ def there(api: Programs) -> dict[str, str]:
     deed = Deed(action=Action.SNOOZE, until=api.world.now.date() + timedelta(days=7))
     return {
         "key": intent.key,
+        "id": intent.key,
         "enrollment": intent.enrollment,
         "email": HERS.email,
         "campaign": intent.campaign,

@@ -6,11 +6,11 @@ Lives here: these routes. Does not live here: who may be in a campaign (`sync.la
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from connector import people
 from connector.errors import BadInput
@@ -21,7 +21,7 @@ from connector.sync.launch import check_launch, launch
 from connector.sync.preview import Preview, preview
 from connector.web.api.callers import Reading, Running
 from connector.web.api.lists import Listed
-from connector.web.api.models import LAST_DAY, Email, Given
+from connector.web.api.models import Email, Given, Instant
 from connector.web.api.people import LeftOut, of_others
 from connector.web.campaign_files import FilesNow, name_of
 from connector.web.site import Site
@@ -31,20 +31,11 @@ from connector.web.users import User
 _Place = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}\.[1-9][0-9]{0,3}$")]
 
 
-def _in_reach(instant: datetime) -> datetime:
-    if not 2000 <= instant.year <= LAST_DAY.year:
-        raise ValueError(f"that is too far away: give an instant before the end of {LAST_DAY.year}")
-    return instant.astimezone(UTC)
-
-
-Start = Annotated[AwareDatetime, AfterValidator(_in_reach)]
-
-
 class Wanted(Given):
     """What is launched, or simulated."""
 
     rep: Email = Field(description="The rep in whose name it runs.")
-    start: Start | None = Field(default=None, description="With an offset or Z; at once when it is left out.")
+    start: Instant | None = Field(default=None, description="With an offset or Z; at once when it is left out.")
     send_at: dict[_Place, time] = Field(
         default={}, max_length=100, description="Other clock times of steps with a fixed time, by `DAY.STEP`."
     )

@@ -7,10 +7,10 @@ routes. Instants are in UTC, dates are local: of the zone that the campaign coun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from connector import events
 from connector.events import EventKind, sentence
@@ -19,6 +19,7 @@ from connector.people import is_address
 from connector.sequencing import enrollment
 from connector.sequencing.enrollment import EnrollmentState
 from connector.sync.views import TaskView
+from connector.web.users import User
 
 
 def _address(text: str) -> str:
@@ -30,6 +31,16 @@ def _address(text: str) -> str:
 
 #: Dates in between are near enough to be reckoned with in any zone.
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
+
+
+def _in_reach(instant: datetime) -> datetime:
+    if not FIRST_DAY.year <= instant.year <= LAST_DAY.year:
+        raise ValueError(f"that is too far away: give an instant before the end of {LAST_DAY.year}")
+    return instant.astimezone(UTC)
+
+
+#: An instant with an offset or Z, brought to UTC.
+Instant = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 
 #: A mail address, lower case whatever was given.
 Email = Annotated[str, Field(max_length=254, examples=["ann@client.example"]), AfterValidator(_address)]
@@ -160,3 +171,8 @@ class Changed(BaseModel):
     def of(cls, found: Sequence[enrollment.Enrollment]) -> Changed:
         """Return what was changed."""
         return cls(enrollments=[Enrollment.of(one) for one in found])
+
+
+def by_of(user: User) -> str:
+    """Return how something was done, as a clause."""
+    return f"by {user.name}" if user.name else "by hand"

@@ -21,7 +21,7 @@ from connector.sync.views import view_tasks
 from connector.web.access import own_task
 from connector.web.api.callers import Reading, Working
 from connector.web.api.lists import Cursor, Listed, Most, cursor_of, place_of
-from connector.web.api.models import LAST_DAY, Email, Given, Task
+from connector.web.api.models import LAST_DAY, Email, Given, Task, by_of
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -105,7 +105,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         """Mark a task as done; the campaign goes on."""
         key = own_task(site, user, id).intent.key
         said = done or Completion()
-        by = _by(user)
+        by = by_of(user)
         actions.end_by_hand(office, key, IntentEvent.COMPLETE, by=by, outcome=said.outcome, call_reason=said.reason)
         return shown(user, key)
 
@@ -113,7 +113,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
     def skip_task(user: Working, id: str) -> Task:  # noqa: A002
         """Go on without doing a task."""
         key = own_task(site, user, id).intent.key
-        actions.end_by_hand(office, key, IntentEvent.SKIP, by=_by(user))
+        actions.end_by_hand(office, key, IntentEvent.SKIP, by=by_of(user))
         return shown(user, key)
 
     @routes.post("/tasks/{id}/snooze")
@@ -127,7 +127,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
     def assign_task(user: Working, id: str, to: Assignment) -> Task:  # noqa: A002
         """Give an open task to another rep; you may not see it any more then."""
         stored = own_task(site, user, id)
-        deed = Deed(action=Action.ASSIGN, rep=to.rep, by=_by(user))
+        deed = Deed(action=Action.ASSIGN, rep=to.rep, by=by_of(user))
         act(office, user.email, deed, [stored.intent.key], reps=user.reps, strict=True)
         with office.database.read() as tx:
             [view] = view_tasks(office, [find_task(tx, stored.intent.key)])
@@ -147,7 +147,3 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         opened = open_task(office, key, client=None if where is None else where.program)
         notes = [*opened.notes, *([opened.beside] if opened.beside else [])]
         return Opened(address=opened.address, kind="draft" if opened.is_draft else "compose", notes=notes)
-
-
-def _by(user: User) -> str:
-    return f"by {user.name}" if user.name else "by hand"
