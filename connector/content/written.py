@@ -165,7 +165,8 @@ def _merge_field(path: str, fields: Mapping[str, Any], missing: set[str]) -> Mer
 def _readable(found: re.Match[str]) -> str:
     """Show references as characters, except where they would begin a list: `1.` and a space."""
     run, before = found[0], found.string[found.start() - 1]
-    if before.isdigit() and run.startswith("&#46;") and not found["goes_on"]:
+    begins_list = before.isdigit() and run.startswith("&#46;") and run != f"&#46;{found['goes_on']}"
+    if begins_list:
         return run
     return _REFERENCE.sub(lambda one: "&amp;" if one[1] == "38" else chr(int(one[1])), run)
 
