@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from connector.people import Person
 from tests.browser.center import PEOPLE, REP, Center, open_center, task_of
@@ -31,10 +31,6 @@ def window(morning: Center, windows: list[Window]) -> Window:
     return windows[-1]
 
 
-def row_of(page: Page, person: Person) -> object:
-    return page.locator("tr[data-task]", has_text=f"{person.first_name} {person.last_name}")
-
-
 def test_from_signing_in_to_the_next_step(morning: Center, windows: list[Window]) -> None:
     window = morning.window(None)
     windows.append(window)
@@ -56,6 +52,7 @@ def test_from_signing_in_to_the_next_step(morning: Center, windows: list[Window]
     opened.value.close()
     # The rep sends it there, and the page that lies open sees the task go and the next step come.
     morning.world.act("rep_sends_draft", rep=REP, person=ADA.email)
+    morning.world.after(minutes=2)
     assert morning.world.sync().exit_status == 0
     expect(row).to_contain_text("Call Ada")
     expect(page.get_by_text("Hello Ada")).to_have_count(0)
@@ -98,16 +95,11 @@ def test_several_are_completed_at_once_and_taken_back(morning: Center, window: W
 
 
 def test_people_are_launched_after_a_look_at_all_that_will_happen(morning: Center, window: Window) -> None:
+    morning.world.seed([Person(email="kim@kimura.example", first_name="Kim", last_name="Kim", company="Kimura")])
     page = window.open("/campaigns")
     page.get_by_role("link", name="Launch Newsletter").click()
-    page.get_by_label("Or paste addresses").fill(
-        "email,first_name,company\nkim@kimura.example,Kim,Kimura\nno address,Bad,Bad\n"
-    )
+    page.get_by_label("Or paste addresses").fill("email,first_name,company\nkim@kimura.example,Kim,Kimura\n")
     page.get_by_role("button", name="Show what would happen").click()
-    if page.get_by_text("no address").count() and not page.get_by_role("heading", name="Calendar").count():
-        # What cannot be read is said before anything is shown.
-        page.get_by_label("Or paste addresses").fill("email,first_name,company\nkim@kimura.example,Kim,Kimura\n")
-        page.get_by_role("button", name="Show what would happen").click()
     expect(page.get_by_role("heading", name="Calendar")).to_be_visible()
     before = len(morning.world.enrollments)
     page.get_by_role("link", name="Kim", exact=True).click()
@@ -128,6 +120,7 @@ def test_the_feed_goes_on_after_the_line_was_down(morning: Center, window: Windo
 
     def send(person: Person) -> None:
         morning.world.act("rep_sends_draft", rep=REP, person=person.email)
+        morning.world.after(minutes=2)
         turned = morning.world.sync()
         assert turned.needs_attention == []
 
