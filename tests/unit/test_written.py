@@ -12,10 +12,10 @@ from connector.people import Person, Rep
 REP = Rep(email="ana@acme.example", name="Ana Diaz", time_zone="Europe/Madrid", mailbox="gmail", signature="<p>Ana</p>")
 
 
-def out(body: str, *, format: str = "md", **person: str) -> Written:  # noqa: A002 - the field's word
+def out(body: str, *, format: str = "md", company: str = "") -> Written:  # noqa: A002 - the field's word
     """Return a body for one person as text to edit."""
     template = parse_template("t", f"---\nsubject: S\n---\n{body}\n", format)
-    fields = fields_of(Person(email="pat@client.example", **person), REP)
+    fields = fields_of(Person(email="pat@client.example", company=company), REP)
     return write_out(template, fields, signature=REP.signature, unsubscribes=True)
 
 
