@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from connector.errors import BadInput, Busy
+from connector.store import schema_web  # noqa: F401 - its tables are among the metadata
 from connector.store.cursors import read_cursor, save_cursor
 from connector.store.database import Database, Transaction
 from connector.store.dialects import insert_or_ignore, insert_or_update
@@ -19,7 +20,6 @@ from connector.store.enrollments import read_due
 from connector.store.intents import read_unprepared
 from connector.store.lanes import FencedError, guard, read_pacing, release, take
 from connector.store.mails import read_waiting
-from connector.store import schema_web  # noqa: F401 - its tables are among the metadata
 from connector.store.schema import cursors, lanes, metadata
 from connector.store.tasks import read_dirty
 
