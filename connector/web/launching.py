@@ -68,6 +68,8 @@ def launch_routes(site: Site) -> APIRouter:
         definition = _definition(now.read().files, campaign)
         earlier = str(form.get("plan", ""))
         begun = find_plan(site.office, earlier, user.email) if earlier else None
+        if form.get("do") == "search" and form.get("q"):  # without a script
+            return _begin(request, site, user, definition, begun, form=form)
         try:
             made = _planned(site, user, definition, form, begun)
         except BadInput as error:
@@ -287,7 +289,7 @@ def _begin(
         faults=faults or [],
         queries=user.role is not Role.REP,
         crm=site.office.crm is not None,
-        **_found(site, user, "", ticked),
+        **_found(site, user, "" if form is None else str(form.get("q", "")), ticked),
     )
 
 

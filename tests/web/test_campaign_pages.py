@@ -117,9 +117,10 @@ def test_an_action_reaches_own_people_alone_once_it_is_confirmed(world: World, v
     assert "2 people were paused" in browser.get(done.headers["location"]).text
     assert states(world)[BOBS.email] is EnrollmentState.ACTIVE
     one = world.enrollments[MINE[0].email].id
-    fields = {"action": "resume", "scope": "chosen", "state": "paused", "id": [one, world.enrollments[BOBS.email].id]}
-    assert ask(browser, **fields)[1] == "1"
-    assert browser.post("/campaigns/outreach/people", **fields, confirmed="1").status_code == 303
+    ids = [one, world.enrollments[BOBS.email].id]
+    fields = {"action": "resume", "scope": "chosen", "state": "paused"}
+    assert ask(browser, **fields, id=ids)[1] == "1"
+    assert browser.post("/campaigns/outreach/people", **fields, id=ids, confirmed="1").status_code == 303
     assert states(world)[MINE[0].email] is EnrollmentState.ACTIVE
     fields = {"action": "resume", "scope": "list", "state": "paused"}
     assert ask(visitors.browser(MAY), **fields)[1] == "1"

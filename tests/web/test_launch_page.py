@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -123,7 +123,7 @@ def test_start_zone_and_clock_times_decide_the_calendar(world: World, visitors: 
     assert "Launch 1 person" in shown
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[World], Any]] = {
     "file": lambda world: edit(world, "campaigns/fixed.yaml", "09:30", "10:30"),
     "template": lambda world: edit(world, "templates/intro.md", "how is", "and how is"),
     "person": lambda world: actions.import_people(
@@ -222,7 +222,26 @@ def test_a_table_is_taken_as_a_file_and_people_can_be_left_out_one_by_one(visito
     assert "Launch 2 people" in browser.get(again).text
 
 
-def test_people_come_from_the_crm_and_too_many_are_refused(world: World) -> None:
+def test_people_come_from_the_crm(world: World, visitors: Visitors) -> None:
+    lead = Person(email="lena@lead.example", first_name="Lena", last_name="Lead", company="Leads & Co")
+    world.seed([lead])
+    ids = [one["Id"] for one in (*world.records("Lead"), *world.records("Contact")) if one["Email"] == lead.email]
+    browser = visitors.browser(ANA)
+    shown = browser.get(plan(browser, "fixed", source="ids", source_value=ids[0])).text
+    assert "Lena Lead" in shown
+    assert "Leads &amp; Co" in shown
+    assert "Launch 1 person" in shown
+
+
+def test_people_are_found_without_a_script_too(visitors: Visitors) -> None:
+    fields = {"rep": ANA, "zone": "UTC", "do": "search", "q": "client2", "pasted": "kept@x.example"}
+    answer = visitors.browser(ANA).post("/campaigns/fixed/launch", **fields)
+    assert answer.status_code == 200
+    assert f'value="{RAY.email}"' in answer.text
+    assert "kept@x.example" in answer.text
+
+
+def test_too_many_people_are_refused(world: World) -> None:
     found = gather(world.office, pasted="\n".join(f"p{number}@x.example" for number in range(MOST)))
     assert len(found.candidates) == MOST
     with pytest.raises(BadInput, match="launch them in parts"):
