@@ -73,14 +73,15 @@ def find_people(
 
 def _conditions(wanted: PeopleFilter, reps: Collection[str] | None) -> list[ColumnElement[bool]]:
     conditions = [_TEXT.icontains(word, autoescape=True) for word in wanted.search.split()[:_MOST_WORDS]]
-    if reps is not None:
+    about_campaign = bool(wanted.campaign) or wanted.standing in _STATES
+    if reps is not None and not about_campaign:
         conditions.append(_enrolled(_of(reps)) | ~_enrolled([]))
     inside = _of(reps)
     if wanted.campaign:
         inside.append(enrollments.c.campaign == wanted.campaign)
     if wanted.standing in _STATES:
         inside.append(enrollments.c.state.in_([state.value for state in _STATES[wanted.standing]]))
-    if wanted.campaign or wanted.standing in _STATES:
+    if about_campaign:
         conditions.append(_enrolled(inside))
     match wanted.standing:
         case Standing.IN_NONE:
