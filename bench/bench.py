@@ -5,7 +5,7 @@
 
 Writing to Salesforce is measured by `push`, as ratios to a loop of single creations; placing drafts in Gmail
 and Outlook by `drafts`, as a ratio to the limit that their calls set; sending with a service that answers at once by
-`delivery`, as a ratio to the same transactions run bare.
+`delivery`, as a ratio to the same transactions run bare; pages with many open tasks by `pages`, as a ratio to few.
 
 What is compared: the product's `launch` and `tick` against the database driver alone, writing exactly the rows that
 they wrote (read back afterwards), in the same order, with the same batches and as many transactions, into an empty
@@ -32,6 +32,7 @@ from typing import Any
 
 import delivery
 import drafts
+import pages
 import push
 from databases import Databases
 from processes import seconds
@@ -57,6 +58,7 @@ SERVICES: Mapping[str, Callable[[int], bool]] = {
     "gmail": partial(drafts.run, "gmail"),
     "outlook": partial(drafts.run, "outlook"),
     "delivery": delivery.run,
+    "pages": pages.run,
 }
 
 CAMPAIGN = """\

@@ -31,7 +31,7 @@ from connector.sync.queue import (
 from connector.web.access import Viewer, own_task
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
-from connector.web.queue_words import lines_of, range_names, type_names
+from connector.web.queue_words import lines_of, range_names, row_words, type_names
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -77,6 +77,7 @@ def queue_routes(site: Site) -> APIRouter:
         shown = read_queue_page(office, asked, reps=user.reps, after=after)
         values: dict[str, Any] = {
             "asked": asked,
+            "words": row_words(),
             "lines": lines_of(site, shown.rows),
             "counts": count_ranges(office, asked, reps=user.reps),
             "most": COUNTED,

@@ -23,7 +23,7 @@ from connector.web.access import Viewer, own_task
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
 from connector.web.queue import filter_of, reps_of_office, sees_several, tomorrow_of
-from connector.web.queue_words import actions_of, done_sentence, lines_of
+from connector.web.queue_words import actions_of, done_sentence, lines_of, row_words
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -125,6 +125,7 @@ def _add_single(routes: APIRouter, site: Site, action: Action) -> None:
             done=done,
             undoable=True,
             back=_inside(back),
+            words=row_words(),
             lines=lines_of(site, rows),
             gone=[] if rows else done.keys,
             several=sees_several(user),
@@ -160,7 +161,16 @@ def _told(request: Request, done: Done, sentence: str, back: str, *, undoable: b
     back = _inside(back)
     if is_htmx(request):
         answer = fragment(
-            request, "queue/said.html", sentence=sentence, done=done, undoable=undoable, back=back, lines=[], gone=[]
+            request,
+            "queue/said.html",
+            sentence=sentence,
+            done=done,
+            undoable=undoable,
+            back=back,
+            words={},
+            several=False,
+            lines=[],
+            gone=[],
         )
         answer.headers["HX-Trigger-After-Settle"] = "queue-changed"
         return answer

@@ -47,6 +47,8 @@ class Line:
     #: What the rep's own mailbox is: its key is the first.
     mailbox: str
     after: str
+    #: What its checkbox is called.
+    choose: str
 
 
 def lines_of(site: Site, rows: Sequence[Row]) -> list[Line]:
@@ -83,6 +85,7 @@ def _line(row: Row, types: dict[StepType, str], names: dict[str, str]) -> Line:
         opens=row.draft_opens,
         mailbox=row.mailbox or "",
         after=row.place,
+        choose=_("Choose %(name)s", name=name or intent.person),
     )
 
 
@@ -191,3 +194,20 @@ def done_sentence(action: Action | None, many: int, *, person: str = "") -> str:
 def state_names() -> dict[IntentState, tuple[str, str]]:
     """Return the states of an intent: what they are called, and the kind of chip."""
     return {state: written() for state, written in _STATES.items()}
+
+
+def row_words() -> dict[str, str]:
+    """Return the words of a row, looked up once for all rows of a page."""
+    return {
+        "Assign": _("Assign"),
+        "Campaign": _("Campaign"),
+        "Complete": _("Complete"),
+        "Due": _("Due"),
+        "Gmail": _("Gmail"),
+        "Open": _("Open"),
+        "Outlook": _("Outlook"),
+        "Overdue": _("Overdue"),
+        "Skip": _("Skip"),
+        "Snooze": _("Snooze"),
+        "Write here": _("Write here"),
+    }
