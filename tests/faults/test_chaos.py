@@ -80,6 +80,7 @@ def test_every_effect_happens_once_in_chaos(make_world: WorldMaker) -> None:
         print(chaos.told())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("ablation", "harm"),
     [
