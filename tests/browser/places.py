@@ -34,6 +34,13 @@ NO_PAGES = {
     "/open/{key}": "leads to a mail program",
     "/feed/stream": "a stream",
     "/feed/tasks": "a part of the feed's page",
+    "/metrics": "for monitors",
+    "/numbers/{table}.csv": "a file",
+    "/tasks/{key}/preview": "stands in a frame of the compose window",
+    "/campaigns/{campaign}/launch/search": "a part of the page of a launch",
+    "/campaigns/{campaign}/launch/{plan}": "comes of a form: looked at in the walk",
+    "/campaigns/{campaign}/launch/{plan}/people/{email}": "comes of a form: looked at in the walk",
+    "/u/{token}": "for recipients, by a link in their mail",
 }
 
 #: As many pages of one route are looked at.
@@ -69,6 +76,11 @@ class Places:
     def all(self) -> list[str]:
         """Every address, those of a route together."""
         return [path for paths in self.pages.values() for path in paths]
+
+    @property
+    def one_each(self) -> list[str]:
+        """One address of each route."""
+        return [paths[0] for paths in self.pages.values()]
 
 
 def find_places(center: Center, user: str) -> Places:

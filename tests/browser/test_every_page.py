@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
+from tests.browser.axe import grave_faults
 from tests.browser.center import ADMIN, REP, Center
 from tests.browser.places import NO_PAGES, Places, find_places, page_routes
 from tests.browser.window import Window
 
 pytestmark = pytest.mark.browser
-
-_GRAVE = ("serious", "critical")
-_AXE = Axe().axe_script
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +26,14 @@ def test_links_lead_to_every_page_and_to_nothing_else(center: Center, places: Pl
 
 
 def test_axe_finds_nothing_grave(center: Center, places: Places, windows: list[Window]) -> None:
-    found: dict[str, Any] = {}
-    for user, paths in ((ADMIN, places.all), (REP, ["/tasks", "/feed"]), (None, ["/sign-in"])):
+    """What comes of a form (a plan of a launch) is looked at in the walk."""
+    found: list[str] = []
+    for user, paths in ((ADMIN, places.one_each), (REP, ["/tasks", "/feed"]), (None, ["/sign-in"])):
         window = center.window(user)
         windows.append(window)
         for path in paths:
-            page = window.open(path)
-            page.evaluate(_AXE)
-            # What is told apart by colours alone is looked at in the dark as well.
-            for scheme, chosen in (("light", {}), ("dark", {"runOnly": ["color-contrast", "link-in-text-block"]})):
-                page.emulate_media(color_scheme=scheme)
-                said = page.evaluate("(chosen) => axe.run(chosen)", {"resultTypes": ["violations"], **chosen})
-                grave = [one for one in said["violations"] if one["impact"] in _GRAVE]
-                if grave:
-                    found[f"{path} ({scheme})"] = [
-                        (one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in grave
-                    ]
-    assert found == {}
+            found += grave_faults(window.open(path))
+    assert found == []
 
 
 def test_every_page_fits_a_narrow_screen(center: Center, places: Places, windows: list[Window]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from connector.people import Person
+from tests.browser.axe import grave_faults
 from tests.browser.center import PEOPLE, REP, Center, open_center, task_of
 from tests.browser.window import Window
 
@@ -102,7 +103,10 @@ def test_people_are_launched_after_a_look_at_all_that_will_happen(morning: Cente
     page.get_by_role("button", name="Show what would happen").click()
     expect(page.get_by_role("heading", name="Calendar")).to_be_visible()
     before = len(morning.world.enrollments)
+    assert grave_faults(page) == []
     page.get_by_role("link", name="Kim", exact=True).click()
+    expect(page.get_by_label("Subject")).to_be_visible()
+    assert grave_faults(page) == []
     page.get_by_label("Subject").fill("Hello Kim, in other words")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Back to the launch").click()
