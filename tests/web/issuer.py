@@ -1,6 +1,6 @@
 """An issuer of OpenID Connect that says whatever a test wants it to, served over real HTTP.
 
-It judges nothing: what a provider that nobody here wrote makes of our requests, `tests/judges` shows.
+It judges nothing: it takes whatever we send. `emulate` and `oidc-provider` (`tests/judges`) judge our other sign-ins.
 """
 
 from __future__ import annotations

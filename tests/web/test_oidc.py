@@ -1,7 +1,4 @@
-"""Signing in with OpenID Connect, against an issuer that says whatever a row of a table wants it to.
-
-What a provider that nobody here wrote makes of our requests: `tests/judges/test_oidc_sign_in`.
-"""
+"""Signing in with OpenID Connect, against an issuer that says whatever a row of a table wants it to."""
 
 from __future__ import annotations
 
