@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, time
 from typing import Annotated, Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
@@ -103,7 +104,7 @@ def launch_routes(site: Site) -> APIRouter:
 
 
 def _add_people_routes(routes: APIRouter, site: Site, now: FilesNow) -> None:
-    @routes.get("/campaigns/{campaign}/launch/{plan}/people/{email}")
+    @routes.get("/campaigns/{campaign}/launch/{plan}/people/{email:path}")
     def person(request: Request, user: Viewer, campaign: str, plan: str, email: str) -> Response:
         """Show the calendar and the first email of one person."""
         files = now.read().files
@@ -111,7 +112,7 @@ def _add_people_routes(routes: APIRouter, site: Site, now: FilesNow) -> None:
         shown = show(site.office, _definition(files, found.campaign), files.templates, found, reps=user.reps)
         return page(request, "campaigns/launch_person.html", title=email, **_person(shown, files, email))
 
-    @routes.post("/campaigns/{campaign}/launch/{plan}/people/{email}")
+    @routes.post("/campaigns/{campaign}/launch/{plan}/people/{email:path}")
     def write(user: Viewer, campaign: str, plan: str, email: str, form: Form) -> Response:
         """Write the first email of one person in other words, or as its template says again, or leave them out."""
         files = now.read().files
@@ -240,7 +241,7 @@ def _line(said: object) -> str:
 
 def _address(plan: LaunchPlan, email: str = "") -> str:
     base = f"{address_of(plan.campaign)}/launch/{plan.id}"
-    return f"{base}/people/{email}" if email else base
+    return f"{base}/people/{quote(email)}" if email else base
 
 
 def _begin(
