@@ -116,6 +116,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "another issuer": {"iss": "https://evil.example"},
     "no issuer": {"iss": None},
     "another audience": {"aud": "somebody-else"},
+    "another audience, asked for by us": {"aud": "somebody-else", "azp": CLIENT},
     "among audiences without saying for whom": {"aud": [CLIENT, "somebody-else"]},
     "for somebody else among audiences": {"aud": [CLIENT, "somebody-else"], "azp": "somebody-else"},
     "no audience": {"aud": None},
