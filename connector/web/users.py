@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from connector.audience import reps_seen_by
 from connector.people import Rep, time_zones
 from connector.settings import Settings
 from connector.store.preferences import Preferences
@@ -56,21 +57,17 @@ class User:
 
 def user_of(settings: Settings, email: str, chosen: Preferences) -> User | None:
     """Return who an address stands for, with what they have chosen for themselves; None for a stranger."""
-    rules = settings.web
-    if email == THIS_MACHINE:
-        return _user(email, Role.ADMIN, None, settings.reps[0] if len(settings.reps) == 1 else None, chosen)
-    rep = settings.rep(email)
-    own = {rep.email} if rep is not None else set()
-    addresses = {email, *(() if rep is None else (rep.email, *rep.aliases))}
-    if addresses & set(rules.admins):
-        return _user(email, Role.ADMIN, None, rep, chosen)
-    teams = [team for manager, team in rules.managers.items() if manager in addresses]
-    if teams:
-        return _user(email, Role.MANAGER, frozenset(own.union(*teams)), rep, chosen)
-    return None if rep is None else _user(rep.email, Role.REP, frozenset(own), rep, chosen)
-
-
-def _user(email: str, role: Role, reps: frozenset[str] | None, rep: Rep | None, chosen: Preferences) -> User:
+    reps, rep = reps_seen_by(settings, email), settings.rep(email)
+    if email == THIS_MACHINE and len(settings.reps) == 1:
+        rep = settings.reps[0]
+    if reps is None:
+        role = Role.ADMIN
+    elif not reps:
+        return None
+    elif rep is not None and reps == {rep.email}:
+        role, email = Role.REP, rep.email
+    else:
+        role = Role.MANAGER
     zone = chosen.zone if chosen.zone in time_zones() else (rep.time_zone if rep is not None else "UTC")
     return User(
         email=email,
