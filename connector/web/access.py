@@ -9,6 +9,7 @@ What is somebody else's is answered like what is not there.
 from __future__ import annotations
 
 import hmac
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -85,9 +86,8 @@ Manager = Annotated[User, Depends(_manager)]
 Admin = Annotated[User, Depends(_admin)]
 
 
-async def check_form(request: Request, user: Viewer) -> None:
+async def check_token(request: Request) -> None:
     """Let a request that changes something pass if it carries the session's token; raise `ForgedError` if not."""
-    del user  # it fills in what the session says
     if request.method in _READING:
         return
     given = request.headers.get("X-CSRF-Token")
@@ -95,6 +95,16 @@ async def check_form(request: Request, user: Viewer) -> None:
         given = str((await request.form()).get("csrf", ""))
     if not hmac.compare_digest(given.encode(), str(request.state.csrf).encode()):
         raise ForgedError
+
+
+async def check_form(request: Request, user: Viewer) -> AsyncIterator[None]:
+    """Check the token of a page's form, and close what was read of it when it has been answered."""
+    del user  # it fills in what the session says
+    try:
+        await check_token(request)
+        yield
+    finally:
+        await request.close()  # the files of a form that was read here
 
 
 def own_task(site: Site, user: User, key: str) -> StoredIntent:

@@ -19,6 +19,7 @@ from connector.intents import StepType
 from connector.store.feed import read_campaign_names
 from connector.store.undos import count_undo
 from connector.sync.bulk import UNDO_LASTS
+from connector.sync.feed import read_newest
 from connector.sync.queue import (
     COUNTED,
     QueueFilter,
@@ -74,6 +75,7 @@ def queue_routes(site: Site) -> APIRouter:
     @routes.get("/tasks")
     def tasks(request: Request, user: Viewer, asked: _Asked, after: _After = "", batch: _Batch = "") -> Response:
         """Show the queue."""
+        newest = read_newest(office)  # before the queue: what happens in between is heard of twice, not missed
         shown = read_queue_page(office, asked, reps=user.reps, after=after)
         values: dict[str, Any] = {
             "asked": asked,
@@ -81,6 +83,7 @@ def queue_routes(site: Site) -> APIRouter:
             "lines": lines_of(site, shown.rows),
             "counts": count_ranges(office, asked, reps=user.reps),
             "most": COUNTED,
+            "newest": newest,
             "address": lambda **other: address_of(asked, **other),
             "here": address_of(asked, after=after),
             "next": None if shown.next is None else address_of(asked, after=shown.next),

@@ -159,8 +159,8 @@ ROUTES: dict[str, Line] = {
     "POST /campaigns/{campaign}/launch": own({"rep": ANA, "pasted": HERS.email}),
     "GET /campaigns/{campaign}/launch/{plan}": nothing(),
     "POST /campaigns/{campaign}/launch/{plan}": nothing({"digest": "x"}),
-    "GET /campaigns/{campaign}/launch/{plan}/people/{email}": nothing(),
-    "POST /campaigns/{campaign}/launch/{plan}/people/{email}": nothing({"subject": "x", "body": "x"}),
+    "GET /campaigns/{campaign}/launch/{plan}/people/{email:path}": nothing(),
+    "POST /campaigns/{campaign}/launch/{plan}/people/{email:path}": nothing({"subject": "x", "body": "x"}),
     # The API.
     "GET /api/v1/tasks": own(),
     "GET /api/v1/tasks/{id}": nothing(),

@@ -13,7 +13,7 @@ from fastapi.params import Depends as Dependency
 from starlette.concurrency import run_in_threadpool
 
 from connector.sync.api_keys import Scope, open_by
-from connector.web.access import check_form, current_user, known_user, site_of
+from connector.web.access import check_token, current_user, known_user, site_of
 from connector.web.api.problems import ScopeError
 from connector.web.sign_in import NotSignedInError
 from connector.web.site import Site
@@ -27,7 +27,7 @@ async def identify(request: Request) -> User:
     said = request.headers.get("authorization")
     if said is None:
         user = await current_user(request)
-        await check_form(request, user)
+        await check_token(request)
         request.state.scopes = frozenset(Scope)
         return user
     if not said.lower().startswith(_BEARER):
