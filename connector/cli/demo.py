@@ -61,9 +61,7 @@ def demo(
         Path | None, typer.Option(metavar="DIR", help="New folder for the project; it is kept. A temporary one else.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder to look into.")] = False,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Stop when drafts wait; show it all in the browser.")
-    ] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Stop when drafts wait; show it all in the browser.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 takes a free one.")] = 8000,
 ) -> int:
     """Run the example project on the sandbox from beginning to end, and show what was made where.

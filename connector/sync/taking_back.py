@@ -102,7 +102,7 @@ def _leave(
 def _made_anew(
     office: Office, stored: StoredIntent, mail: StoredMail, composition: Composition | None, now: datetime
 ) -> dict[str, Any] | None:
-    """Return what makes a draft anew, when its task went to another mailbox, is open again, or is to say something else."""
+    """Return what makes a draft anew: its task went to another mailbox, is open again, or is to say something else."""
     rep = office.reps.get(stored.intent.rep)
     if stored.state is not IntentState.OPEN or rep is None:
         return None

@@ -19,8 +19,8 @@ from connector.web import i18n
 
 
 def _as_sentence(text: str) -> str:
-    """Return one of our sentences as it stands on a page: a capital first, a full stop last."""
-    begun = text[:1].upper() + text[1:]
+    """Return one of our sentences as it stands on a page: a capital first, but in an address, and a full stop last."""
+    begun = text if "@" in text.partition(" ")[0] else text[:1].upper() + text[1:]
     return begun if begun.endswith((".", "!", "?", ":")) else f"{begun}."
 
 

@@ -25,6 +25,7 @@ from connector.web.access import NotAllowedError, Viewer, own_person
 from connector.web.feed import topic_names
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
+from connector.web.queue_words import type_names
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -114,6 +115,7 @@ def people_routes(site: Site) -> APIRouter:
             fields=_fields(),
             states=state_names(),
             topics=topic_names(),
+            types=type_names(),
             several=user.reps is None or len(user.reps) > 1,
             done=_done().get(done),
             record=record_address(site, stored.person.salesforce_id),

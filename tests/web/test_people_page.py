@@ -117,7 +117,7 @@ def test_a_page_says_what_happened_why_and_what_comes(world: World, visitors: Vi
         "Campaigns, and what comes",
         "Call Pat0",
         "waits for day 1, step 2 (call), which is open",
-        "The email of day 2, step 1",
+        "Day 2, step 1: Email",
         "Mails sent",
         "Client 0",
         "Why:",

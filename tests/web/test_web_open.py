@@ -161,7 +161,9 @@ def test_every_error_has_a_status(error: ConnectorError, status: int) -> None:
 
 
 def asked() -> Request:
-    return Request({"type": "http", "method": "GET", "path": "/open/x", "query_string": b"", "headers": [], "state": {}})
+    return Request(
+        {"type": "http", "method": "GET", "path": "/open/x", "query_string": b"", "headers": [], "state": {}}
+    )
 
 
 #: What a mailbox may say -> what comes of it: a way there, a page that asks first, no way at all.
