@@ -39,7 +39,7 @@ NO_PAGES = {
     "/tasks/{key}/preview": "stands in a frame of the compose window",
     "/campaigns/{campaign}/launch/search": "a part of the page of a launch",
     "/campaigns/{campaign}/launch/{plan}": "comes of a form: looked at in the walk",
-    "/campaigns/{campaign}/launch/{plan}/people/{email}": "comes of a form: looked at in the walk",
+    "/campaigns/{campaign}/launch/{plan}/people/{email:path}": "comes of a form: looked at in the walk",
     "/u/{token}": "for recipients, by a link in their mail",
 }
 
