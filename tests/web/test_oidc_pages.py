@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
 from connector.unsubscribe import Tokens
 from connector.vault import StoredVault
@@ -18,10 +18,6 @@ from connector.web.sign_in import LINK_LASTS, SESSION_LASTS, Sessions, SignInLin
 from connector.web.site import Site
 from tests.web.issuer import CLIENT, SECRET, Issuer, serve_issuer
 from tests.world import ANA, BOB, World
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it would rather have a successor of httpx
-    from starlette.testclient import TestClient
 
 URL = "https://connector.acme.example"
 WITH, BACK = "/sign-in/with/oidc", "/sign-in/with/oidc/callback"
