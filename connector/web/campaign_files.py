@@ -6,7 +6,7 @@ here: reading the files (`campaigns`), what is shown of them (`sync.campaign_vie
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -60,9 +60,8 @@ class FilesNow:
                 yield str(path), found.st_mtime_ns, found.st_size
 
 
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    async with request.form() as fields:  # closes its files
-        yield fields
+async def _form(request: Request) -> FormData:
+    return await request.form()  # its files are closed with the request (`access.check_form`)
 
 
 Form = Annotated[FormData, Depends(_form)]

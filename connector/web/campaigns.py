@@ -32,11 +32,12 @@ from connector.sync.campaign_views import (
 from connector.sync.enrollment_actions import CONCERNS, EnrollmentAction, act, choose
 from connector.web.access import Viewer
 from connector.web.campaign_files import FilesNow, Form, address_of, name_of
-from connector.web.campaign_words import actions_done, actions_named, states_named, types_named
+from connector.web.campaign_words import actions_done, actions_named
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
 from connector.web.site import Site
 from connector.web.users import User
+from connector.web.words import state_names, type_names
 
 _STEP = re.compile(r"([1-9]\d{0,4})\.([1-9]\d{0,4})", re.ASCII)
 _AFTER = re.compile(r"(\d{1,5})\.([0-9a-f]{1,32})\.(.{1,254})", re.ASCII)
@@ -65,7 +66,7 @@ def campaign_routes(site: Site) -> APIRouter:
             lines=lines,
             faults=[replace(fault, file=Path(fault.file).name if fault.file else None) for fault in read.faults],
             address_of=address_of,
-            states=states_named(),
+            states={state: text for state, (text, _kind) in state_names().items()},
         )
 
     @routes.get("/campaigns/{campaign}")
@@ -131,8 +132,8 @@ def _listed(name: str, state: EnrollmentState, step: str, found: MemberPage) -> 
         "more": f"{address_of(name)}?{urlencode(here | mark)}#people" if mark else "",
         "state": state,
         "step": step,
-        "states": states_named(),
-        "types": types_named(),
+        "states": {state: text for state, (text, _kind) in state_names().items()},
+        "types": type_names(),
     }
 
 

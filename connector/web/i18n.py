@@ -6,8 +6,6 @@ who looks (`users`), the texts (`locale/`). What the core says (problems, lines 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -53,16 +51,6 @@ def viewing() -> Viewing:
 def view_as(locale: str, zone: tzinfo) -> None:
     """Have the rest of this request be read so."""
     _VIEWING.set(Viewing(locale=locale, zone=zone))
-
-
-@contextmanager
-def viewed_as(locale: str, zone: tzinfo = UTC) -> Iterator[None]:
-    """Have what is written meanwhile be read so."""
-    token = _VIEWING.set(Viewing(locale=locale, zone=zone))
-    try:
-        yield
-    finally:
-        _VIEWING.reset(token)
 
 
 def preferred(accept_language: str) -> str:

@@ -29,11 +29,12 @@ from connector.sync.launch_plans import LaunchPlan, UnknownPlan, change, find_pl
 from connector.sync.launch_preview import LaunchedAlready, PlanChanged, Shown, calendar_of, confirm, show
 from connector.web.access import Viewer
 from connector.web.campaign_files import FilesNow, Form, address_of, name_of
-from connector.web.campaign_words import modes_named, types_named
+from connector.web.campaign_words import modes_named
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, page
 from connector.web.site import Site
 from connector.web.users import Role, User
+from connector.web.words import type_names
 
 #: People of a plan shown at a time.
 _PAGE = 20
@@ -345,7 +346,7 @@ def _calendars(shown: Shown) -> dict[str, Any]:
         counts[one.zone] = counts.get(one.zone, 0) + 1
     return {
         "calendars": [(zone, counts[zone], _rows(found.steps, zone)) for zone, found in shown.calendars.items()],
-        "types": types_named(),
+        "types": type_names(),
         "modes": modes_named(),
     }
 
@@ -367,7 +368,7 @@ def _person(shown: Shown, files: CampaignFiles, email: str) -> dict[str, Any]:
         "planned": planned,
         "name": _named(planned.person),
         "rows": _rows(calendar_of(shown, files.templates, planned.person).steps, planned.zone),
-        "types": types_named(),
+        "types": type_names(),
         "modes": modes_named(),
         "before": _address(shown.plan, order[index - 1]) if index else "",
         "after": _address(shown.plan, order[index + 1]) if index + 1 < len(order) else "",

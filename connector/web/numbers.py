@@ -21,6 +21,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from connector.errors import BadInput
+from connector.intents import StepType
 from connector.sync.numbers import (
     Counts,
     Numbers,
@@ -40,6 +41,7 @@ from connector.web.i18n import viewing
 from connector.web.pages import page
 from connector.web.site import Site
 from connector.web.users import User
+from connector.web.words import type_names
 
 #: Years that can be asked for: at the ends of the calendar there is no day before, or after.
 _YEARS = range(2000, 2200)
@@ -234,8 +236,8 @@ def _is_task(row: Row[StepPlace | None]) -> bool:
 
 def step_name(step: StepPlace) -> str:
     """Write a step: where it stands, and what it is."""
-    kinds = {"email": _("Email"), "call": _("Call"), "inmail": _("InMail"), "custom": _("Task")}
-    return _("Day %(day)s, step %(step)s: %(kind)s", day=step.day, step=step.step, kind=kinds[step.type])
+    kind = type_names()[StepType(step.type)]
+    return _("Day %(day)s, step %(step)s: %(kind)s", day=step.day, step=step.step, kind=kind)
 
 
 def _multiples(site: Site, numbers: Numbers) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from connector.sequencing.enrollment import EnrollmentState
 from connector.store.feed import read_campaign_names
 from connector.store.people_pages import PeopleFilter, Standing
 from connector.sync import actions
@@ -25,9 +24,9 @@ from connector.web.access import NotAllowedError, Viewer, own_person
 from connector.web.feed import topic_names
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
-from connector.web.queue_words import type_names
 from connector.web.site import Site
 from connector.web.users import User
+from connector.web.words import state_names, type_names
 
 #: A record id of Salesforce.
 _RECORD = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
@@ -140,21 +139,6 @@ def record_address(site: Site, record: str) -> str | None:
     )
     org = safe_address(known)
     return f"{org.rstrip('/')}/{record}" if org is not None and _RECORD.fullmatch(record) else None
-
-
-def state_names() -> dict[EnrollmentState, tuple[str, str]]:
-    """Return what each state of somebody in a campaign is called, and the kind of its chip."""
-    return {
-        EnrollmentState.ACTIVE: (_("Active"), "good"),
-        EnrollmentState.PAUSED: (_("Paused"), "warn"),
-        EnrollmentState.FINISHED: (_("Finished"), ""),
-        EnrollmentState.REPLIED: (_("Replied"), "good"),
-        EnrollmentState.SUCCEEDED: (_("Succeeded"), "good"),
-        EnrollmentState.BOUNCED: (_("Bounced"), "bad"),
-        EnrollmentState.OPTED_OUT: (_("Opted out"), "bad"),
-        EnrollmentState.REMOVED: (_("Removed"), ""),
-        EnrollmentState.FAILED: (_("Failed"), "bad"),
-    }
 
 
 def _standings() -> list[tuple[str, str]]:

@@ -32,9 +32,10 @@ from connector.sync.queue import (
 from connector.web.access import Viewer, own_task
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
-from connector.web.queue_words import lines_of, range_names, row_words, type_names
+from connector.web.queue_words import lines_of, range_names, row_words
 from connector.web.site import Site
 from connector.web.users import User
+from connector.web.words import type_names
 
 
 def _asked(

@@ -17,6 +17,7 @@ from connector.sync.queue import Range, Row
 from connector.web.i18n import day, ngettext, viewing, when
 from connector.web.i18n import gettext as _
 from connector.web.site import Site
+from connector.web.words import type_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +147,6 @@ def range_names() -> dict[Range, str]:
         Range.OVERDUE: _("Overdue"),
         Range.UPCOMING: _("Upcoming"),
         Range.ALL: _("All"),
-    }
-
-
-def type_names() -> dict[StepType, str]:
-    """Return the types of task by what they are called."""
-    return {
-        StepType.EMAIL: _("Email"),
-        StepType.CALL: _("Call"),
-        StepType.INMAIL: _("InMail"),
-        StepType.CUSTOM: _("Task"),
     }
 
 
