@@ -69,6 +69,18 @@ class MergeField:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that a person uploaded for one mail."""
+
+    id: str
+    name: str
+    #: SHA-256 of its bytes, in hexadecimal digits: other bytes make another mail.
+    hash: str
+    #: In bytes.
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A mail as a person edits it."""
 
@@ -78,6 +90,7 @@ class Written:
     body: str = field(repr=False)
     #: Names of files beside the templates.
     attachments: tuple[str, ...] = ()
+    uploads: tuple[Upload, ...] = ()
 
     @property
     def left(self) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ a composition may be applied to an intent that is still ahead (a launch does, fo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, select, text, update
 
-from connector.content.written import Written
+from connector.content.written import Upload, Written
 from connector.store.database import Transaction
 from connector.store.dialects import any_of, insert_or_update
 from connector.store.schema_compositions import compositions
@@ -49,6 +49,7 @@ _COLUMNS = (
     "subject",
     "body",
     "attachments",
+    "uploads",
     "version",
     "updated",
     "by",
@@ -116,6 +117,7 @@ def _row(one: Composition, *, applied: int) -> dict[str, Any]:
         "subject": one.written.subject,
         "body": one.written.body,
         "attachments": list(one.written.attachments) or None,
+        "uploads": [asdict(upload) for upload in one.written.uploads] or None,
         "version": one.version,
         "updated": one.updated,
         "by": one.by,
@@ -125,7 +127,13 @@ def _row(one: Composition, *, applied: int) -> dict[str, Any]:
 
 
 def _composition(row: Row[Any]) -> Composition:
-    written = Written(format=row.format, subject=row.subject, body=row.body, attachments=tuple(row.attachments or ()))
+    written = Written(
+        format=row.format,
+        subject=row.subject,
+        body=row.body,
+        attachments=tuple(row.attachments or ()),
+        uploads=tuple(Upload(**upload) for upload in row.uploads or ()),
+    )
     return Composition(
         key=row.key,
         enrollment=row.enrollment,

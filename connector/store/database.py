@@ -27,7 +27,7 @@ Transaction = Connection
 _AFTERWARDS: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
 
 #: Newest migration; a test holds it against the migrations folder.
-HEAD = "0011"
+HEAD = "0012"
 
 #: Seconds a writer waits for another process's transaction on SQLite.
 _BUSY_SECONDS = 60

@@ -1,11 +1,11 @@
-"""The table of what reps write in the compose window; changed only together with a migration.
+"""The tables of what reps write and upload in the compose window; changed only together with a migration.
 
-Lives here: `compositions`. Does not live here: the wheel's other tables (`schema`).
+Lives here: `compositions`, `blobs`. Does not live here: the wheel's other tables (`schema`).
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, SmallInteger, String, Table, Text
+from sqlalchemy import Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
 
 from connector.store.schema import Instant, Json, metadata
 
@@ -22,6 +22,8 @@ compositions = Table(
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("attachments", Json),
+    # Files of the rep's own: [{"id", "name", "hash", "size"}].
+    Column("uploads", Json),
     Column("version", Integer, nullable=False),
     Column("updated", Instant, nullable=False),
     Column("by", Text, nullable=False),
@@ -31,3 +33,15 @@ compositions = Table(
     Column("over_edits", SmallInteger, nullable=False),
 )
 Index("compositions_enrollment", compositions.c.enrollment)
+
+# The bytes of what was uploaded, each content once. What no composition names any more is forgotten.
+blobs = Table(
+    "blobs",
+    metadata,
+    # SHA-256 of the content, in hexadecimal digits.
+    Column("hash", String(64), primary_key=True),
+    # When it was last uploaded.
+    Column("kept", Instant, nullable=False),
+    # The last column: SQLite reads past it to whatever stands behind.
+    Column("content", LargeBinary, nullable=False),
+)
