@@ -28,6 +28,7 @@ from connector.cli.output import Terminal, counted, fault_json, in_words, marked
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.settings import config_schema
+from connector.spreadsheets import as_cell
 from connector.store.enrollments import count_by_state
 from connector.sync.drift import Drift, drifts
 from connector.sync.launch import check_launch
@@ -345,7 +346,8 @@ def _write_csv(_terminal: Terminal, _campaign: str, calendars: Sequence[Preview]
 
 
 def _flat(calendar: Preview, step: dict[str, Any]) -> dict[str, Any]:
-    return {"person": calendar.person, "time_zone": calendar.time_zone, **step}
+    said = {"person": calendar.person, "time_zone": calendar.time_zone, **step}
+    return {name: as_cell(value) for name, value in said.items()}
 
 
 def _write_ics(_terminal: Terminal, campaign: str, calendars: Sequence[Preview]) -> None:

@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse
 
 from connector.errors import BadInput
 from connector.intents import StepType
+from connector.spreadsheets import as_cell
 from connector.sync.numbers import (
     Counts,
     Numbers,
@@ -51,9 +52,6 @@ _MOST_ROWS = 100
 _MOST_REPS = 12
 #: Steps in the picture of a campaign.
 _MOST_STEPS = 20
-
-#: What makes a cell a formula for a spreadsheet, if it begins so.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Table(StrEnum):
@@ -345,10 +343,5 @@ _FILES: dict[Table, tuple[tuple[str, ...], Callable[[Numbers], _Keyed]]] = {
 def as_csv(rows: Iterator[Sequence[object]]) -> bytes:
     """Return rows as CSV that spreadsheets read as UTF-8, and in which no cell is a formula."""
     text = io.StringIO()
-    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+    csv.writer(text).writerows([as_cell(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8-sig")
-
-
-def _cell(value: object) -> object:
-    """Return a cell; text that a spreadsheet would take for a formula begins with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value

@@ -168,6 +168,19 @@ def test_every_format_tells_the_same_calendar(connector: Command) -> None:
     assert connector("--json", *asked, "table").json == [calendar]
 
 
+def test_no_cell_of_a_calendar_is_a_formula(connector: Command) -> None:
+    formula = '=HYPERLINK("https://evil.example")'
+    (connector.folder / "templates" / "hello.md").write_text("---\nsubject: '{{first_name}}'\n---\nHi")
+    (connector.folder / "campaigns" / "cells.yaml").write_text(
+        "name: Cells\ndays:\n  - day: 1\n    steps:\n      - email: {template: hello, send: task}\n"
+    )
+    people = connector.folder / "cells.csv"
+    people.write_text(f"email;first_name\nann@client.example;{formula}\n")
+    asked = ("simulate", "cells", *LAUNCHED, "--people", str(people), "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(connector(*asked).out))
+    assert row["subject"] == f"'{formula}"
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
