@@ -26,8 +26,8 @@ from connector.content.templates import Template
 #: Stand in rendered text where the signature and the unsubscribe text belong.
 SIGNATURE_PLACE, UNSUBSCRIBE_PLACE = "\ue000", "\ue001"
 
-
-_CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
+#: What no subject may hold.
+CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
 #: A field prompt in rendered text.
 PROMPT = re.compile(f"{PROMPT_OPENS}(.*?){PROMPT_CLOSES}", re.DOTALL)
 _REPLY_MARK = re.compile(r"\s*re\s*:", re.IGNORECASE)
@@ -136,7 +136,7 @@ def quote_header(at: datetime, zone: tzinfo, name: str) -> str:
 
 def one_line(text: str) -> str:
     """Return text without line breaks and control characters."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(CONTROL.sub(" ", text).split())
 
 
 def prompt_text(shown: str) -> str:

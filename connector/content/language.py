@@ -26,6 +26,7 @@ from liquid.stringify import to_liquid_string
 from liquid.undefined import Undefined
 
 from connector.content.fields import STAND_INS, Unresolved
+from connector.content.traced import Trace, Traced
 from connector.errors import BadInput, Fault
 
 
@@ -104,12 +105,13 @@ class _Missing(Undefined):
 class _Context(RenderContext):
     """Looks names up; whatever has no value becomes `_Missing`."""
 
-    __slots__ = ("left", "noted")
+    __slots__ = ("left", "noted", "trace")
 
     def __init__(self, template: BoundTemplate, *, globals: Mapping[str, object], left: bool) -> None:  # noqa: A002 - the library's name
         super().__init__(template, globals=globals)
         self.noted: list[str] = []
         self.left = left
+        self.trace: Trace | None = None
 
     def get(self, path: list[object], *, token: Token | None, default: object = None) -> object:
         # The library passes a default of its own only for loop lengths and the like, which are never fields.
@@ -142,7 +144,12 @@ class _ShownNode(OutputNode):
         value = self.expression.evaluate(context)
         if isinstance(value, _Missing):
             value = str(value)
-        return buffer.write(escaped(value, context.env.escaping))  # type: ignore[attr-defined]
+        start = buffer.tell()
+        length = buffer.write(escaped(value, context.env.escaping))  # type: ignore[attr-defined]
+        trace: Trace | None = context.trace  # type: ignore[attr-defined]
+        if trace is not None:
+            trace.note(self.expression, buffer, start)
+        return length
 
 
 class _Shown(Output):
@@ -270,13 +277,16 @@ def evaluate_all(parts: Sequence[Compiled], fields: Mapping[str, Any], name: str
     texts, missing = _rendered(parts, fields, name, left=False)
     if missing:
         raise Unresolved(name, missing)
-    return texts
+    return tuple(one.text for one in texts)
 
 
 def evaluate_as_far(
     parts: Sequence[Compiled], fields: Mapping[str, Any], name: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rendered parts of one template, and the fields without a value, which are left in as `{{field}}`."""
+) -> tuple[tuple[Traced, ...], tuple[str, ...]]:
+    """Return the rendered parts of one template, which know what came from fields, and the fields without a value.
+
+    Those are left in as `{{field}}`.
+    """
     return _rendered(parts, fields, name, left=True)
 
 
@@ -287,17 +297,19 @@ def left_field(name: str) -> str:
 
 def _rendered(
     parts: Sequence[Compiled], fields: Mapping[str, Any], name: str, *, left: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    texts: list[str] = []
+) -> tuple[tuple[Traced, ...], tuple[str, ...]]:
+    texts: list[Traced] = []
     noted: list[str] = []
     for part in parts:
         context = _Context(part.bound, globals=fields, left=left)
         buffer = context.get_buffer()
+        if left:  # the text is to be edited, by somebody who wants to know what came from where
+            context.trace = Trace(part.bound.nodes, buffer, context)
         try:
             part.bound.render_with_context(context, buffer)
         except LiquidError as error:
             sentence = f"{name} cannot be rendered: {error.message or 'a limit was reached'}"
             raise BadInput(Fault(sentence=sentence)) from error
-        texts.append(buffer.getvalue())
+        texts.append(Traced(text=buffer.getvalue(), spots=() if context.trace is None else tuple(context.trace.spots)))
         noted += context.noted
     return tuple(texts), tuple(dict.fromkeys(noted))

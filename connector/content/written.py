@@ -22,6 +22,7 @@ from typing import Any
 from liquid import Markup
 
 from connector.content.compose import (
+    CONTROL,
     PROMPT,
     SIGNATURE_PLACE,
     UNSUBSCRIBE_PLACE,
@@ -35,6 +36,7 @@ from connector.content.images import IMAGE_TYPES, images_in
 from connector.content.language import PRIVATE, Escaping, escaped, evaluate_as_far, left_field
 from connector.content.markup import AS_HTML
 from connector.content.templates import Template
+from connector.content.traced import Traced
 
 #: Most characters of a text and of its subject.
 LONGEST_BODY, LONGEST_SUBJECT = 200_000, 998
@@ -45,6 +47,10 @@ _LEFT = re.compile(r"\{\{(?P<said>[^{}]*)\}\}")
 #: References inside a value that mean nothing to Markdown after a letter or a digit: they are shown as what they are.
 _REFERENCES = re.compile(r"(?<=[^\W_])(?:&#(?:32|38|39|44|45|46|47|58|63|64);)+(?P<goes_on>\w)?")
 _REFERENCE = re.compile(r"&#(\d+);")
+#: How Liquid names a column that is no word: `custom['Job level']`.
+_BRACKETS = re.compile(r"\[(['\"])(.*?)\1\]")
+_BREAKS_AROUND = re.compile(r"\A\n+|\n+\Z")
+_SPACES, _SPACES_AROUND = re.compile(r"\s+"), re.compile(r"\A\s+|\s+\Z")
 
 
 class FieldSource(StrEnum):
@@ -109,28 +115,42 @@ class Written:
         return tuple(one for one in self.left if not one.startswith("!"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenOut:
+    """What a template came to for one person, before anybody changed it."""
+
+    subject: Traced
+    body: Traced
+
+
 def write_out(template: Template, fields: Mapping[str, Any], *, signature: str, unsubscribes: bool) -> Written:
     """Return a template for one person as text to edit; a field without a value is left in as `{{field}}`.
 
     Raises `BadInput` when it cannot be rendered at all.
     """
+    out = trace_out(template, fields, signature=signature, unsubscribes=unsubscribes)
+    return Written(
+        format=template.format, subject=out.subject.text, body=out.body.text, attachments=template.attachments
+    )
+
+
+def trace_out(template: Template, fields: Mapping[str, Any], *, signature: str, unsubscribes: bool) -> WrittenOut:
+    """Return the same, knowing which stretches of it came from fields."""
     mine = {**fields.get("my", {}), "signature": Markup(SIGNATURE_PLACE) if signature.strip() else ""}
     placed = {**fields, "my": mine, UNSUBSCRIBE: Markup(UNSUBSCRIBE_PLACE) if unsubscribes else ""}
     parts = (template.compiled_subject, template.compiled_body)
     (subject, body), missing = evaluate_as_far(parts, placed, f"template '{template.name}'")
     if template.format == "md":
         for name in missing:
-            body = body.replace(escaped(left_field(name), Escaping.MARKDOWN), left_field(name))
-        body = _REFERENCES.sub(_readable, body)
+            body = body.sub(re.compile(re.escape(escaped(left_field(name), Escaping.MARKDOWN))), left_field(name))
+        body = body.sub(_REFERENCES, _readable)
     plain = template.format == "txt"
-    body = PROMPT.sub(lambda found: f"{{{{! {_prompt(found[1], plain=plain)} }}}}", body)
+    body = body.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=plain)} }}}}")
     for source, place in _PLACES.items():
-        body = body.replace(place, source, 1)
-    return Written(
-        format=template.format,
-        subject=one_line(PROMPT.sub(lambda found: f"{{{{! {_prompt(found[1], plain=True)} }}}}", subject)),
-        body=PRIVATE.sub("", body).strip("\n"),
-        attachments=template.attachments,
+        body = body.sub(re.compile(place), source, count=1)
+    return WrittenOut(
+        subject=_one_line(subject.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=True)} }}}}")),
+        body=body.sub(PRIVATE, "").sub(_BREAKS_AROUND, ""),
     )
 
 
@@ -158,7 +178,7 @@ def render_written(
 def merge_fields(template: Template, fields: Mapping[str, Any], written: Written) -> tuple[MergeField, ...]:
     """Return the fields a template uses, in order of name; `written` is what it came to."""
     missing = set(written.missing)
-    paths = sorted(template.fields - {SIGNATURE, UNSUBSCRIBE})
+    paths = sorted({_BRACKETS.sub(r".\2", path) for path in template.fields} - {SIGNATURE, UNSUBSCRIBE})
     return tuple(_merge_field(path, fields, missing) for path in paths)
 
 
@@ -173,6 +193,11 @@ def _merge_field(path: str, fields: Mapping[str, Any], missing: set[str]) -> Mer
         return MergeField(path=path, source=FieldSource.FALLBACK, value=STAND_INS.get(path, ""))
     source = {"my": FieldSource.REP, "sfdc": FieldSource.CRM}.get(group, FieldSource.PERSON)
     return MergeField(path=path, source=source, value=str(value))
+
+
+def _one_line(text: Traced) -> Traced:
+    """Do as `one_line` does."""
+    return text.sub(CONTROL, " ").sub(_SPACES, " ").sub(_SPACES_AROUND, "")
 
 
 def _readable(found: re.Match[str]) -> str:
