@@ -46,6 +46,7 @@ from connector.store.database import Database
 from connector.sync.attachments import attachment_faults
 from connector.sync.office import CrmRules, Office, OnEnd, PacingRule, TaskSync
 from connector.tasks.merge import ConflictPolicy, Policy
+from connector.tasks.subject import FIELD_NAMES, unknown_fields
 from connector.unsubscribe import Tokens, Unsubscribe
 from connector.vault import StoredVault
 
@@ -190,6 +191,18 @@ class Project:
     def faults(self) -> list[Fault]:
         """Every fault and warning of templates and campaigns."""
         return [*self._templates[1], *self.loaded.faults, *self.loaded.warnings]
+
+    @property
+    def subject_warnings(self) -> list[Fault]:
+        """Names in the pattern of the tasks' subjects that are no fields, and stay empty in every task."""
+        unknown = unknown_fields(str(getattr(self.settings.crm_options, "subject", "")))
+        if not unknown or self.settings.crm is None:
+            return []
+        names = ", ".join(f"{{{{{name}}}}}" for name in FIELD_NAMES)
+        sentence = f"'{unknown[0]}' is no field of a task's subject, and stays empty: use {names}"
+        document = read_document(self.settings.file)
+        fault = document.fault((self.settings.crm, "subject"), sentence, where=self.settings.crm)
+        return [replace(fault, severity=Severity.WARNING)]
 
     @property
     def attachment_faults(self) -> list[Fault]:
@@ -446,10 +459,3 @@ def open_sandbox(start: datetime | None = None, *, hostile: int | None = None) -
     from adapters.sandbox import Hostility, Sandbox  # noqa: PLC0415 - web servers are slow to import, and seldom needed
 
     return Sandbox(start, hostile=None if hostile is None else Hostility(seed=hostile))
-
-
-def with_settings(project: Project, **changes: object) -> Project:
-    """Return the project with some settings changed, for the sandbox and tests."""
-    changed = Project(folder=project.folder, adapters=project.adapters)
-    changed.__dict__["settings"] = replace(project.settings, **changes)  # type: ignore[arg-type]
-    return changed

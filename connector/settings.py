@@ -239,11 +239,6 @@ class Settings:
     #: What works and will not for long, or is unwise.
     warnings: tuple[Fault, ...] = ()
 
-    @property
-    def crm_enabled(self) -> bool:
-        """Whether there is a CRM to give tasks to."""
-        return self.crm is not None
-
     def rep(self, address: str) -> Rep | None:
         """Return the rep with this address or alias, or None."""
         wanted = address.strip().lower()

@@ -68,7 +68,7 @@ def faults_of(project: Project) -> list[Fault]:
     """Return every fault and warning of connector.yaml, templates, campaigns and people.csv."""
     faults: list[Fault] = []
     try:
-        faults += [*project.settings.warnings, *project.attachment_faults]
+        faults += [*project.settings.warnings, *project.subject_warnings, *project.attachment_faults]
     except BadInput as error:
         faults += error.faults
     faults += project.faults

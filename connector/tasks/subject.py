@@ -37,7 +37,8 @@ class ActivityNames:
     call_reason: str = ""
 
 
-_NAMES = tuple(field.name for field in fields(ActivityNames))
+#: Fields a pattern may name.
+FIELD_NAMES = tuple(field.name for field in fields(ActivityNames))
 
 
 def task_subject(pattern: str, names: ActivityNames) -> str:
@@ -47,7 +48,7 @@ def task_subject(pattern: str, names: ActivityNames) -> str:
         name = _name(found[1])
         if name == "activity_type":
             return _TYPE_NAMES[names.activity_type]
-        shown = getattr(names, name) if name in _NAMES else None
+        shown = getattr(names, name) if name in FIELD_NAMES else None
         return "" if shown is None else str(shown)
 
     return _one_line(_FIELD.sub(value, pattern))
@@ -65,7 +66,7 @@ def says_call_result(pattern: str) -> bool:
 
 def unknown_fields(pattern: str) -> tuple[str, ...]:
     """Return the names in a pattern that are no fields, for the check of the configuration."""
-    return tuple(found[1].strip() for found in _FIELD.finditer(pattern) if _name(found[1]) not in _NAMES)
+    return tuple(found[1].strip() for found in _FIELD.finditer(pattern) if _name(found[1]) not in FIELD_NAMES)
 
 
 def _name(text: str) -> str:

@@ -60,6 +60,18 @@ def test_validate_says_that_all_is_well(connector: Command) -> None:
     assert (done.status, done.out, done.err) == (0, "every file is in order\n", "")
 
 
+def test_validate_warns_of_a_name_in_the_tasks_subject_that_is_no_field(connector: Command) -> None:
+    account = {"auth": "access_token", "token": "${env:TOKEN}", "instance_url": "https://acme.my.salesforce.com"}
+    config = CONFIG | {
+        "accounts": {"salesforce": account},
+        "salesforce": {"subject": "{{activity_type}} {{first_name}}"},
+    }
+    (connector.folder / "connector.yaml").write_text(json.dumps(config, indent=1))
+    done = connector("validate")
+    assert done.status == 0
+    assert "connector.yaml:22: salesforce: 'first_name' is no field of a task's subject, and stays empty" in done.out
+
+
 def test_validate_names_each_fault_with_its_place(connector: Command) -> None:
     (connector.folder / "campaigns" / "bad.yaml").write_text(
         CAMPAIGN.replace("Outreach", "Bad").replace("call:", "cal:")

@@ -127,7 +127,7 @@ def test_every_key_reaches_the_program(tmp_path: Path) -> None:
     assert isinstance(google, CloudAccount)
     assert google.key_file == tmp_path / "keys" / "google.json"
     assert google.endpoint == "http://127.0.0.1:8025"
-    assert (settings.crm, settings.crm_enabled) == ("crm", True)
+    assert settings.crm == "crm"
     assert settings.crm_options == CrmOptions(tasks="push")
     assert settings.pacing == {"gmail": Pacing(per_second=2, per_day=1500), "links": Pacing(per_minute=10)}
     assert settings.sync.every == timedelta(minutes=5)
@@ -141,7 +141,7 @@ def test_the_defaults_are_the_specs(tmp_path: Path) -> None:
     settings = load(tmp_path, REPS)
     assert settings.database == "sqlite:///connector.db"
     assert settings.accounts == {}
-    assert (settings.crm, settings.crm_enabled, settings.crm_options) == (None, False, CrmOptions())
+    assert (settings.crm, settings.crm_options) == (None, CrmOptions())
     assert settings.pacing == {"gmail": Pacing(per_second=1, per_day=1500), "links": Pacing()}
     assert settings.sync.every == timedelta(seconds=60)
     assert settings.sync.hold_after == timedelta(hours=24)
