@@ -106,6 +106,12 @@ def still_standing(out: Traced, now: str) -> tuple[Spot, ...]:
     return tuple(found)
 
 
+def standing_fields(written: Written, out: WrittenOut) -> frozenset[str]:
+    """Return the paths of the fields of which a mail holds a value still."""
+    parts = ((out.subject, written.subject), (out.body, written.body))
+    return frozenset(path for was, now in parts for spot in still_standing(was, now) for path in spot.fields)
+
+
 def mark(written: Written, out: WrittenOut, compose: Callable[[Written], tuple[str, str]]) -> Marked:
     """Return a mail in pieces that say where they come from.
 

@@ -1,38 +1,41 @@
 """The compose window: what an email says now, what stands in its way, and keeping what is written.
 
-Lives here: `look`, `preview`, `save`, `switch_template`; none of them changes what goes out. Does not live here: having
-it sent or placed (`asking`), composing (`letters`), what is made of written text (`content.written`).
+Lives here: `look`, `save`, `switch_template`; none of them changes what goes out. Does not live here: how its person
+sees it (`previewing`), having it sent or placed (`asking`), composing (`letters`), what is made of written text
+(`content.written`).
 Source: issue 7, reference marketo 8, decision 39.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from connector.content.images import content_id, is_beside
+from connector.content.images import is_beside
+from connector.content.marks import standing_fields
 from connector.content.templates import FORMATS, Template
+from connector.content.traced import Traced
 from connector.content.written import (
     LONGEST_BODY,
     LONGEST_SUBJECT,
     MergeField,
     Written,
+    WrittenOut,
     merge_fields,
+    trace_out,
     write_out,
 )
 from connector.errors import BadInput, Busy
-from connector.intents import CLOSED_STATES, IntentState, StepType
+from connector.intents import CLOSED_STATES, Intent, IntentState, StepType
 from connector.people import Rep
 from connector.store.compositions import Composition, read_compositions, read_working, save_working
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents
 from connector.store.mails import MailAction, MailState, StoredMail, read_mails
 from connector.store.people import StoredPerson
-from connector.sync.attachments import TEMPLATES, read_image
+from connector.sync.attachments import TEMPLATES
 from connector.sync.letters import Letter, Letters
 from connector.sync.office import Office
 
@@ -112,6 +115,8 @@ class Window:
     #: What is written differs from what the mail says.
     unsaved: bool
     fields: tuple[MergeField, ...]
+    #: Paths of the fields whose values stand in the text still.
+    in_text: frozenset[str]
     #: The whole mail; None when it cannot be composed.
     letter: Letter | None
     #: Why it cannot be sent; what is missing is told by `written`.
@@ -139,7 +144,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
     with office.database.read() as tx:
         stored, letters = _letters(tx, office, key)
         mail, intent = read_mails(tx, [key]).get(key), stored.intent
-        template, written, version = _present(tx, letters, stored, office)
+        template, written, version = present(tx, letters, stored, office)
         applied = letters.compositions.get(key)
         problems: list[str] = []
         letter: Letter | None = None
@@ -150,6 +155,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         known = {**project_templates, **letters.templates_of(intent)}
         used = known.get(template, letters.template_of(intent))
         fields = merge_fields(used, letters.fields_of(intent), written)
+        in_text = standing_fields(written, traced(office, letters, intent, used))
     rep = office.reps[intent.rep]
     mailbox = office.mailboxes.get(rep.email)
     can = None if mailbox is None else mailbox.capabilities
@@ -165,6 +171,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         version=version,
         unsaved=version > 0 and (applied is None or applied.written != written),
         fields=fields,
+        in_text=in_text,
         letter=letter,
         problems=tuple(problems),
         edited_there=mail is not None and mail.state is MailState.PRESENT and mail.edited,
@@ -189,20 +196,6 @@ def standing_of(stored: StoredIntent, mail: StoredMail | None) -> Standing:
     if mail.state is MailState.WANTED and mail.action is MailAction.SEND:
         return Standing.TO_SEND
     return _OF_MAIL.get(mail.state, Standing.OUTSIDE)
-
-
-def preview(office: Office, key: str) -> str:
-    """Return the HTML of the whole mail as its person would see it; images of ours stand in it."""
-    with office.database.read() as tx:
-        stored, letters = _letters(tx, office, key)
-        _, written, _ = _present(tx, letters, stored, office)
-        letter = letters.compose(stored.intent, saying=written)
-    page = letter.html
-    for name in letter.images:
-        image = read_image(office.folder, name)
-        shown = f"data:{image.media_type};base64,{base64.b64encode(image.content).decode()}"
-        page = page.replace(f"cid:{content_id(name)}", html.escape(shown))
-    return page
 
 
 def save(office: Office, key: str, text: Text, *, version: int | None, by: str) -> Composition:
@@ -251,7 +244,7 @@ def take_down(
     working = read_working(tx, key)
     if working is not None and version is not None and working.version != version:
         raise ChangedElsewhere(working.by, working.updated)
-    template, before, seen = _present(tx, letters, stored, office)
+    template, before, seen = present(tx, letters, stored, office)
     composition = Composition(
         key=key,
         enrollment=stored.intent.enrollment,
@@ -279,7 +272,7 @@ def _letters(tx: Transaction, office: Office, key: str) -> tuple[StoredIntent, L
     return stored, letters
 
 
-def _present(tx: Transaction, letters: Letters, stored: StoredIntent, office: Office) -> tuple[str, Written, int]:
+def present(tx: Transaction, letters: Letters, stored: StoredIntent, office: Office) -> tuple[str, Written, int]:
     """Return what an email's window shows: its template, its text, and the version of that."""
     key = stored.intent.key
     kept = read_working(tx, key) or read_compositions(tx, [key]).get(key)
@@ -287,6 +280,15 @@ def _present(tx: Transaction, letters: Letters, stored: StoredIntent, office: Of
         return kept.template, kept.written, kept.version
     template = letters.template_of(stored.intent)
     return template.name, _titled(letters, stored, _written_out(letters, office, stored, template)), 0
+
+
+def traced(office: Office, letters: Letters, intent: Intent, template: Template) -> WrittenOut:
+    """Return what a template comes to, knowing what came from fields; nothing when it cannot be rendered any more."""
+    signature, unsubscribes = office.reps[intent.rep].signature, office.unsubscribe is not None
+    try:
+        return trace_out(template, letters.fields_of(intent), signature=signature, unsubscribes=unsubscribes)
+    except BadInput:
+        return WrittenOut(subject=Traced(text=""), body=Traced(text=""))
 
 
 def _written_out(letters: Letters, office: Office, stored: StoredIntent, template: Template) -> Written:

@@ -24,7 +24,7 @@ from connector.errors import BadInput, Busy, ConnectorError
 from connector.intents import IntentEvent
 from connector.people import time_zones
 from connector.store.compositions import read_compositions
-from connector.sync import asking, composing
+from connector.sync import asking, composing, previewing
 from connector.sync.actions import UnknownTask, end_by_hand
 from connector.sync.composing import ChangedElsewhere, Standing, Text, Window
 from connector.web.access import Viewer, own_task
@@ -84,7 +84,7 @@ def compose_routes(site: Site) -> APIRouter:
         """Show the mail as its person would see it."""
         key = desk.own(user, key)
         try:
-            body, problem = composing.preview(site.office, key), ""
+            body, problem = previewing.preview(site.office, key), ""
         except BadInput as error:
             body, problem = "", str(error)
         answer = page(request, "compose/preview.html", title=_("Preview"), body=body, problem=problem)
