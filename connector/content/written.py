@@ -41,8 +41,10 @@ from connector.content.traced import Traced
 #: Most characters of a text and of its subject.
 LONGEST_BODY, LONGEST_SUBJECT = 200_000, 998
 
-_PLACES = {left_field(SIGNATURE): SIGNATURE_PLACE, left_field(UNSUBSCRIBE): UNSUBSCRIBE_PLACE}
-_LEFT = re.compile(r"\{\{(?P<said>[^{}]*)\}\}")
+#: Fields that a text to edit holds still, and what marks their places in a mail.
+PLACES = {left_field(SIGNATURE): SIGNATURE_PLACE, left_field(UNSUBSCRIBE): UNSUBSCRIBE_PLACE}
+#: What stands in double braces.
+LEFT = re.compile(r"\{\{(?P<said>[^{}]*)\}\}")
 
 #: References inside a value that mean nothing to Markdown after a letter or a digit: they are shown as what they are.
 _REFERENCES = re.compile(r"(?<=[^\W_])(?:&#(?:32|38|39|44|45|46|47|58|63|64);)+(?P<goes_on>\w)?")
@@ -101,7 +103,7 @@ class Written:
     @property
     def left(self) -> tuple[str, ...]:
         """What stands in double braces still, each once: names of fields, and field prompts with their `!`."""
-        found = (one_line(said["said"]) for part in (self.subject, self.body) for said in _LEFT.finditer(_placed(part)))
+        found = (one_line(said["said"]) for part in (self.subject, self.body) for said in LEFT.finditer(_placed(part)))
         return tuple(dict.fromkeys(found))
 
     @property
@@ -146,7 +148,7 @@ def trace_out(template: Template, fields: Mapping[str, Any], *, signature: str, 
         body = body.sub(_REFERENCES, _readable)
     plain = template.format == "txt"
     body = body.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=plain)} }}}}")
-    for source, place in _PLACES.items():
+    for source, place in PLACES.items():
         body = body.sub(re.compile(place), source, count=1)
     return WrittenOut(
         subject=_one_line(subject.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=True)} }}}}")),
@@ -214,10 +216,10 @@ def _prompt(shown: str, *, plain: bool) -> str:
 
 
 def _placed(source: str) -> str:
-    for written, place in _PLACES.items():
+    for written, place in PLACES.items():
         source = source.replace(written, place)
     return source
 
 
 def _without_left(source: str) -> str:
-    return _LEFT.sub(lambda found: found[0] if found[0] in _PLACES else "", source)
+    return LEFT.sub(lambda found: found[0] if found[0] in PLACES else "", source)
