@@ -1,6 +1,6 @@
 """Merge fields marked where they stand: in a mail as it is now, after whatever a person changed in its text.
 
-Lives here: `still_standing`, which values of fields a text still holds; `mark`, which finds those, and what was left in
+Lives here: `edited_fields`, which values a person wrote over; `mark`, which finds the others, and what was left in
 braces, in the finished mail. Does not live here: what a template came to (`written`), how a mark looks (`web`).
 
 The text is composed twice, once as it is and once with characters around each value that stand nowhere in it. A mark is
@@ -106,10 +106,11 @@ def still_standing(out: Traced, now: str) -> tuple[Spot, ...]:
     return tuple(found)
 
 
-def standing_fields(written: Written, out: WrittenOut) -> frozenset[str]:
-    """Return the paths of the fields of which a mail holds a value still."""
+def edited_fields(written: Written, out: WrittenOut) -> frozenset[str]:
+    """Return the paths of the fields whose values were put into the text, and stand there no more."""
     parts = ((out.subject, written.subject), (out.body, written.body))
-    return frozenset(path for was, now in parts for spot in still_standing(was, now) for path in spot.fields)
+    standing = {path for was, now in parts for spot in still_standing(was, now) for path in spot.fields}
+    return frozenset(path for was, _ in parts for spot in was.spots for path in spot.fields) - standing
 
 
 def mark(written: Written, out: WrittenOut, compose: Callable[[Written], tuple[str, str]]) -> Marked:

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.content.images import is_beside
-from connector.content.marks import standing_fields
+from connector.content.marks import edited_fields
 from connector.content.templates import FORMATS, Template
 from connector.content.traced import Traced
 from connector.content.written import (
@@ -115,8 +115,8 @@ class Window:
     #: What is written differs from what the mail says.
     unsaved: bool
     fields: tuple[MergeField, ...]
-    #: Paths of the fields whose values stand in the text still.
-    in_text: frozenset[str]
+    #: Paths of the fields whose values were written over.
+    edited_fields: frozenset[str]
     #: The whole mail; None when it cannot be composed.
     letter: Letter | None
     #: Why it cannot be sent; what is missing is told by `written`.
@@ -155,7 +155,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         known = {**project_templates, **letters.templates_of(intent)}
         used = known.get(template, letters.template_of(intent))
         fields = merge_fields(used, letters.fields_of(intent), written)
-        in_text = standing_fields(written, traced(office, letters, intent, used))
+        edited = edited_fields(written, traced(office, letters, intent, used))
     rep = office.reps[intent.rep]
     mailbox = office.mailboxes.get(rep.email)
     can = None if mailbox is None else mailbox.capabilities
@@ -171,7 +171,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         version=version,
         unsaved=version > 0 and (applied is None or applied.written != written),
         fields=fields,
-        in_text=in_text,
+        edited_fields=edited,
         letter=letter,
         problems=tuple(problems),
         edited_there=mail is not None and mail.state is MailState.PRESENT and mail.edited,
