@@ -110,7 +110,7 @@ def letter_to(to: Person, kind: str = "md", *, folder: Path = Path()) -> tuple[L
     letter = Letter(
         step=step, rep=REP, person=StoredPerson(person=to), subject=made.subject, text=made.text, html=made.html
     )
-    mail = letter.mail(KEY, folder)
+    mail = letter.mail(KEY, folder, {})
     return letter, mail, to_bytes(mail)
 
 

@@ -24,12 +24,14 @@ from connector.intents import IntentState, Mode
 from connector.people import Rep
 from connector.ports import Mailbox
 from connector.sequencing.enrollment import EnrollmentState
+from connector.store.blobs import read_blobs
 from connector.store.compositions import Composition, change_wish, save_composition
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, note_released, read_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, insert_mails, read_mails
 from connector.sync import outcomes
+from connector.sync.carried import too_heavy
 from connector.sync.composing import Standing, Text, letters_of, standing_of, take_down
 from connector.sync.drain import drain
 from connector.sync.giving_back import give_back, is_tasks
@@ -93,6 +95,8 @@ def save_as_draft(
         composition = _applied(desk, text, version=version, by=by, over_edits=over_edits)
         if not composition.written.subject:
             raise BadInput("a draft needs a subject: write one")
+        if heavy := too_heavy(office, desk.rep, composition.written):
+            raise BadInput(heavy)
         save_composition(tx, composition)
         stored = desk.stored
         if stored.state in _LACKED:
@@ -202,6 +206,8 @@ def _applied(desk: _Desk, text: Text, *, version: int | None, by: str, over_edit
     """Return what is written as what the mail is to say; raise `EditedThere` where that needs a decision."""
     mail = desk.mail
     kept = take_down(desk.tx, desk.office, desk.letters, desk.stored, text, version=version, by=by, now=desk.now)
+    if text.uploads is not None and set(text.uploads) != {upload.id for upload in kept.written.uploads}:
+        raise BadInput("files were attached or taken out in another window: look at them here, then ask again")
     if mail is not None and mail.state is MailState.PRESENT and mail.edited and not over_edits:
         raise EditedThere("the draft was edited in the mail program: go on there, or say that this takes its place")
     return replace(kept, over_edits=over_edits)
@@ -237,10 +243,9 @@ def _check_sendable(desk: _Desk, written: Written) -> Letter:
     faults += [f"the field '{name}' has no value" for name in written.missing]
     letter = desk.letters.compose(intent, saying=written)
     if desk.mailbox is not None:
-        limit, whole = desk.mailbox.capabilities.attachment_bytes, letter.mail(intent.key, desk.office.folder)
-        size = sum(len(one.content) for one in whole.attachments)
-        if size > limit:
-            faults.append(f"its files have {size / 1e6:.1f} MB, and the mailbox takes {limit / 1e6:.1f} MB")
+        letter.mail(intent.key, desk.office.folder, read_blobs(desk.tx, letter.hashes))  # it is whole
+        if heavy := too_heavy(desk.office, desk.rep, written, images=letter.images):
+            faults.append(heavy)
     if faults:
         raise BadInput(*faults)
     return letter

@@ -15,6 +15,7 @@ from pathlib import Path
 from connector.campaigns.model import Campaign
 from connector.content.images import IMAGE_TYPES, content_id, images_in, sources_in
 from connector.content.templates import Template, image_fault
+from connector.content.written import Upload
 from connector.errors import BadInput, Fault, Severity
 from connector.people import Rep
 from connector.ports import Attachment
@@ -26,8 +27,19 @@ TEMPLATES = "templates"
 def read_attachment(folder: Path, name: str) -> Attachment:
     """Return a file to attach; raise `BadInput` when it is not beside the templates. `folder`: of connector.yaml."""
     path = _beside(folder, name, "attachment")
-    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Attachment(name=path.name, media_type=media_type, content=_read(path, "attachment"))
+    return Attachment(name=path.name, media_type=_media_type(path.name), content=_read(path, "attachment"))
+
+
+def uploaded(upload: Upload, blobs: Mapping[str, bytes]) -> Attachment:
+    """Return an uploaded file to attach; raise `BadInput` when its bytes are not among `blobs`, which go by hash."""
+    if upload.hash not in blobs:
+        raise BadInput(f"the uploaded file '{upload.name}' is not in the database any more: upload it again")
+    return Attachment(name=upload.name, media_type=_media_type(upload.name), content=blobs[upload.hash])
+
+
+def _media_type(name: str) -> str:
+    media_type, packed = mimetypes.guess_type(name)
+    return "application/octet-stream" if media_type is None or packed else media_type
 
 
 def read_image(folder: Path, name: str) -> Attachment:
@@ -57,9 +69,10 @@ def _beside(folder: Path, name: str, what: str) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a mail of one template carries."""
+    """What a mail carries."""
 
-    template: str
+    #: What carries it, for whoever is told.
+    what: str
     #: Name of each file -> its size in bytes, the largest first.
     sizes: tuple[tuple[str, int], ...]
 
@@ -70,10 +83,10 @@ class Load:
 
     def too_large_for(self, rep: Rep, limit: int) -> str:
         """Say that a rep's mailbox takes no more than `limit` bytes."""
-        files = ", ".join(f"{name} ({_shown(size)})" for name, size in self.sizes)
+        files = ", ".join(f"{name} ({shown_size(size)})" for name, size in self.sizes)
         return (
-            f"template '{self.template}' carries {files}, {_shown(self.bytes)} in all, and the {rep.mailbox} "
-            f"mailbox of {rep.name} takes {_shown(limit)}: make them smaller, or put a link in their place"
+            f"{self.what} carries {files}, {shown_size(self.bytes)} in all, and the {rep.mailbox} "
+            f"mailbox of {rep.name} takes {shown_size(limit)}: make them smaller, or put a link in their place"
         )
 
 
@@ -95,7 +108,20 @@ def load_of(folder: Path, templates: Sequence[Template], *, signature: str) -> L
                 raise
             file = str(folder / TEMPLATES / f"{template.name}.{template.format}")
             raise BadInput(Fault(sentence=str(error), file=file, line=template.line_of(name))) from error
-    return Load(template=templates[0].name, sizes=tuple(sorted(sizes, key=lambda size: -size[1])))
+    return _load(f"template '{templates[0].name}'", sizes)
+
+
+def weigh(
+    folder: Path, *, images: Iterable[str] = (), attachments: Iterable[str] = (), uploads: Iterable[Upload] = ()
+) -> Load:
+    """Return what a written mail carries; raise `BadInput` when a file is not there."""
+    sizes = [(name, _beside(folder, name, "image").stat().st_size) for name in images]
+    sizes += [(name, _beside(folder, name, "attachment").stat().st_size) for name in attachments]
+    return _load("the mail", [*sizes, *((upload.name, upload.size) for upload in uploads)])
+
+
+def _load(what: str, sizes: Iterable[tuple[str, int]]) -> Load:
+    return Load(what=what, sizes=tuple(sorted(sizes, key=lambda size: -size[1])))
 
 
 def loads_of(
@@ -143,5 +169,6 @@ def attachment_faults(
     return faults
 
 
-def _shown(size: int) -> str:
+def shown_size(size: int) -> str:
+    """Return a number of bytes as people say it."""
     return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{max(size / 1000, 0.1):.1f} kB"

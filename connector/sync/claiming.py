@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from connector.errors import BadInput
 from connector.intents import Intent, IntentEvent, IntentState
+from connector.store.blobs import read_blobs
 from connector.store.compositions import Composition, read_compositions
 from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, move_intent, read_intents
@@ -75,14 +76,15 @@ def compose(office: Office, keys: Sequence[str]) -> dict[str, Composed]:
 
 def _compose(tx: Transaction, office: Office, intents: Sequence[Intent]) -> dict[str, Composed]:
     letters = Letters(tx, office, intents)
-    return {intent.key: _composed(office, letters, intent) for intent in intents}
+    return {intent.key: _composed(tx, office, letters, intent) for intent in intents}
 
 
-def _composed(office: Office, letters: Letters, intent: Intent) -> Composed:
+def _composed(tx: Transaction, office: Office, letters: Letters, intent: Intent) -> Composed:
     person, composition = letters.people[intent.person], letters.compositions.get(intent.key)
     try:
         letter = letters.compose(intent)
-        whole = letter.mail(intent.key, office.folder)  # a file that has gone is found out here, calling nobody
+        # A file that has gone is found out here, calling nobody.
+        whole = letter.mail(intent.key, office.folder, read_blobs(tx, letter.hashes))
     except BadInput as error:
         return Composed(intent=intent, person=person, composition=composition, problem=str(error))
     light = whole.thread is None and sum(len(one.content) for one in whole.attachments) <= _LIGHT

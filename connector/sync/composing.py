@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from connector.content.images import is_beside
 from connector.content.marks import edited_fields
-from connector.content.templates import FORMATS, Template
+from connector.content.templates import Template
 from connector.content.traced import Traced
 from connector.content.written import (
     LONGEST_BODY,
@@ -36,6 +36,7 @@ from connector.store.intents import StoredIntent, read_intents
 from connector.store.mails import MailAction, MailState, StoredMail, read_mails
 from connector.store.people import StoredPerson
 from connector.sync.attachments import TEMPLATES
+from connector.sync.carried import FileAlong, carried, to_choose_from, too_heavy
 from connector.sync.letters import Letter, Letters
 from connector.sync.office import Office
 
@@ -95,6 +96,9 @@ class Text:
     subject: str
     body: str
     attachments: tuple[str, ...] = ()
+    #: Ids of the uploaded files that are shown there; None where none can be seen. They come and go by themselves
+    #: (`uploads`), but nothing goes out with others than these.
+    uploads: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,10 @@ class Window:
     edited_there: bool
     #: Files that may be attached.
     files: tuple[str, ...]
+    #: What goes along now.
+    along: tuple[FileAlong, ...]
+    #: Files of the rep's own may be uploaded.
+    can_attach: bool
     can_draft: bool
     can_send: bool
 
@@ -132,11 +140,6 @@ class Window:
     def is_open(self) -> bool:
         """Whether it may be written."""
         return self.standing in OPEN_STANDINGS
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it may be sent."""
-        return self.is_open and self.can_send and not self.problems and not self.written.left
 
 
 def look(office: Office, project_templates: Mapping[str, Template], key: str) -> Window:
@@ -150,6 +153,8 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         letter: Letter | None = None
         try:
             letter = letters.compose(intent, saying=written)
+            if heavy := too_heavy(office, letter.rep, written, images=letter.images):
+                problems.append(heavy)
         except BadInput as error:
             problems += str(error).splitlines()
         known = {**project_templates, **letters.templates_of(intent)}
@@ -175,7 +180,9 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         letter=letter,
         problems=tuple(problems),
         edited_there=mail is not None and mail.state is MailState.PRESENT and mail.edited,
-        files=_files(office, known, written),
+        files=to_choose_from(office, known, written),
+        along=carried(office, written),
+        can_attach=can is not None and can.attachment_bytes > 0,
         can_draft=can is not None and can.drafts,
         can_send=can is not None and can.sends,
     )
@@ -222,7 +229,7 @@ def switch_template(
         written = _titled(letters, stored, _written_out(letters, office, stored, known[name]))
         given = Text(subject=written.subject, body=written.body, attachments=written.attachments)
         kept = take_down(tx, office, letters, stored, given, version=version, by=by, now=now)
-        switched = replace(kept, template=name, written=written)
+        switched = replace(kept, template=name, written=replace(written, uploads=kept.written.uploads))
         save_working(tx, switched)
         return switched
 
@@ -239,23 +246,35 @@ def take_down(
     now: datetime,
 ) -> Composition:
     """Keep a text as the working copy of an email that may be written, and return it."""
-    key = stored.intent.key
-    _check_open(stored, read_mails(tx, [key]).get(key))
-    working = read_working(tx, key)
+    begun = working_copy(tx, office, letters, stored, by=by, now=now)
+    working = read_working(tx, stored.intent.key)
     if working is not None and version is not None and working.version != version:
         raise ChangedElsewhere(working.by, working.updated)
-    template, before, seen = present(tx, letters, stored, office)
-    composition = Composition(
+    written = _taken(text, begun.written, office)
+    composition = replace(begun, written=written, version=max(begun.version, version or 0) + 1)
+    save_working(tx, composition)
+    return composition
+
+
+def working_copy(
+    tx: Transaction, office: Office, letters: Letters, stored: StoredIntent, *, by: str, now: datetime
+) -> Composition:
+    """Return what is being written, as somebody is about to change it; raise `Busy` or `BadInput` if they may not.
+
+    Its version is 0 when nobody has begun.
+    """
+    key = stored.intent.key
+    _check_open(stored, read_mails(tx, [key]).get(key))
+    template, written, version = present(tx, letters, stored, office)
+    return Composition(
         key=key,
         enrollment=stored.intent.enrollment,
         template=template,
-        written=_taken(text, before.format, office),
-        version=max(seen, version or 0) + 1,
+        written=written,
+        version=version,
         updated=now,
         by=by,
     )
-    save_working(tx, composition)
-    return composition
 
 
 def letters_of(tx: Transaction, office: Office, key: str) -> tuple[StoredIntent, Letters]:
@@ -322,28 +341,15 @@ def _check_open(stored: StoredIntent, mail: StoredMail | None) -> None:
             raise BadInput(f"the email to {stored.intent.person} is {stored.state}: there is nothing left to write")
 
 
-def _taken(text: Text, format: str, office: Office) -> Written:  # noqa: A002 - the field's own word
+def _taken(text: Text, before: Written, office: Office) -> Written:
     subject, body = " ".join(text.subject.split()), text.body.replace("\r\n", "\n")
     if len(subject) > LONGEST_SUBJECT or len(body) > LONGEST_BODY:
         raise BadInput(f"a mail holds {LONGEST_BODY:,} characters, its subject {LONGEST_SUBJECT}: shorten it")
     names = tuple(dict.fromkeys(text.attachments))
-    if len(names) > MOST_FILES:
+    if len(names) + len(before.uploads) > MOST_FILES:
         raise BadInput(f"a mail carries {MOST_FILES} files at most")
     beside = office.folder / TEMPLATES
     for name in names:
         if not is_beside(name) or not (beside / name).is_file():
             raise BadInput(f"the file '{name[:60]}' is not beside the templates: put it there, or leave it out")
-    return Written(format=format, subject=subject, body=body, attachments=names)
-
-
-def _files(office: Office, templates: Mapping[str, Template], written: Written) -> tuple[str, ...]:
-    """Return what may be attached: files beside the templates that are none, and those that templates attach."""
-    beside = office.folder / TEMPLATES
-    found = {name for template in templates.values() for name in template.attachments} | set(written.attachments)
-    if beside.is_dir():
-        found |= {
-            path.name
-            for path in beside.iterdir()
-            if path.is_file() and path.name[0] != "." and path.suffix.lower().removeprefix(".") not in FORMATS
-        }
-    return tuple(sorted(found))
+    return replace(before, subject=subject, body=body, attachments=names)

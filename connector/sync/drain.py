@@ -17,7 +17,7 @@ A crash at any line is replayed by the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from connector.events import EventKind
 from connector.intents import CLOSED_STATES, IntentEvent, IntentState
 from connector.people import Rep
 from connector.ports import DraftRef, Found, Mail, Mailbox, SentMail, Whereabouts
+from connector.store.blobs import read_blobs
 from connector.store.database import Transaction
 from connector.store.intents import move_intent, read_intents
 from connector.store.lanes import FencedError, Lease, Pacing, guard, read_pacing, release, take
@@ -48,7 +49,7 @@ from connector.sync.claiming import LASTS, TOGETHER, Claim, Composed, compose, l
 from connector.sync.claiming import claim as claim_mails
 from connector.sync.giving_back import give_back, is_tasks
 from connector.sync.lateness import hold_late
-from connector.sync.letters import Situation
+from connector.sync.letters import Letter, Situation
 from connector.sync.looking_up import believed_from, look_up
 from connector.sync.office import Office, PacingRule
 from connector.sync.outcomes import (
@@ -334,12 +335,18 @@ class _Worker:
         problem = "it cannot be composed any more: look at the person's fields"
         try:
             if claim.letter is not None:
-                return claim.letter.mail(claim.mail.key, self._office.folder)
+                return claim.letter.mail(claim.mail.key, self._office.folder, self._blobs(claim.letter))
         except BadInput as error:
             problem = str(error)
         with self._step(claim.mail.person) as tx:
             block(tx, claim.stored, problem, self._office.now())
         return None
+
+    def _blobs(self, letter: Letter) -> Mapping[str, bytes]:
+        if not letter.uploads:
+            return {}
+        with self._office.database.read() as tx:
+            return read_blobs(tx, letter.hashes)
 
     def _goes_on(self, claim: Claim, found: Found) -> bool:
         """Settle what a look-up found; True when the mail must still be made or sent."""

@@ -18,7 +18,7 @@ from connector.campaigns.model import Campaign, CampaignSettings, Step
 from connector.content.compose import Rendered, compose_follow_up, quote_header, render
 from connector.content.fields import check_lengths, fields_of
 from connector.content.templates import Template, parse_text
-from connector.content.written import Written, render_written
+from connector.content.written import Upload, Written, render_written
 from connector.errors import BadInput, Fault
 from connector.intents import Intent, StepType, intent_key
 from connector.people import Rep, is_address
@@ -30,7 +30,7 @@ from connector.store.database import Transaction
 from connector.store.enrollments import read_enrollments
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.store.people import StoredPerson, read_people
-from connector.sync.attachments import read_attachment, read_image
+from connector.sync.attachments import read_attachment, read_image, uploaded
 from connector.sync.office import Office, PinnedCampaign
 
 
@@ -48,6 +48,8 @@ class Letter:
     prompts: tuple[str, ...] = ()
     thread: Thread | None = None
     attachments: tuple[str, ...] = ()
+    #: Files that its rep uploaded.
+    uploads: tuple[Upload, ...] = ()
     #: Files that the HTML shows as images.
     images: tuple[str, ...] = ()
     #: Where the person unsubscribes, when that is on.
@@ -55,8 +57,13 @@ class Letter:
     #: What `text` quotes of the email before, with its header.
     quote: str = ""
 
-    def mail(self, key: str, folder: Path) -> Mail:
-        """Return it as a mail of this intent.
+    @property
+    def hashes(self) -> frozenset[str]:
+        """The SHA-256 of each uploaded file."""
+        return frozenset(upload.hash for upload in self.uploads)
+
+    def mail(self, key: str, folder: Path, blobs: Mapping[str, bytes]) -> Mail:
+        """Return it as a mail of this intent; `blobs` are the bytes of its uploads, by hash.
 
         Raises `BadInput` when a file is not there, or the person's address is none that a mail can go to.
         """
@@ -74,6 +81,7 @@ class Letter:
             attachments=(
                 *(read_image(folder, name) for name in self.images),
                 *(read_attachment(folder, name) for name in self.attachments),
+                *(uploaded(upload, blobs) for upload in self.uploads),
             ),
             thread=self.thread,
             unsubscribe=self.unsubscribe,
@@ -161,6 +169,7 @@ class Letters(Situation):
             prompts=rendered.prompts,
             thread=_thread(sent),
             attachments=template.attachments if written is None else written.attachments,
+            uploads=() if written is None else written.uploads,
             images=rendered.images,
             unsubscribe=None if unsubscribe is None else unsubscribe.address_of(intent.person),
             quote=rendered.text[len(own.text) :].strip(),

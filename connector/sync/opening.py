@@ -207,6 +207,7 @@ def _compose(office: Office, stored: StoredIntent, rep: Rep, client: Client | No
     used: Client = client or ("outlook" if rep.mailbox == "outlook" else "gmail")
     link = compose_link(used, rep_email=rep.email, to=stored.intent.person, subject=letter.subject, text=letter.text)
     missing = [link.note] if link.left_out else []
-    if letter.attachments:
-        missing.append(f"a compose window takes no files: attach {', '.join(letter.attachments)} yourself")
+    files = [*letter.attachments, *(upload.name for upload in letter.uploads)]
+    if files:
+        missing.append(f"a compose window takes no files: attach {', '.join(files)} yourself")
     return Opened(stored=stored, address=link.address, is_draft=False, notes=(*notes, *missing))

@@ -22,7 +22,6 @@ from connector.sync.asking import EditedThere, call_off, deliver, save_as_draft,
 from connector.sync.composing import ChangedElsewhere, Standing, Text, Window, look, save, switch_template
 from connector.sync.opening import open_task
 from connector.sync.previewing import preview
-from connector.sync.previewing import preview
 from tests.web.site import key_of
 from tests.world import ANA, BOB, World, WorldMaker
 
