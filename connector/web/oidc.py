@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,6 +37,9 @@ TIMEOUT = (5.0, 10.0)
 #: How long what a provider says of itself is believed; its keys are asked for again when one is unknown.
 BELIEVED = timedelta(hours=1)
 
+#: How we prove to be the client, tried in turn; providers disagree on how a secret is encoded outside of a form.
+_PROOFS = ("client_secret_post", "client_secret_basic")
+
 _SCOPE = "openid email profile"
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _TENANT_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -64,6 +67,8 @@ class Provider:
     address_of: Callable[[Mapping[str, Any]], str]
     #: Whether people with several accounts may be asked which one.
     chooses_account: bool = True
+    #: Whether the address may be kept for UserInfo, as the standard has it for this flow (Core 5.4).
+    asks_user_info: bool = False
 
 
 def providers_of(rules: SignInRules) -> dict[str, Provider]:
@@ -108,6 +113,7 @@ def providers_of(rules: SignInRules) -> dict[str, Provider]:
                 client_secret=other.client_secret,
                 address_of=verified_address,
                 chooses_account=False,
+                asks_user_info=True,
             )
         )
     return {provider.name: provider for provider in found}
@@ -152,27 +158,51 @@ class OpenId:
             )
         return str(address)
 
-    def finish(self, begun: Begun, code: str, *, back: str) -> str:
+    def finish(self, begun: Begun, code: str, *, back: str, issuer: str = "") -> str:
         """Return the address that whoever brought this code has proved to be theirs, lower case.
 
-        Raises `ProviderError`, `BadTokenError`, `UnverifiedError`.
+        `issuer` is who the answer says it is from (RFC 9207). Raises `ProviderError`, `BadTokenError`,
+        `UnverifiedError`.
         """
-        endpoint = self._endpoint("token_endpoint")
-        with self._session(back) as session:
-            try:
-                token = session.fetch_token(
-                    endpoint,
+        said = self._metadata()
+        if issuer != said["issuer"] and (issuer or said.get("authorization_response_iss_parameter_supported") is True):
+            raise ProviderError("the code is of another issuer")
+        token = self._token(begun, code, back, self._proofs())
+        claims = self._claims(token, begun.nonce)
+        if self.provider.asks_user_info and "email_verified" not in claims and "userinfo_endpoint" in said:
+            claims = self._user_info(token, claims["sub"])
+        return self.provider.address_of(claims)
+
+    def _token(self, begun: Begun, code: str, back: str, proofs: Sequence[str]) -> Mapping[str, Any]:
+        proof, *others = proofs
+        try:
+            with self._session(back, proof) as session:
+                token: Mapping[str, Any] = session.fetch_token(
+                    self._endpoint("token_endpoint"),
                     grant_type="authorization_code",
                     code=code,
                     redirect_uri=back,
                     code_verifier=begun.verifier,
                     allow_redirects=False,
                 )
-            except OAuthError as error:
-                raise ProviderError(f"it refused the code ({error.error})") from error
-            except (RequestException, ValueError) as error:
-                raise ProviderError(f"it gave no token ({type(error).__name__})") from error
-        return self.provider.address_of(self._claims(token, begun.nonce))
+        except OAuthError as error:
+            # It says which proofs it takes of any client; which of ours, it says by refusing the other.
+            if error.error == "invalid_client" and others:
+                return self._token(begun, code, back, others)
+            raise ProviderError(f"it refused the code ({error.error})") from error
+        except (RequestException, ValueError) as error:
+            raise ProviderError(f"it gave no token ({type(error).__name__})") from error
+        return token
+
+    def _proofs(self) -> Sequence[str]:
+        taken = self._metadata().get("token_endpoint_auth_methods_supported", ())
+        return [one for one in _PROOFS if one in taken] or _PROOFS[-1:]
+
+    def _user_info(self, token: Mapping[str, Any], subject: str) -> Mapping[str, Any]:
+        said = self._read(self._endpoint("userinfo_endpoint"), bearer=str(token.get("access_token")))
+        if said.get("sub") != subject:
+            raise ProviderError("it tells of somebody else than it signed in")
+        return said
 
     def _claims(self, token: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
         check = partial(
@@ -213,14 +243,17 @@ class OpenId:
 
     def _endpoint(self, name: str) -> str:
         address = str(self._metadata().get(name, ""))
-        if urlsplit(address).scheme != "https" and not is_loopback(address):
+        # In the clear it is asked on this machine alone, and only where its own address is of this machine.
+        ours = is_loopback(address) and is_loopback(self.provider.discovery)
+        if urlsplit(address).scheme != "https" and not ours:
             raise ProviderError(f"its {name} is no https address")
         return address
 
-    def _read(self, address: str) -> dict[str, Any]:
+    def _read(self, address: str, *, bearer: str = "") -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         with self._session() as session:
             try:
-                answer = session.request("GET", address, withhold_token=True, allow_redirects=False)
+                answer = session.request("GET", address, withhold_token=True, allow_redirects=False, headers=headers)
                 answer.raise_for_status()
                 said = answer.json()
             except (RequestException, ValueError) as error:
@@ -229,13 +262,10 @@ class OpenId:
             raise ProviderError(f"{address} answered something else")
         return said
 
-    def _session(self, back: str | None = None) -> OAuth2Session:
-        methods = self._known[1].get("token_endpoint_auth_methods_supported", ()) if self._known else ()
-        # In a form, a secret needs no second encoding that providers disagree on.
-        proof = "client_secret_post" if "client_secret_post" in methods else "client_secret_basic"
+    def _session(self, back: str | None = None, proof: str = "none") -> OAuth2Session:
         return OAuth2Session(
             self.provider.client_id,
-            self.provider.client_secret.reveal() if back else None,
+            None if proof == "none" else self.provider.client_secret.reveal(),
             token_endpoint_auth_method=proof,
             scope=_SCOPE,
             redirect_uri=back,

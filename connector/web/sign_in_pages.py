@@ -122,6 +122,7 @@ def _provider_routes(site: Site) -> APIRouter:
         name: str,
         state: str = "",
         code: str = "",
+        iss: str = "",
         problem: Annotated[str, Query(alias="error")] = "",
     ) -> Response:
         """Take what a provider says of the one who comes from it."""
@@ -129,7 +130,10 @@ def _provider_routes(site: Site) -> APIRouter:
         if begun is None or begun.provider != name or not hmac.compare_digest(begun.state.encode(), state.encode()):
             sentence = _("It was begun in another window, or too long ago.")
             return sign_in_page(request, sentence, title=_("This sign-in is not going on"), status=400)
-        answer = _come_in(request, known[name], begun, code, problem, back=back_from(name))
+        if problem or not code:
+            answer = _declined(request, known[name].provider)
+        else:
+            answer = _come_in(request, known[name], begun, code, issuer=iss, back=back_from(name))
         forget(request, answer, _UNDER_WAY)
         return answer
 
@@ -144,13 +148,15 @@ def _begun(site: Site, request: Request) -> Begun | None:
     return Begun(provider=said["provider"], state=said["state"], nonce=said["nonce"], verifier=said["verifier"])
 
 
-def _come_in(request: Request, signing: OpenId, begun: Begun, code: str, problem: str, *, back: str) -> Response:
+def _declined(request: Request, provider: Provider) -> Response:
+    sentence = _("%(provider)s did not sign you in.", provider=provider.label)
+    return sign_in_page(request, sentence, title=_("You are not signed in"), status=401)
+
+
+def _come_in(request: Request, signing: OpenId, begun: Begun, code: str, *, issuer: str, back: str) -> Response:
     provider = signing.provider
-    if problem or not code:
-        sentence = _("%(provider)s did not sign you in.", provider=provider.label)
-        return sign_in_page(request, sentence, title=_("You are not signed in"), status=401)
     try:
-        address = signing.finish(begun, code, back=back)
+        address = signing.finish(begun, code, back=back, issuer=issuer)
     except (ProviderError, BadTokenError) as error:
         return _does_not_answer(request, provider, error)
     except UnverifiedError:

@@ -38,6 +38,10 @@ class Issuer:
     metadata: dict[str, Any] = field(default_factory=dict)
     #: What the token endpoint answers instead of a token.
     refuses: Response | None = None
+    #: How the client must prove itself; None: as it likes.
+    takes: str | None = None
+    #: What UserInfo says, where its discovery document names it.
+    user_info: dict[str, Any] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     discovered: int = 0
     #: Who sits at the browser, when one comes, and what time it is then.
@@ -51,6 +55,7 @@ class Issuer:
                 Route("/keys", self._keys),
                 Route("/authorize", self._authorize),
                 Route("/token", self._token, methods=["POST"]),
+                Route("/userinfo", self._user_info),
             ]
         )
 
@@ -88,8 +93,15 @@ class Issuer:
         self.asked.append({name: str(value) for name, value in (await request.form()).items()})
         if self.refuses is not None:
             return self.refuses
+        proof = "client_secret_post" if "client_secret" in self.asked[-1] else "client_secret_basic"
+        if self.takes not in (None, proof):
+            return JSONResponse({"error": "invalid_client"}, 401)
         signed = jwt.encode({"alg": "RS256", "kid": self.key.kid} | self.header, self.claims, self.key)
         return JSONResponse({"access_token": "x", "token_type": "Bearer", "expires_in": 300, "id_token": signed})
+
+    async def _user_info(self, request: Request) -> Response:
+        allowed = request.headers.get("authorization") == "Bearer x"
+        return JSONResponse(self.user_info if allowed else {"error": "invalid_token"}, 200 if allowed else 401)
 
 
 def new_key(kid: str) -> RSAKey:

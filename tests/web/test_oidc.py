@@ -55,7 +55,7 @@ def served() -> Iterator[Issuer]:
 def issuer(served: Issuer, monkeypatch: pytest.MonkeyPatch) -> Issuer:
     monkeypatch.setenv("OIDC_SECRET", SECRET)
     served.shown, served.header, served.metadata, served.refuses = None, {}, {}, None
-    served.asked, served.discovered = [], 0
+    served.asked, served.discovered, served.takes, served.user_info = [], 0, None, {}
     return served
 
 
@@ -227,6 +227,76 @@ def test_one_is_led_to_no_address_in_the_clear(issuer: Issuer) -> None:
     issuer.metadata = {"authorization_endpoint": "http://issuer.acme.example/authorize"}
     with pytest.raises(ProviderError):
         OpenId(provider_of(issuer), Clock()).address(Begun.at("oidc"), back=BACK)
+
+
+def test_an_issuer_elsewhere_does_not_lead_to_this_machine_in_the_clear(issuer: Issuer) -> None:
+    """One may lead us to its own addresses, and to no service of the machine that we run on."""
+    elsewhere = replace(provider_of(issuer), discovery="https://id.acme.example/.well-known/openid-configuration")
+    signing = OpenId(elsewhere, Clock())
+    said = {"issuer": issuer.url, "authorization_endpoint": "http://127.0.0.1:8080/admin"}
+    signing._known = (NOON, said)
+    with pytest.raises(ProviderError):
+        signing.address(Begun.at("oidc"), back=BACK)
+
+
+@pytest.mark.parametrize("takes", ["client_secret_post", "client_secret_basic"])
+@pytest.mark.parametrize("says", [["client_secret_basic", "client_secret_post"], ["client_secret_basic"], None])
+def test_we_prove_to_be_the_client_as_it_was_registered(issuer: Issuer, takes: str, says: list[str] | None) -> None:
+    """A provider tells how any client may, and Hydra and others take one's own way alone."""
+    issuer.takes = takes
+    issuer.metadata = {"token_endpoint_auth_methods_supported": says} if says else {}
+    if says == ["client_secret_basic"] != [takes]:
+        with pytest.raises(ProviderError, match="invalid_client"):
+            finish(issuer)
+    else:
+        assert finish(issuer) == ANA
+
+
+#: Whom the answer says it is from -> whether the discovery document promises that it does -> whether it counts.
+FROM = [("", False, True), ("", True, False), ("own", False, True), ("own", True, True), ("other", False, False)]
+
+
+@pytest.mark.parametrize(("said", "promised", "good"), FROM)
+def test_a_code_of_another_issuer_is_shown_to_nobody(issuer: Issuer, said: str, promised: bool, good: bool) -> None:
+    begun = Begun.at("oidc")
+    issuer.usual(NOON, begun.nonce, **GOOD)
+    issuer.metadata = {"authorization_response_iss_parameter_supported": promised}
+    named = {"": "", "own": issuer.url, "other": "https://evil.example"}[said]
+    signing = OpenId(provider_of(issuer), Clock())
+    if good:
+        assert signing.finish(begun, "a-code", back=BACK, issuer=named) == ANA
+    else:
+        with pytest.raises(ProviderError):
+            signing.finish(begun, "a-code", back=BACK, issuer=named)
+    assert bool(issuer.asked) == good
+
+
+#: What the token says, what UserInfo says -> the address, or what is raised.
+USER_INFO: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
+    ({}, GOOD | {"sub": "1"}, ANA),
+    ({"email": "of@token.example"}, GOOD | {"sub": "1"}, ANA),
+    # What the token says is not asked for again.
+    (GOOD, {"email": "boss@acme.example", "email_verified": True, "sub": "1"}, ANA),
+    (GOOD | {"email_verified": False}, GOOD | {"sub": "1"}, UnverifiedError),
+    ({}, GOOD | {"sub": "1", "email_verified": False}, UnverifiedError),
+    ({}, {"sub": "1", "email": ANA}, UnverifiedError),
+    # Verified is the address it says, not that of the token.
+    ({"email": ANA}, {"sub": "1", "email_verified": True}, UnverifiedError),
+    # It was asked of another's token.
+    ({}, GOOD | {"sub": "2"}, ProviderError),
+    ({}, GOOD, ProviderError),
+]
+
+
+@pytest.mark.parametrize(("token", "user_info", "found"), USER_INFO)
+def test_an_address_may_stand_in_userinfo_alone(issuer: Issuer, token: Any, user_info: Any, found: Any) -> None:
+    issuer.metadata, issuer.user_info = {"userinfo_endpoint": f"{issuer.url}/userinfo"}, user_info
+    claims = {"email": None, "email_verified": None} | token
+    if found == ANA:
+        assert finish(issuer, **claims) == ANA
+    else:
+        with pytest.raises(found):
+            finish(issuer, **claims)
 
 
 def test_what_an_issuer_says_of_itself_is_believed_for_an_hour(issuer: Issuer) -> None:

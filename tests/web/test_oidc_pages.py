@@ -181,6 +181,14 @@ def test_a_token_that_is_not_right_is_a_calm_page(door: Door) -> None:
         assert "Acme ID did not answer as it must" in answer.text
 
 
+def test_an_answer_that_says_it_is_of_another_issuer_signs_nobody_in(door: Door) -> None:
+    for issuer, status in (("https://evil.example", 502), (door.issuer.url, 303)):
+        asked = door.leave()
+        door.issuer.usual(door.world.now, asked["nonce"], email=FIRST, email_verified=True)
+        answer = door.get(BACK, params={"state": asked["state"], "code": "a-code", "iss": issuer})
+        assert (answer.status_code, door.session() is None) == (status, status != 303), issuer
+
+
 def test_signing_in_anew_is_another_session_which_runs_out(door: Door) -> None:
     door.come_back(door.leave())
     first = door.session()
