@@ -21,7 +21,7 @@ from operator import itemgetter
 from connector.content.compose import one_line
 from connector.content.fields import SIGNATURE, UNSUBSCRIBE
 from connector.content.traced import Spot, Traced
-from connector.content.written import LEFT, PLACES, Written, WrittenOut
+from connector.content.written import Written, WrittenOut, left_in
 
 #: Most values that are marked in one mail, and most times that it is composed to find out which marks it bears.
 MOST_MARKS, _MOST_TRIES = 200, 40
@@ -154,7 +154,7 @@ def mark(written: Written, out: WrittenOut, compose: Callable[[Written], tuple[s
 
 def _places(text: str, spots: Iterable[Spot], free: Iterator[str]) -> Iterator[_Place]:
     """Return what is to be marked in a text, in order; no two overlap."""
-    left = [(found.span(), _left(found["said"])) for found in LEFT.finditer(text) if found[0] not in PLACES]
+    left = [(found.span(), _left(found["said"])) for found in left_in(text)]
     filled = (
         ((spot.start, spot.end), Mark(kind=MarkKind.FIELD, fields=spot.fields))
         for spot in spots

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -41,10 +41,8 @@ from connector.content.traced import Traced
 #: Most characters of a text and of its subject.
 LONGEST_BODY, LONGEST_SUBJECT = 200_000, 998
 
-#: Fields that a text to edit holds still, and what marks their places in a mail.
-PLACES = {left_field(SIGNATURE): SIGNATURE_PLACE, left_field(UNSUBSCRIBE): UNSUBSCRIBE_PLACE}
-#: What stands in double braces.
-LEFT = re.compile(r"\{\{(?P<said>[^{}]*)\}\}")
+_PLACES = {left_field(SIGNATURE): SIGNATURE_PLACE, left_field(UNSUBSCRIBE): UNSUBSCRIBE_PLACE}
+_LEFT = re.compile(r"\{\{(?P<said>[^{}]*)\}\}")
 
 #: References inside a value that mean nothing to Markdown after a letter or a digit: they are shown as what they are.
 _REFERENCES = re.compile(r"(?<=[^\W_])(?:&#(?:32|38|39|44|45|46|47|58|63|64);)+(?P<goes_on>\w)?")
@@ -103,7 +101,7 @@ class Written:
     @property
     def left(self) -> tuple[str, ...]:
         """What stands in double braces still, each once: names of fields, and field prompts with their `!`."""
-        found = (one_line(said["said"]) for part in (self.subject, self.body) for said in LEFT.finditer(_placed(part)))
+        found = (one_line(said["said"]) for part in (self.subject, self.body) for said in left_in(part))
         return tuple(dict.fromkeys(found))
 
     @property
@@ -123,6 +121,11 @@ class WrittenOut:
 
     subject: Traced
     body: Traced
+
+
+def left_in(text: str) -> Iterator[re.Match[str]]:
+    """Return what stands in double braces in a text to edit and was forgotten there; `said` is what they hold."""
+    return (found for found in _LEFT.finditer(text) if found[0] not in _PLACES)
 
 
 def write_out(template: Template, fields: Mapping[str, Any], *, signature: str, unsubscribes: bool) -> Written:
@@ -148,7 +151,7 @@ def trace_out(template: Template, fields: Mapping[str, Any], *, signature: str, 
         body = body.sub(_REFERENCES, _readable)
     plain = template.format == "txt"
     body = body.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=plain)} }}}}")
-    for source, place in PLACES.items():
+    for source, place in _PLACES.items():
         body = body.sub(re.compile(place), source, count=1)
     return WrittenOut(
         subject=_one_line(subject.sub(PROMPT, lambda found: f"{{{{! {_prompt(found[1], plain=True)} }}}}")),
@@ -216,10 +219,10 @@ def _prompt(shown: str, *, plain: bool) -> str:
 
 
 def _placed(source: str) -> str:
-    for written, place in PLACES.items():
+    for written, place in _PLACES.items():
         source = source.replace(written, place)
     return source
 
 
 def _without_left(source: str) -> str:
-    return LEFT.sub(lambda found: found[0] if found[0] in PLACES else "", source)
+    return _LEFT.sub(lambda found: found[0] if found[0] in _PLACES else "", source)
