@@ -43,6 +43,9 @@ def read_people(path: Path) -> tuple[list[Person], list[Fault]]:
 
 def read_people_text(text: str, file: str) -> tuple[list[Person], list[Fault]]:
     """Read a table of people, as `read_people` does; `file` names it in faults."""
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(Fault(sentence="this is no text: save the table as CSV in UTF-8", file=file, line=line))
     rows = _rows(text, file)
     header_line, header = next(rows, (1, []))
     columns = _columns(header, header_line, file)

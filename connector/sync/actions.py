@@ -7,7 +7,7 @@ Source: spec sequencing 4 to 6, interfaces 2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
 from connector.errors import BadInput
 from connector.events import Event, EventKind
@@ -54,6 +54,9 @@ _STEP_ENDED = {
     IntentState.COMPLETED: EventKind.COMPLETED,
     IntentState.SKIPPED: EventKind.SKIPPED,
 }
+
+#: How far ahead a task may be left: beyond some dates no zone has an instant any more.
+FARTHEST = timedelta(days=3660)
 
 #: Characters of an edited value that a line of the feed holds.
 _SHOWN = 200
@@ -150,6 +153,8 @@ def snooze_stored(tx: Transaction, office: Office, stored: StoredIntent, until: 
     rep = office.reps.get(stored.intent.rep)
     if until < now.astimezone(rep.zone if rep is not None else UTC).date():
         raise BadInput(f"{until} has passed: give today or a later date")
+    if until > (now + FARTHEST).date():
+        raise BadInput(f"{until} is more than ten years ahead: give an earlier date")
     move_task(tx, stored, until)
     want(tx, stored.intent.key, now, changed=now, due_date=until.isoformat(), reminder_at=None)
     append(tx, [intent_fact(stored, EventKind.SNOOZED, now, until=until.isoformat(), by="by the rep")])

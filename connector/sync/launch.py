@@ -35,6 +35,9 @@ from connector.sync.rollup import roll_up
 #: People a bulk write.
 BATCH = 5000
 
+#: How far ahead a start may lie: at the end of the calendar there are no days for the steps.
+_FARTHEST = timedelta(days=3660)
+
 #: A start this little ago was "now" when it was said.
 _A_MOMENT = timedelta(minutes=1)
 
@@ -80,6 +83,9 @@ def check_launch(
         faults.append(Fault(sentence=sentence, where=where))
     if start is not None and start < now:
         sentence = f"the start {start:%Y-%m-%d %H:%M} UTC is in the past: give a later one, or 'now'"
+        faults.append(Fault(sentence=sentence, where=where))
+    if start is not None and start > now + _FARTHEST:
+        sentence = f"the start {start:%Y-%m-%d} is more than ten years ahead: give an earlier one"
         faults.append(Fault(sentence=sentence, where=where))
     fixed = {step.place for step in campaign.steps if step.send is SendOption.FIXED_TIME}
     for place in overrides:

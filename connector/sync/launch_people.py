@@ -50,6 +50,13 @@ class Gathered:
         if known is None or known.given is None:
             self.candidates[candidate.email] = candidate
 
+    def add_address(self, said: str) -> None:
+        """Take whoever has an address, or say that it is none: a ticked one comes from a form, as a pasted one does."""
+        if is_address(said):
+            self.add(Candidate(email=said.lower()))
+        else:
+            self.left_out.append(LeftOut(person=said[:100], reason="is not a mail address"))
+
 
 def gather(
     office: Office,
@@ -66,7 +73,7 @@ def gather(
     """
     gathered = Gathered()
     for email in known:
-        gathered.add(Candidate(email=email.strip().lower()))
+        gathered.add_address(email.strip())
     _read_text(gathered, pasted, "what was pasted")
     if table:
         _read_table(gathered, table, table_name or "the table")
@@ -103,10 +110,7 @@ def _read_text(gathered: Gathered, text: str, name: str) -> None:
         _add_table(gathered, text, name)
         return
     for said in _addresses(text):
-        if is_address(said):
-            gathered.add(Candidate(email=said.lower()))
-        else:
-            gathered.left_out.append(LeftOut(person=said[:100], reason="is not a mail address"))
+        gathered.add_address(said)
 
 
 def _addresses(text: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, delete_intents, read_intents
 from connector.store.mails import MailAction, MailState, StoredMail, change_mail, read_mails
 from connector.sync.actions import UnknownTask, end_stored
-from connector.sync.asking import call_off
+from connector.sync.asking import FARTHEST, call_off
 from connector.sync.office import Office
 from connector.sync.record import enrollment_fact, record
 from connector.sync.releasing import let_go_on
@@ -55,6 +55,8 @@ def reschedule(office: Office, id: str, at: datetime, *, by: str) -> None:  # no
     now = office.now()
     if at <= now:
         raise BadInput("this time has passed: choose a later one")
+    if at > now + FARTHEST:
+        raise BadInput("that is more than a year ahead: give an earlier time")
     with office.database.write() as tx:
         named = _named(tx, id)
         if _asked_for(named):

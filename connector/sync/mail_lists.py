@@ -6,6 +6,7 @@ be done about them (`mail_actions`). Source: issue 7, reference marketo 13.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from connector.store.mail_lists import (
 from connector.store.mails import MailAction, MailState, StoredMail, read_mails
 from connector.store.people import read_people
 from connector.sync.office import Office
+
+_NO_PLACE = "the page's place in the list cannot be read: begin at the first page"
 
 #: Emails a page, and how many are counted.
 PAGE = 50
@@ -146,7 +149,7 @@ def _read(
         case Standing.CANCELLED:
             return [_of_intent(one, None) for one in read_called_off(tx, reps, most, mark)]
         case Standing.BOUNCED:
-            before = None if mark is None else int(mark[1])
+            before = None if mark is None else _number(mark)
             return [
                 Email(
                     key=str(seq),
@@ -247,4 +250,11 @@ def _mark(text: str) -> Mark:
         instant, key = text.split("~")
         return datetime.strptime(instant, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC), key
     except ValueError:
-        raise BadInput("the page's place in the list cannot be read: begin at the first page") from None
+        raise BadInput(_NO_PLACE) from None
+
+
+def _number(mark: Mark) -> int:
+    """Return the number of the line that a place in the list of bounces names."""
+    if not re.fullmatch(r"[0-9]{1,18}", mark[1]):
+        raise BadInput(_NO_PLACE)
+    return int(mark[1])

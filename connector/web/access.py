@@ -9,11 +9,12 @@ What is somebody else's is answered like what is not there.
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from connector.errors import BadInput
 from connector.store.enrollments import find_enrollments
@@ -35,6 +36,10 @@ class NotAllowedError(Exception):
 
 class ForgedError(Exception):
     """A request that changes something does not come from a page of ours."""
+
+
+class UnreadableError(Exception):
+    """A request holds a NUL, which no text of ours has: PostgreSQL keeps none, and no mail may hold one."""
 
 
 class UnknownPerson(BadInput):
@@ -97,11 +102,25 @@ async def check_token(request: Request) -> None:
         raise ForgedError
 
 
+def check_address(request: Request) -> None:
+    """Raise `UnreadableError` for an address that holds what no text of ours has."""
+    _check_texts([request.scope["path"], *(text for field in request.query_params.multi_items() for text in field)])
+
+
+def _check_texts(texts: Iterable[str]) -> None:
+    if any("\0" in text for text in texts):
+        raise UnreadableError
+
+
 async def check_form(request: Request, user: Viewer) -> AsyncIterator[None]:
     """Check the token of a page's form, and close what was read of it when it has been answered."""
     del user  # it fills in what the session says
+    check_address(request)
     try:
         await check_token(request)
+        if request.method not in _READING:
+            said = (await request.form()).multi_items()
+            _check_texts((one.filename or "") if isinstance(one, UploadFile) else one for _, one in said)
         yield
     finally:
         await request.close()  # the files of a form that was read here

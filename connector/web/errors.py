@@ -17,7 +17,7 @@ from connector.sync.api_keys import UnknownKey
 from connector.sync.campaign_views import UnknownCampaign
 from connector.sync.launch_plans import UnknownPlan
 from connector.sync.webhooks import UnknownWebhook
-from connector.web.access import ForgedError, NotAllowedError, UnknownPerson
+from connector.web.access import ForgedError, NotAllowedError, UnknownPerson, UnreadableError
 from connector.web.i18n import gettext as _
 from connector.web.pages import error_page, is_htmx
 from connector.web.sign_in import NotSignedInError, remember
@@ -49,6 +49,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(ForgedError, _forged)
     app.add_exception_handler(ConnectorError, _trouble)
     app.add_exception_handler(RequestValidationError, _misread)
+    app.add_exception_handler(UnreadableError, _misread)
     app.add_exception_handler(HTTPException, _nothing_here)
 
 

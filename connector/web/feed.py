@@ -55,7 +55,7 @@ def _wanted(
 
 
 _Wanted = Annotated[FeedFilter, Depends(_wanted)]
-_Place = Annotated[int | None, Query(ge=0)]
+_Place = Annotated[int | None, Query(ge=0, lt=2**63)]
 
 
 def feed_routes(site: Site) -> APIRouter:

@@ -195,9 +195,9 @@ def _start(form: FormData) -> tuple[datetime | None, str]:
         return None, zone
     try:
         on, at = date.fromisoformat(str(form.get("date", ""))), time.fromisoformat(str(form.get("time", "")))
-    except ValueError:
+        return instant_of(ZoneInfo(zone), on, at), zone
+    except (ValueError, OverflowError):
         raise BadInput("say on which date and at what time it starts, or let it start at once") from None
-    return instant_of(ZoneInfo(zone), on, at), zone
 
 
 def _overrides(campaign: Campaign, form: FormData) -> dict[str, time]:

@@ -155,7 +155,9 @@ def test_trouble_is_a_problem_in_our_words(api: Programs) -> None:
 
 def test_a_body_that_is_no_json_or_too_large_is_a_problem(api: Programs) -> None:
     headers = {"Authorization": f"Bearer {api.key(ANA)}", "Content-Type": "application/json"}
-    assert api.send("POST", "/api/v1/people", headers, data="{").status_code == 400
+    for stray in (b"{", b"[" * 200_000, b'{"people": "\xff"}', b"1" * 5_000):
+        refused = api.send("POST", "/api/v1/people", headers, data=stray)
+        assert (refused.status_code, "JSON" in refused.json()["detail"]) == (400, True), stray[:20]
     line = http.client.HTTPConnection(urlsplit(api.visitors.url).netloc, timeout=10)
     for length, status in (({"Content-Length": "10000001"}, 413), ({"Transfer-Encoding": "chunked"}, 411)):
         line.putrequest("POST", "/api/v1/people")

@@ -248,6 +248,14 @@ def test_people_are_found_without_a_script_too(visitors: Visitors) -> None:
     assert "kept@x.example" in answer.text
 
 
+def test_what_a_form_ticks_is_held_to_be_an_address_too(visitors: Visitors) -> None:
+    browser = visitors.browser(ANA)
+    ticked = ["x@client.example,y@client.example", "x@client.example\r\nBcc: z@client.example", PAT.email]
+    shown = browser.get(plan(browser, "fixed", person=ticked)).text
+    assert shown.count("is not a mail address") == 2
+    assert PAT.email in shown
+
+
 def test_too_many_people_are_refused(world: World) -> None:
     found = gather(world.office, pasted="\n".join(f"p{number}@x.example" for number in range(MOST)))
     assert len(found.candidates) == MOST

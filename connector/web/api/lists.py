@@ -42,6 +42,11 @@ def place_of(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
         place = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
         place = None
-    if not isinstance(place, list) or [type(value) for value in place] != list(kinds):
+    if not isinstance(place, list) or [type(value) for value in place] != list(kinds) or not all(map(_fits, place)):
         raise BadInput("the cursor is none of this list: begin without one")
     return tuple(place)
+
+
+def _fits(value: int | str) -> bool:
+    """Tell whether both databases can look for it."""
+    return abs(value) < 2**63 if isinstance(value, int) else value.isprintable()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from connector import events
 from connector.events import EventKind, sentence
@@ -50,9 +50,27 @@ Line = Annotated[str, Field(max_length=500)]
 
 
 class Given(BaseModel):
-    """Base of what requests hold: what is not known is refused."""
+    """Base of what requests hold: what is not known is refused, and so is a NUL (`access.UnreadableError`)."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_texts(cls, said: Any) -> Any:
+        if _holds_nul(said):
+            raise ValueError("a text holds a NUL: leave it out")
+        return said
+
+
+def _holds_nul(said: Any) -> bool:
+    match said:
+        case str():
+            return "\0" in said
+        case dict():
+            return any(_holds_nul(one) for field in said.items() for one in field)
+        case list():
+            return any(map(_holds_nul, said))
+    return False
 
 
 class Draft(BaseModel):

@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from connector.ports import Vault
 from connector.store.idempotency import Asked, begin, finish, forget
-from connector.web.access import site_of
+from connector.web.access import check_address, site_of
 from connector.web.api.callers import identify
 from connector.web.api.problems import RequestError, answer
 from connector.web.site import Site
@@ -53,6 +53,7 @@ class ApiRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 user = await identify(request)
+                check_address(request)
                 _check_size(request)
                 key = request.headers.get(HEADER)
                 if request.method in _READING or key is None:

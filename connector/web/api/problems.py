@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, ConnectorError
-from connector.web.access import ForgedError, NotAllowedError
+from connector.web.access import ForgedError, NotAllowedError, UnreadableError
 from connector.web.errors import status_of
 from connector.web.sign_in import NotSignedInError
 
@@ -87,6 +87,7 @@ _SAID: tuple[tuple[type[Exception], int, str, Mapping[str, str] | None], ...] = 
     (ForgedError, 403, "a session must send its token in X-CSRF-Token; programs use a key", None),
     (NotAllowedError, 403, "this takes another role: ask whoever keeps connector.yaml", None),
     (ScopeError, 403, "", None),
+    (UnreadableError, 400, "the address holds a NUL, which no text here has", None),
 )
 
 
@@ -105,6 +106,8 @@ def answer(error: Exception, request: Request) -> Response:
             return _misread(error)
         case HTTPException(status_code=404):
             return _problem(404, "the address leads nowhere: /api/openapi.json lists those there are")
+        case HTTPException(status_code=400):
+            return _problem(400, "the body cannot be read: send JSON in UTF-8")
         case HTTPException():
             return _problem(error.status_code, f"{request.method} is not for this address", headers=error.headers)
     # As the pages' guard: the address and the message may quote what is nobody's business.
