@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from connector.content.written import FieldSource
 from connector.errors import BadInput, Busy, ConnectorError
 from connector.intents import IntentEvent
 from connector.people import time_zones
@@ -30,6 +29,7 @@ from connector.sync.composing import ChangedElsewhere, Standing, Text, Window
 from connector.web.access import Viewer, own_task
 from connector.web.errors import status_of
 from connector.web.i18n import gettext as _
+from connector.web.merge_fields import field_rows, left_rows, shown_pieces
 from connector.web.pages import fragment, is_htmx, page
 from connector.web.site import Site
 from connector.web.users import User
@@ -83,16 +83,9 @@ def compose_routes(site: Site) -> APIRouter:
         return desk.shown(request, user, desk.own(user, key))
 
     @routes.get("/tasks/{key}/preview")
-    def preview(request: Request, user: Viewer, key: str) -> Response:
-        """Show the mail as its person would see it."""
-        key = desk.own(user, key)
-        try:
-            body, problem = previewing.preview(site.office, key), ""
-        except BadInput as error:
-            body, problem = "", str(error)
-        answer = page(request, "compose/preview.html", title=_("Preview"), body=body, problem=problem)
-        answer.headers["Content-Security-Policy"] = PREVIEW_POLICY
-        return answer
+    def preview(request: Request, user: Viewer, key: str, view: str = "") -> Response:
+        """Show the mail as its person would see it; the view `fields` marks what came from fields."""
+        return desk.previewed(request, desk.own(user, key), marked=view == "fields")
 
     _add_writing(routes, desk, site)
     _add_asking(routes, desk, site)
@@ -195,6 +188,24 @@ class _Desk:
         """Return how others are told who did it."""
         return user.email or user.name or "this machine"
 
+    def previewed(self, request: Request, key: str, *, marked: bool) -> Response:
+        """Return the page of the preview's frame."""
+        shown: dict[str, Any] = {"problem": "", "subject": (), "body": ""}
+        try:
+            if marked:
+                mail = previewing.preview_marked(self._office, self._site.project.templates, key)
+                rows = field_rows(mail.fields, self._office.crm_rules.name)
+                shown |= {"subject": shown_pieces(mail.marked.subject, rows)}
+                shown |= {"body": shown_pieces(mail.marked.page, rows)}
+            else:
+                shown |= {"body": previewing.preview(self._office, key)}
+        except BadInput as error:
+            shown |= {"problem": str(error)}
+        template = "compose/marked.html" if marked else "compose/preview.html"
+        answer = page(request, template, title=_("Preview"), **shown)
+        answer.headers["Content-Security-Policy"] = PREVIEW_POLICY
+        return answer
+
     def saved(self, request: Request, user: User, key: str, given: Given) -> Response:
         """Keep a text, and tell the window what it came to."""
         try:
@@ -268,7 +279,7 @@ class _Desk:
             "compose/window.html",
             title=_("Email to %(name)s", name=name),
             status=200 if error is None else 409 if conflict is not None else status_of(error),
-            **{**values, "window": window, "conflict": conflict, "told": told},
+            **{**values, "window": window, "left": left_rows(window.written), "conflict": conflict, "told": told},
         )
 
     def _values(self, user: User, key: str) -> dict[str, Any]:
@@ -282,7 +293,8 @@ class _Desk:
         return {
             "window": window,
             "standing": _standing(window),
-            "sources": _sources(self._office.crm_rules.name),
+            "fields": field_rows(window.fields, self._office.crm_rules.name, window.edited_fields),
+            "left": left_rows(window.written),
             "send_at": send_at,
             "date": local.date().isoformat(),
             "clock": f"{local if send_at else _MORNING:%H:%M}",
@@ -312,14 +324,3 @@ def _standing(window: Window) -> tuple[str, str]:
         Standing.SENT: (_("Sent"), "good"),
         Standing.CLOSED: (_("Closed"), ""),
     }[window.standing]
-
-
-def _sources(crm: str) -> dict[FieldSource, tuple[str, str]]:
-    """Return how people are told where a field's value comes from, and the kind of its chip."""
-    return {
-        FieldSource.PERSON: (_("person"), ""),
-        FieldSource.CRM: (crm.title() or _("CRM"), "good"),
-        FieldSource.REP: (_("rep"), ""),
-        FieldSource.FALLBACK: (_("fallback"), "warn"),
-        FieldSource.MISSING: (_("missing"), "bad"),
-    }

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from connector.content.compose import one_line
 from connector.content.marks import Mark, MarkKind, Piece
-from connector.content.written import FieldSource, MergeField
+from connector.content.written import FieldSource, MergeField, Written, left_in
 from connector.web.i18n import gettext as _
 
 
@@ -43,6 +44,26 @@ class ShownPiece:
     told: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftRow:
+    """Something that is still to be written before the mail can be sent."""
+
+    #: Id of the field that holds it: subject or body.
+    place: str
+    #: As it stands there.
+    source: str
+    told: str
+
+
+def left_rows(written: Written) -> tuple[LeftRow, ...]:
+    """Return what is still to be written, in order."""
+    return tuple(
+        LeftRow(place=place, source=found[0], told=_told_of_left(one_line(found["said"])))
+        for place, text in (("subject", written.subject), ("body", written.body))
+        for found in left_in(text)
+    )
+
+
 def field_rows(fields: Sequence[MergeField], crm: str, edited: Collection[str] = ()) -> tuple[FieldRow, ...]:
     """Return the rows of the list; `crm` is the name of its adapter, `edited` the fields that were written over."""
     shown = crm.title() or _("CRM")
@@ -66,6 +87,12 @@ def shown_pieces(pieces: Sequence[Piece], rows: Sequence[FieldRow]) -> tuple[Sho
     return tuple(_shown(piece, piece.mark, known) for piece in pieces)
 
 
+def _told_of_left(said: str) -> str:
+    if said.startswith("!"):
+        return _("Replace: %(prompt)s", prompt=said.removeprefix("!").strip())
+    return _("The field %(name)s has no value: write it in.", name=said)
+
+
 def _shown(piece: Piece, mark: Mark | None, known: Mapping[str, FieldRow]) -> ShownPiece:
     if mark is None:
         return ShownPiece(content=piece.content)
@@ -76,9 +103,9 @@ def _shown(piece: Piece, mark: Mark | None, known: Mapping[str, FieldRow]) -> Sh
     falls_back = mark.kind is MarkKind.FIELD and all(row.source is FieldSource.FALLBACK for row in rows)
     match mark.kind:
         case MarkKind.PROMPT:
-            told = _("For you to write: %(prompt)s", prompt=mark.asks)
+            told = _("Replace: %(prompt)s", prompt=mark.asks)
         case MarkKind.MISSING:
-            told = _("%(name)s: no value; write it in", name=", ".join(mark.fields))
+            told = _("The field %(name)s has no value: write it in.", name=", ".join(mark.fields))
         case MarkKind.FIELD:
             told = "; ".join(f"{row.path}: {row.told}" for row in rows)
     return ShownPiece(
