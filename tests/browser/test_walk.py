@@ -33,7 +33,7 @@ def window(morning: Center, windows: list[Window]) -> Window:
 
 
 def test_from_signing_in_to_the_next_step(morning: Center, windows: list[Window]) -> None:
-    window = morning.window(None)
+    window = morning.window(None, opens_mail=True)
     windows.append(window)
     morning.issuer.person = REP
     page = window.open("/tasks?q=ada")
@@ -62,7 +62,7 @@ def test_from_signing_in_to_the_next_step(morning: Center, windows: list[Window]
 def test_an_email_is_written_here_and_sent_later(morning: Center, window: Window) -> None:
     page = window.open(f"/tasks/{task_of(morning.world, BEN.email).intent.key}/compose")
     page.get_by_label("Subject").fill("A word about Contoso, Ben")
-    expect(page.frame_locator("iframe").get_by_text("how is Contoso")).to_be_visible()
+    expect(page.frame_locator("iframe.as-mail").get_by_text("how is Contoso")).to_be_visible()
     tomorrow = (morning.world.now + timedelta(days=1)).date().isoformat()
     page.get_by_label("Day").fill(tomorrow)
     page.get_by_label("Time", exact=True).fill("11:30")
