@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -41,6 +41,7 @@ from connector.ports import (
     Vault,
 )
 from connector.settings import Settings, load_settings
+from connector.settings_now import SettingsNow
 from connector.store.cache import StoredCache
 from connector.store.database import Database
 from connector.sync.attachments import attachment_faults
@@ -170,6 +171,11 @@ class Project:
     def settings(self) -> Settings:
         """What connector.yaml says; raises `BadInput` with every fault."""
         return load_settings(self.folder / SETTINGS_FILE, self.adapters)
+
+    @cached_property
+    def settings_now(self) -> SettingsNow:
+        """What connector.yaml says now, for a process that goes on while the file is changed."""
+        return SettingsNow(self.settings, self.adapters)
 
     @cached_property
     def _templates(self) -> tuple[dict[str, Template], list[Fault]]:
@@ -363,7 +369,7 @@ def open_office(
         hold_after=settings.sync.hold_after,
         keep_ended=settings.retention.ended,
         wake=wake_workers(database, clock),
-        sees=partial(reps_seen_by, settings),
+        sees=lambda email: reps_seen_by(project.settings_now(), email),
     )
 
 

@@ -68,7 +68,7 @@ def known_user(site: Site, email: str) -> User | None:
     """Return who an address stands for, with what they have chosen; None for a stranger."""
     with site.office.database.read() as tx:
         chosen = read_preferences(tx, email)
-    return user_of(site.project.settings, email, chosen)
+    return user_of(site.project.settings_now(), email, chosen)
 
 
 Viewer = Annotated[User, Depends(current_user)]

@@ -10,7 +10,7 @@ A browser that lost the line says which message it had last (`Last-Event-ID`) an
   carries the number, so that neither is lost between the two;
 - `beat`: nothing, but how far it got; it keeps the line open;
 - `reload`: too much has happened to tell it line by line;
-- `end`: the session has run out, and nothing more comes.
+- `end`: the session has run out, or they see other people's work from now on; nothing more comes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from connector.audience import reps_seen_by
 from connector.store.feed import read_campaign_names
 from connector.sync.feed import FeedFilter, Topic, may_see, read_due, read_page, touches_task_of
 from connector.web.access import Viewer
@@ -106,7 +107,7 @@ def feed_routes(site: Site) -> APIRouter:
             yield f"retry: {_COME_BACK}\n\n"
             async with aclosing(broadcast.follow(place)) as hearing:
                 async for heard in hearing:
-                    if await run_in_threadpool(site.sessions.read, request) is None:
+                    if not await run_in_threadpool(_is_still, site, request, user):
                         yield _message("end", {})
                         return
                     yield "".join(_told(request, user, wanted, heard, tasks_only=only is not None))
@@ -114,6 +115,12 @@ def feed_routes(site: Site) -> APIRouter:
         return StreamingResponse(messages(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     return routes
+
+
+def _is_still(site: Site, request: Request, user: User) -> bool:
+    """Tell whether somebody who listens is signed in yet, and sees what they saw when they began."""
+    signed_in = site.sessions.read(request) is not None
+    return signed_in and reps_seen_by(site.project.settings_now(), user.email) == user.reps
 
 
 def _due(site: Site, user: User, wanted: FeedFilter) -> dict[str, Any]:
