@@ -10,6 +10,7 @@ import pytest
 
 from connector.errors import Retry
 from connector.events import EventKind
+from connector.sync.api_keys import Scope
 from connector.web.api import people as people_routes
 from tests.web.programs import Programs, programs_of
 from tests.web.visitors import ANA, ROOT
@@ -124,6 +125,14 @@ def test_answers_are_kept_for_a_day_and_sealed(api: Programs) -> None:
     assert api.ask(ANA, "POST", "/keys", wanted, once="seven").json()["id"] != first["id"]
     with api.world.database.read() as tx:
         assert len(tx.exec_driver_sql("SELECT * FROM idempotency").fetchall()) == 1
+
+
+def test_an_answer_is_for_a_key_that_may_ask_for_it_alone(api: Programs) -> None:
+    wanted = {"name": "mighty", "scopes": ["admin"]}
+    assert api.ask(ANA, "POST", "/keys", wanted, once="eight").status_code == 201
+    refused = api.ask(ANA, "POST", "/keys", wanted, once="eight", scopes=[Scope.READ])
+    assert refused.status_code in (403, 422)
+    assert "sck_" not in refused.text
 
 
 def test_a_stray_idempotency_key_is_refused(api: Programs) -> None:

@@ -89,7 +89,8 @@ async def _once(request: Request, carry_out: _Handler, *, user: str, key: str) -
 
 
 async def _digest(request: Request) -> str:
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    """Return what stands for a request. What it may be for is part of it: an answer is for who might ask for it."""
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n{sorted(request.state.scopes)}\n".encode()
     return hashlib.sha256(asked + await request.body()).hexdigest()
 
 
