@@ -115,6 +115,20 @@ def test_people_move_to_the_present_version(api: Programs) -> None:
     assert api.ask(ANA, "POST", "/campaigns/nothing/migrate").status_code == 404
 
 
+def test_an_opt_out_tells_nothing_of_other_reps_and_is_taken_back_by_whose_person_it_is(api: Programs) -> None:
+    (shared,) = people(1, domain="shared")
+    for rep, campaign in ((ANA, "outreach"), (BOB, "other")):
+        api.world.launch([shared], rep=rep, campaign=campaign)
+    ended = api.ask(BOB, "POST", f"/people/{shared.email}/opt-out", {"reason": "asked"}).json()["enrollments"]
+    assert [one["rep"] for one in ended] == [BOB]
+    assert {one.state for one in api.world.enrollments.values() if one.person == shared.email} == {"opted_out"}
+    nobodys = {"reason": "asked"}
+    assert api.ask(BOB, "POST", "/people/nobodys@client.example/opt-out", nobodys).status_code == 200
+    assert api.ask(BOB, "POST", "/people/nobodys@client.example/opt-out/undo", nobodys).status_code == 403
+    assert api.ask(ROOT, "POST", "/people/nobodys@client.example/opt-out/undo", nobodys).status_code == 200
+    assert api.ask(BOB, "POST", f"/people/{shared.email}/opt-out/undo", nobodys).status_code == 200
+
+
 def test_numbers_are_of_those_whose_work_one_sees(api: Programs) -> None:
     today = api.world.now.date()
     found = api.ask(ANA, "GET", "/numbers", time_zone="UTC").json()

@@ -20,9 +20,9 @@ from connector.store.enrollments import find_enrollments
 from connector.store.people import StoredPerson
 from connector.store.people_pages import PeopleFilter, Standing
 from connector.sync import actions
-from connector.sync.people_views import PersonPage, list_people, look_at_person
+from connector.sync.people_views import PersonPage, is_own, list_people, look_at_person
 from connector.sync.views import NextStep
-from connector.web.access import UnknownPerson, own_person
+from connector.web.access import NotAllowedError, UnknownPerson, own_person
 from connector.web.api.callers import Minding, Reading
 from connector.web.api.lists import Cursor, Listed, Most, cursor_of, place_of
 from connector.web.api.models import Changed, Email, Enrollment, Event, Given, Line
@@ -190,15 +190,18 @@ def add_routes(routes: APIRouter, site: Site) -> None:
 
     @routes.post("/people/{email}/opt-out")
     def opt_out(user: Minding, email: Email, why: Reason) -> Changed:
-        """Opt somebody out, known or not: every campaign of theirs ends at once. Return those that ended."""
+        """Opt somebody out, known or not: every campaign of theirs ends at once. Return those of yours that ended."""
         if of_others(site, user, [email]):
             raise UnknownPerson(f"there is nobody with the address '{email}': look in the list of people")
-        return Changed.of(actions.opt_out(office, email, reason=why.reason))
+        ended = actions.opt_out(office, email, reason=why.reason)
+        return Changed.of([one for one in ended if user.may_see(one.rep)])
 
     @routes.post("/people/{email}/opt-out/undo")
     def undo_opt_out(user: Minding, email: Email, why: Reason) -> Person:
-        """Take an opt-out back; campaigns that ended stay ended."""
+        """Take an opt-out back, of your own people or as an admin; campaigns that ended stay ended."""
         own_person(site, user, email)
+        if not is_own(office, email, reps=user.reps):
+            raise NotAllowedError
         actions.undo_opt_out(office, email, reason=why.reason)
         return Person.of(own_person(site, user, email))
 
