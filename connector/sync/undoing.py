@@ -41,8 +41,11 @@ _NOT_SENT = (IntentState.BLOCKED, IntentState.HELD, IntentState.FAILED)
 _UNDONE = "its skip or completion was undone: 'connector resume --person {person}' sends it, or skip it"
 
 
-def undo(office: Office, user: str, batch: str) -> Done:
-    """Undo what a user did, as far as it can be; each task of it once. Say why it cannot, of those that cannot."""
+def undo(office: Office, user: str, batch: str, *, reps: frozenset[str] | None) -> Done:
+    """Undo what a user did, as far as it can be; each task of it once. Say why it cannot, of those that cannot.
+
+    Of tasks that are by now of none of these reps (None: of all) only giving them away can be undone.
+    """
     done = Done(batch=batch)
     while True:
         with office.database.write() as tx:
@@ -50,6 +53,9 @@ def undo(office: Office, user: str, batch: str) -> Done:
             taken = take_undo(tx, batch, user, now - UNDO_LASTS, BATCH)
             present = read_intents(tx, list(taken))
             for key, before in taken.items():
+                if not _is_theirs(present.get(key), before, reps):
+                    done.refuse(f"the id '{key[:8]}' names no task")
+                    continue
                 try:
                     _undo(tx, office, present.get(key), before, now)
                 except BadInput as error:
@@ -58,6 +64,13 @@ def undo(office: Office, user: str, batch: str) -> Done:
                     done.keys.append(key)
         if not taken:
             return done
+
+
+def _is_theirs(stored: StoredIntent | None, before: dict[str, Any], reps: frozenset[str] | None) -> bool:
+    """Tell whether a task is, or was when it was given away, of one of these reps."""
+    if reps is None or stored is None:
+        return True
+    return (before["rep"] if before["action"] == Action.ASSIGN else stored.intent.rep) in reps
 
 
 def _about(stored: StoredIntent | None, why: str) -> str:

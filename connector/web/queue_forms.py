@@ -68,7 +68,7 @@ def queue_form_routes(site: Site) -> APIRouter:
         request: Request, user: Viewer, batch: Annotated[str, Form(max_length=32)], back: _Back = "/tasks"
     ) -> Response:
         """Undo what was done."""
-        done = undo(office, user.email, batch)
+        done = undo(office, user.email, batch, reps=user.reps)
         if not done.keys and not done.refused:
             raise BadInput(_("There is nothing left to undo."))
         return _told(request, done, done_sentence(None, len(done.keys)), back, undoable=False)

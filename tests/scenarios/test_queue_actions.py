@@ -75,10 +75,10 @@ def test_what_was_completed_at_once_can_be_undone_and_done_again(world: World) -
     world.sync()
     assert {row["Status"] for row in world.records("Task")} == {"Completed"}
     assert keys(world) == []
-    assert undo(world.office, "bob@acme.example", done.batch).keys == []
-    undone = undo(world.office, ME, done.batch)
+    assert undo(world.office, "bob@acme.example", done.batch, reps=frozenset({ME})).keys == []
+    undone = undo(world.office, ME, done.batch, reps=frozenset({ME}))
     assert (sorted(undone.keys), undone.refused) == (sorted(chosen), 0)
-    assert undo(world.office, ME, done.batch).keys == []
+    assert undo(world.office, ME, done.batch, reps=frozenset({ME})).keys == []
     assert sorted(keys(world)) == sorted(chosen)
     world.sync()
     assert {row["Status"] for row in world.records("Task")} == {"Not Started"}
@@ -101,7 +101,7 @@ def test_the_end_of_the_last_step_can_be_undone(world: World) -> None:
     assert world.enrollments[person.email].state is EnrollmentState.FINISHED
     world.sync()
     assert world.mails(ME, "drafts") == []
-    assert undo(world.office, ME, done.batch).keys == [key]
+    assert undo(world.office, ME, done.batch, reps=frozenset({ME})).keys == [key]
     assert world.enrollments[person.email].state is EnrollmentState.ACTIVE
     world.sync()
     assert [mail["key"] for mail in world.mails(ME, "drafts")] == [key]
@@ -113,7 +113,7 @@ def test_a_draft_that_was_still_there_is_kept(world: World) -> None:
     world.sync()
     (key,) = keys(world)
     done = act(world.office, ME, Deed(action=Action.SKIP), [key], reps=None)
-    undo(world.office, ME, done.batch)
+    undo(world.office, ME, done.batch, reps=frozenset({ME}))
     world.sync()
     assert len(world.effects("draft_created")) == 1
     world.judge()
@@ -134,7 +134,7 @@ def test_an_undo_that_comes_too_late_says_why(world: World, campaign: str, then:
     (key,) = keys(world)
     done = act(world.office, ME, Deed(action=Action.COMPLETE), [key], reps=None)
     then(world)  # type: ignore[operator]
-    undone = undo(world.office, ME, done.batch)
+    undone = undo(world.office, ME, done.batch, reps=frozenset({ME}))
     assert undone.keys == []
     assert (why is None and undone.why == []) or (why is not None and why in undone.why[0])
     assert state(world, key) is IntentState.COMPLETED
@@ -147,7 +147,7 @@ def test_a_next_step_that_nobody_was_given_does_not_stand_in_the_way(world: Worl
     (key,) = keys(world)
     done = act(world.office, ME, Deed(action=Action.COMPLETE), [key], reps=None)
     tick(world.office, world.now)
-    assert undo(world.office, ME, done.batch).keys == [key]
+    assert undo(world.office, ME, done.batch, reps=frozenset({ME})).keys == [key]
     world.sync()
     assert keys(world) == [key]
     world.judge()
@@ -161,14 +161,14 @@ def test_a_snooze_goes_back_to_its_date(world: World) -> None:
     until = before.stored.intent.due_date + timedelta(days=3)
     done = act(world.office, ME, Deed(action=Action.SNOOZE, until=until), [key], reps=None)
     assert list_tasks(world.office)[0].stored.intent.due_date == until
-    undo(world.office, ME, done.batch)
+    undo(world.office, ME, done.batch, reps=frozenset({ME}))
     (after,) = list_tasks(world.office)
     assert after.stored.intent == before.stored.intent
     tasks = [one.task for one in (before, after) if one.task is not None]
     assert tasks[0].wanted == tasks[1].wanted
     done = act(world.office, ME, Deed(action=Action.SNOOZE, until=until), [key], reps=None)
     snooze(world.office, key, until + timedelta(days=1))
-    assert "was moved to" in undo(world.office, ME, done.batch).why[0]
+    assert "was moved to" in undo(world.office, ME, done.batch, reps=frozenset({ME})).why[0]
 
 
 def test_a_task_that_is_given_away_takes_its_draft_and_its_crm_task_along(world: World) -> None:
@@ -183,11 +183,23 @@ def test_a_task_that_is_given_away_takes_its_draft_and_its_crm_task_along(world:
     users = {row["Id"]: row["Username"] for row in world.records("User")}
     assert [users[row["OwnerId"]] for row in world.records("Task")] == ["bob@acme.example"]
     assert act(world.office, ME, Deed(action=Action.SKIP), [key], reps=frozenset({ME})).refused == 1
-    assert undo(world.office, ME, done.batch).keys == [key]
+    assert undo(world.office, ME, done.batch, reps=frozenset({ME})).keys == [key]
     world.sync()
     world.sync()
     assert [users[row["OwnerId"]] for row in world.records("Task")] == ["ana@acme.example"]
     world.judge()
+
+
+def test_what_was_done_with_a_task_is_not_undone_once_it_is_another_rep_s(world: World) -> None:
+    world.launch(people(1), campaign="Main")
+    world.sync()
+    (before,) = list_tasks(world.office)
+    key, until = before.stored.intent.key, before.stored.intent.due_date + timedelta(days=3)
+    done = act(world.office, ME, Deed(action=Action.SNOOZE, until=until), [key], reps=frozenset({ME}))
+    act(world.office, "may@acme.example", Deed(action=Action.ASSIGN, rep="bob@acme.example"), [key], reps=None)
+    undone = undo(world.office, ME, done.batch, reps=frozenset({ME}))
+    assert (undone.keys, undone.why) == ([], [f"the id '{key[:8]}' names no task"])
+    assert list_tasks(world.office)[0].stored.intent.due_date == until
 
 
 @pytest.mark.parametrize(
