@@ -16,6 +16,7 @@ from typing import Any
 from connector.content.written import Written
 from connector.errors import BadInput
 from connector.store import launch_plans as store
+from connector.store.database import Transaction
 from connector.store.launch_plans import StoredPlan
 from connector.sync.launch import LeftOut
 from connector.sync.launch_people import Candidate, from_json, to_json
@@ -100,6 +101,12 @@ def change(office: Office, id: str, user: str, to: Callable[[LaunchPlan], Launch
         changed = to(plan)
         store.change_plan(tx, id, _content(changed))
     return changed
+
+
+def is_as_kept(tx: Transaction, plan: LaunchPlan) -> bool:
+    """Tell whether a plan says still what it said when it was read."""
+    kept = store.read_plan(tx, plan.id)
+    return kept is not None and kept.content == _content(plan)
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from connector.store.database import Transaction
 from connector.store.launch_plans import close_plan
 from connector.store.people import StoredPerson, read_people
 from connector.sync.launch import Launched, LeftOut, launch
-from connector.sync.launch_plans import LaunchPlan, Outcome, outcome_json
+from connector.sync.launch_plans import LaunchPlan, Outcome, is_as_kept, outcome_json
 from connector.sync.office import Office
 from connector.sync.preview import Preview, preview
 
@@ -182,6 +182,8 @@ def confirm(
         outcome = Outcome(enrolled=launched.enrolled, left_out=tuple(shown.left_out), start=launched.start)
         if not close_plan(tx, plan.id, outcome_json(outcome)):
             raise LaunchedAlready("this was launched already: nothing was done again")
+        if not is_as_kept(tx, plan):
+            raise PlanChanged("it was changed in another window meanwhile: look at it again, then launch it")
         save_compositions(
             tx, [_composition(campaign, plan, one, office.now()) for one in new if one.person in plan.written]
         )

@@ -17,6 +17,8 @@ from connector.store.compositions import read_compositions
 from connector.store.ledger import read_events
 from connector.sync import actions
 from connector.sync.launch_people import MOST, gather
+from connector.sync.launch_plans import change, find_plan
+from connector.sync.launch_preview import PlanChanged, confirm, show
 from tests.web.visitors import ANA, BOB, MAY, ROOT, WEB, Browser, Visitors
 from tests.world import CAMPAIGN, World, people
 
@@ -155,6 +157,21 @@ def test_what_changed_since_it_was_shown_must_be_confirmed_again(world: World, v
     assert "Something has changed since this was shown" in answer.text
     assert RAY.email not in world.enrollments
     assert digest(answer) != before
+
+
+def test_what_another_window_changed_while_it_was_confirmed_is_not_passed_over(
+    world: World, visitors: Visitors
+) -> None:
+    first, second = "una@x.example", "dua@x.example"
+    at = plan(visitors.browser(ANA), "fixed", pasted=f"{first},{second}")
+    read = find_plan(world.office, at.rpartition("/")[2], ANA)
+    campaign, templates = world.project.campaign("fixed"), world.project.templates
+    shown = show(world.office, campaign, templates, read, reps=frozenset({ANA}))
+    change(world.office, read.id, ANA, lambda one: one.without(first))
+    with pytest.raises(PlanChanged, match="in another window"):
+        confirm(world.office, campaign, templates, read, reps=frozenset({ANA}), digest=shown.digest)
+    assert not {first, second} & set(world.enrollments)
+    assert find_plan(world.office, read.id, ANA).outcome is None
 
 
 def test_another_rep_s_people_and_plans_stay_theirs(visitors: Visitors) -> None:
