@@ -23,8 +23,11 @@ def _address(text: str) -> str:
     return address
 
 
-#: Names of no tenant in particular, and the id of the one that holds everybody's private accounts.
-_ANYBODYS = ("common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad")
+#: Id of the tenant that holds everybody's private accounts.
+PRIVATE_ACCOUNTS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+#: That, and names of no tenant in particular.
+_ANYBODYS = ("common", "organizations", "consumers", PRIVATE_ACCOUNTS)
 
 
 def _tenant(text: str) -> str:

@@ -29,7 +29,7 @@ from connector.web.id_tokens import (
     microsoft_address,
     verified_address,
 )
-from connector.web_settings import SignInRules
+from connector.web_settings import PRIVATE_ACCOUNTS, SignInRules
 
 #: Seconds to connect and to wait for an answer, while somebody looks at an empty page.
 TIMEOUT = (5.0, 10.0)
@@ -42,7 +42,7 @@ _PROOFS = ("client_secret_post", "client_secret_basic")
 
 _SCOPE = "openid email profile"
 _WELL_KNOWN = "/.well-known/openid-configuration"
-_TENANT_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TENANT_ID = rf"(?!{PRIVATE_ACCOUNTS})[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}"
 
 
 class ProviderError(Exception):

@@ -134,10 +134,14 @@ def _new_key() -> str:
 
 
 def remember(request: Request, answer: Response) -> None:
-    """Let the browser keep where one wanted to go until one is signed in, if it is a page of ours."""
+    """Let the browser keep where one wanted to go until one is signed in, if it is a page of ours.
+
+    What a page asks for by itself, such as the feed's stream or a preview, is no place to go to.
+    """
     query = f"?{request.url.query}" if request.url.query else ""
     path = f"{request.url.path}{query}"
-    if request.method == "GET" and _OURS.fullmatch(path):
+    by_hand = request.headers.get("sec-fetch-dest", "document") == "document"
+    if request.method == "GET" and by_hand and _OURS.fullmatch(path):
         _set_cookie(request, answer, "next", quote(path, safe=""), LINK_LASTS)
 
 

@@ -401,7 +401,12 @@ _OTHER_ID = "00000000-0000-4000-8000-0123456789ab"
             f"{_ENTRA}/acme.example/v2.0/.well-known/openid-configuration",
             [f"{_ENTRA}/{_ID}/v2.0"],
             # What the document of no particular tenant says.
-            [f"{_ENTRA}/{{tenantid}}/v2.0", f"https://evil.example/{_ID}/v2.0"],
+            [
+                f"{_ENTRA}/{{tenantid}}/v2.0",
+                f"https://evil.example/{_ID}/v2.0",
+                # Anybody's private account, as where the domain is Microsoft's own.
+                f"{_ENTRA}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+            ],
         ),
         (
             {"oidc": {"name": "Acme", "issuer": "https://id.acme.example/"}},

@@ -95,6 +95,18 @@ def test_after_signing_in_one_is_where_one_wanted_to_go(site: Site) -> None:
         assert site.get(site.link.path).headers["location"] == place, asked
 
 
+def test_what_a_page_asks_for_by_itself_is_no_place_to_go(site: Site) -> None:
+    asked = {
+        "the address bar": (OPEN, {"Sec-Fetch-Dest": "document"}, True),
+        "a browser that says nothing": (OPEN, {}, True),
+        "the feed's stream": ("/feed/stream?after=1", {"Sec-Fetch-Dest": "empty"}, False),
+        "a frame": (OPEN, {"Sec-Fetch-Dest": "iframe"}, False),
+        "a picture": (OPEN, {"Sec-Fetch-Dest": "image"}, False),
+    }
+    for name, (path, headers, kept) in asked.items():
+        assert ("connector_next" in site.get(path, headers=headers).headers.get("set-cookie", "")) == kept, name
+
+
 def test_the_place_to_go_is_forgotten_with_the_link(site: Site) -> None:
     site.get(OPEN)
     assert site.sign_in().get(site.link.path).headers["location"] == "/"
