@@ -88,6 +88,7 @@ def test_several_are_completed_at_once_and_taken_back(morning: Center, window: W
     expect(page.get_by_text("3 tasks are done.")).to_be_visible()
     for key in keys:
         expect(page.locator(f"#t-{key}")).to_have_count(0)
+    page.wait_for_load_state()  # no key is heard before
     page.keyboard.press("u")
     page.get_by_role("link", name="Back to the tasks").click()
     for key in keys:

@@ -71,10 +71,11 @@ def _too_fast(log: judge.Log) -> Iterator[str]:
 def test_every_effect_happens_once_in_chaos(make_world: WorldMaker) -> None:
     with Chaos(make_world, seed=SEED, mails=5 + int(SECONDS / 20)) as chaos:
         chaos.rage(SECONDS)
+        # A run in which little happened proves little: where the machine is busy, it takes longer.
+        while chaos.done["kill"] + chaos.done["freeze"] < SECONDS / 8:
+            chaos.rage(SECONDS / 8)
         chaos.calm()
         assert wrong(chaos) == {}
-        # A run in which little happened proves little.
-        assert chaos.done["kill"] + chaos.done["freeze"] >= SECONDS / 8
         assert sum(judge.faults(chaos.log).values()) >= SECONDS
         assert max(judge.takeovers(chaos.log).values()) >= 1
         print(chaos.told())
