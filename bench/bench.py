@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -148,7 +149,8 @@ def measure_bare(source: str, target: str, folder: Path, count: int) -> dict[str
     write.upgrade()
     raw = read.engine.raw_connection()
     rows = {
-        table.name: _fetch(raw, table) for table in (schema.people, schema.enrollments, schema.ledger, schema.intents)
+        table.name: _fetch(raw, table)
+        for table in (schema.people, schema.people_words, schema.enrollments, schema.ledger, schema.intents)
     }
     raw.close()
     read.close()
@@ -166,6 +168,7 @@ def measure_bare(source: str, target: str, folder: Path, count: int) -> dict[str
                 write.is_sqlite,
                 [
                     (_insert(schema.people, mark), rows["people"]),
+                    (_insert(schema.people_words, mark), rows["people_words"]),
                     (_insert(schema.enrollments, mark), before),
                     (_insert(schema.ledger, mark), rows[lines][:count]),
                 ],
@@ -230,9 +233,11 @@ def _in_one_transaction(connection: Any, is_sqlite: bool, work: list[tuple[str, 
     cursor = connection.cursor()
     if is_sqlite:
         cursor.execute("BEGIN IMMEDIATE")
-    for start in range(0, len(work[0][1]), BATCH):
+    batches = math.ceil(len(work[0][1]) / BATCH)
+    for number in range(batches):
         for statement, rows in work:
-            cursor.executemany(statement, rows[start : start + BATCH])
+            # A person has several words.
+            cursor.executemany(statement, rows[number * len(rows) // batches : (number + 1) * len(rows) // batches])
     cursor.execute("COMMIT") if is_sqlite else connection.commit()
 
 

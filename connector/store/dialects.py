@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Float, Integer, Table, bindparam
+from sqlalchemy import ColumnElement, Executable, Float, Integer, Table, TextClause, bindparam, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from connector.store.database import Transaction
-from connector.store.schema import Json
+from connector.store.schema import Json, json_text
 
 
 class database_seconds(FunctionElement[float]):  # noqa: N801 - reads as an SQL function
@@ -66,9 +67,32 @@ def _postgresql_day_number(element: day_number, compiler: SQLCompiler, **options
     return f"(CAST({compiler.process(element.clauses, **options)} AS date) - DATE '1970-01-01')"
 
 
+#: How a JSON object of lists is taken apart.
+_LISTS = {
+    "sqlite": "json_each(:lists) AS one, json_each(one.value) AS each",
+    "postgresql": "jsonb_each(CAST(:lists AS jsonb)) AS one, jsonb_array_elements_text(one.value) AS each(value)",
+}
+
+
+def insert_lists(tx: Transaction, table: Table, lists: Mapping[str, Sequence[str]]) -> None:
+    """Insert a row of two texts, name and item, for each item of each list: one parameter however many there are."""
+    names = ", ".join(column.name for column in table.columns)
+    tx.execute(_insert_lists(tx.dialect.name, table.name, names), {"lists": json_text(lists)})
+
+
+@cache
+def _insert_lists(dialect: str, table: str, names: str) -> TextClause:
+    return text(f"INSERT INTO {table} ({names}) SELECT one.key, each.value FROM {_LISTS[dialect]}")  # noqa: S608 - ours
+
+
 def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Return the condition that a text column is one of a list, which is bound to `name` as a Python list."""
     return column.op("IN", is_comparison=True)(json_items(bindparam(name, type_=Json)))
+
+
+def one_of(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a text column is one of some values: one parameter however many there are."""
+    return column.op("IN", is_comparison=True)(json_items(bindparam(None, sorted(values), type_=Json, unique=True)))
 
 
 def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:

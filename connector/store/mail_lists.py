@@ -15,11 +15,11 @@ from sqlalchemy.sql.elements import Tuple
 from connector.events import Event
 from connector.sequencing.enrollment import Enrollment
 from connector.store.database import Transaction
-from connector.store.dialects import json_items
+from connector.store.dialects import one_of
 from connector.store.enrollments import read_enrollments
 from connector.store.intents import StoredIntent, as_stored
 from connector.store.ledger import as_event
-from connector.store.schema import Json, campaign_versions, enrollments, intents, ledger, mails
+from connector.store.schema import campaign_versions, enrollments, intents, ledger, mails
 
 #: Where a page begins: instant and key of the last one of the page before.
 Mark = tuple[datetime, str]
@@ -32,14 +32,10 @@ _CALLED_OFF = text("intents.type = 'email' AND intents.state IN ('cancelled', 's
 _BOUNCED = text("ledger.kind = 'bounced'")
 
 
-def _one_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    return column.op("IN", is_comparison=True)(json_items(bindparam(None, sorted(values), type_=Json, unique=True)))
-
-
 def _of_reps(column: ColumnElement[str], reps: frozenset[str] | None) -> list[ColumnElement[bool]]:
     if reps is None:
         return []
-    return [column == next(iter(reps))] if len(reps) == 1 else [_one_of(column.concat(""), reps)]
+    return [column == next(iter(reps))] if len(reps) == 1 else [one_of(column.concat(""), reps)]
 
 
 def read_placed(
@@ -59,7 +55,7 @@ def read_placed(
 
 def count_placed(tx: Transaction, lanes: Sequence[str], states: Collection[str], most: int) -> int:
     """Return how many mails are so, `most` at most."""
-    query = select(mails.c.key).where(_PLACED, _one_of(mails.c.lane, lanes), _one_of(mails.c.state, states))
+    query = select(mails.c.key).where(_PLACED, one_of(mails.c.lane, lanes), one_of(mails.c.state, states))
     return int(tx.execute(select(func.count()).select_from(query.limit(most).subquery())).scalar_one())
 
 
@@ -67,7 +63,7 @@ def read_waiting_mails(
     tx: Transaction, lanes: Sequence[str], most: int, after: Mark | None, *, now: datetime, later: bool
 ) -> list[str]:
     """Return the keys of mails that wait for their mailbox, or, with `later`, for their instant; next first."""
-    query = select(mails.c.key).where(_WAITING, _one_of(mails.c.lane, lanes), mails.c.state != "unwanted")
+    query = select(mails.c.key).where(_WAITING, one_of(mails.c.lane, lanes), mails.c.state != "unwanted")
     query = query.where(mails.c.due > now if later else mails.c.due <= now)
     if after is not None:
         query = query.where(tuple_(mails.c.due, mails.c.key) > _pair(after))
@@ -109,7 +105,7 @@ def read_ahead(
 ) -> list[Enrollment]:
     """Return enrollments whose current step lies ahead and is one of `places` (version:position), next first."""
     query = select(enrollments.c.id).where(
-        text("enrollments.next_due IS NOT NULL"), *_of_reps(enrollments.c.rep, reps), _one_of(_place(), places)
+        text("enrollments.next_due IS NOT NULL"), *_of_reps(enrollments.c.rep, reps), one_of(_place(), places)
     )
     if after is not None:
         mark = tuple_(

@@ -13,6 +13,7 @@ from connector.people import Person
 from connector.store.bulk import BulkStatement
 from connector.store.database import Transaction
 from connector.store.dialects import any_of
+from connector.store.people_words import note_people
 from connector.store.schema import json_text, people
 
 _OWN = ("first_name", "last_name", "title", "company", "phone", "time_zone", "salesforce_id", "linkedin_url")
@@ -53,6 +54,8 @@ class StoredPerson:
 
 def save_people(tx: Transaction, persons: Iterable[Person], *, overwrite: bool = True) -> None:
     """Insert people, or overwrite what files say of them; opt-out, bounce and CRM facts stay."""
+    persons = list(persons)
+    note_people(tx, persons, overwrite=overwrite)
     statement = _OVERWRITE if overwrite else _KEEP
     statement.execute(
         tx,

@@ -2,7 +2,7 @@
 
 Lives here: `find_people` and what one may look by. Does not live here: reading and changing people (`people`).
 
-Looking for a part of a name reads everybody in the order of their addresses until a page is full.
+A page is read in the order of addresses until it is full, by what few have in common if there is something such.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, union_all
 
 from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
 from connector.store.database import Transaction
-from connector.store.dialects import any_of
+from connector.store.dialects import one_of
+from connector.store.feed import read_campaign_names
 from connector.store.people import StoredPerson, read_people
+from connector.store.people_words import find_by_words, words_of
 from connector.store.schema import enrollments, people
 
 #: Words of a search that count.
 _MOST_WORDS = 6
 
+#: Of a campaign, or a state, with more people than this, a page is soon full.
+_FEW = 1_000
+
 _LIVE = (EnrollmentState.ACTIVE, EnrollmentState.PAUSED)
-_TEXT = people.c.first_name + " " + people.c.last_name + " " + people.c.company + " " + people.c.email
 
 
 class Standing(StrEnum):
@@ -50,7 +53,7 @@ _STATES = {
 class PeopleFilter:
     """Whom somebody looks for; empty means anybody."""
 
-    #: Parts of names, companies and addresses, all of which must occur.
+    #: Beginnings of words of names, companies and addresses, each of which must occur.
     search: str = ""
     campaign: str = ""
     standing: Standing | None = None
@@ -63,38 +66,62 @@ def find_people(
 
     With `reps`, those who are or were in a campaign of theirs, and those who never were in any.
     """
-    conditions = [people.c.email > after, *_conditions(wanted, reps)]
-    query = select(people.c.email).where(*conditions).order_by(people.c.email).limit(most)
-    given: dict[str, Any] = {} if reps is None else {"reps": sorted(reps)}
-    emails = list(tx.execute(query, given).scalars())
-    found = read_people(tx, emails)
-    return [found[email] for email in emails if email in found]
+    conditions = [people.c.email > after, *_standing(wanted)]
+    conditions += find_by_words(tx, sorted(words_of(wanted.search))[:_MOST_WORDS])
+    if wanted.campaign or wanted.standing in _STATES:
+        parts = [_of_campaign(tx, wanted, reps)]
+    elif reps is None:
+        parts = [[]]
+    else:
+        # Each for itself: of "theirs or nobody's" databases find neither by an index.
+        parts = [_of_campaign(tx, wanted, reps), [~_enrolled([])]]
+    found = [
+        select(people.c.email).where(*conditions, *part).order_by(people.c.email).limit(most).subquery()
+        for part in parts
+    ]
+    query = union_all(*(select(one.c.email) for one in found)).subquery()
+    emails = list(tx.execute(select(query.c.email).order_by(query.c.email).limit(most)).scalars())
+    known = read_people(tx, emails)
+    return [known[email] for email in emails if email in known]
 
 
-def _conditions(wanted: PeopleFilter, reps: Collection[str] | None) -> list[ColumnElement[bool]]:
-    conditions = [_TEXT.icontains(word, autoescape=True) for word in wanted.search.split()[:_MOST_WORDS]]
-    about_campaign = bool(wanted.campaign) or wanted.standing in _STATES
-    if reps is not None and not about_campaign:
-        conditions.append(_enrolled(_of(reps)) | ~_enrolled([]))
-    inside = _of(reps)
-    if wanted.campaign:
-        inside.append(enrollments.c.campaign == wanted.campaign)
-    if wanted.standing in _STATES:
-        inside.append(enrollments.c.state.in_([state.value for state in _STATES[wanted.standing]]))
-    if about_campaign:
-        conditions.append(_enrolled(inside))
+def _standing(wanted: PeopleFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions of a standing that is about no campaign."""
     match wanted.standing:
         case Standing.IN_NONE:
-            conditions.append(~_enrolled([enrollments.c.state.in_([state.value for state in _LIVE])]))
+            return [~_enrolled([enrollments.c.state.in_([state.value for state in _LIVE])])]
         case Standing.OPTED_OUT:
-            conditions.append(people.c.opted_out.is_not(None))
+            return [people.c.opted_out.is_not(None)]
         case Standing.BOUNCED:
-            conditions.append(people.c.bounced.is_not(None))
-    return conditions
+            return [people.c.bounced.is_not(None)]
+        case _:
+            return []
 
 
-def _of(reps: Collection[str] | None) -> list[ColumnElement[bool]]:
-    return [] if reps is None else [any_of(enrollments.c.rep, "reps")]
+def _of_campaign(tx: Transaction, wanted: PeopleFilter, reps: Collection[str] | None) -> list[ColumnElement[bool]]:
+    """Return the conditions that somebody is or was in a campaign and state, of these reps: few by their addresses."""
+    inside = [] if reps is None else [enrollments.c.rep.in_(sorted(reps))]
+    if wanted.standing in _STATES:
+        inside.append(enrollments.c.state.in_([state.value for state in _STATES[wanted.standing]]))
+    few = _few_enrolled(tx, wanted, reps)
+    if few is not None:
+        return [one_of(people.c.email, few)]
+    return [_enrolled([*inside, *([enrollments.c.campaign == wanted.campaign] if wanted.campaign else [])])]
+
+
+def _few_enrolled(tx: Transaction, wanted: PeopleFilter, reps: Collection[str] | None) -> set[str] | None:
+    """Return who is, or was, in the campaign and state; None when they are many."""
+    states = _STATES[wanted.standing] if wanted.standing in _STATES else tuple(EnrollmentState)
+    # All that the index `enrollments_campaign` begins with, so that it is used.
+    inside = [enrollments.c.state.in_([state.value for state in states])]
+    inside += [] if reps is None else [enrollments.c.rep.in_(sorted(reps))]
+    found: list[str] = []
+    for campaign in [wanted.campaign] if wanted.campaign else read_campaign_names(tx):
+        query = select(enrollments.c.person).where(enrollments.c.campaign == campaign, *inside)
+        found += tx.execute(query.limit(_FEW + 1 - len(found))).scalars()
+        if len(found) > _FEW:
+            return None
+    return set(found)
 
 
 def _enrolled(conditions: list[ColumnElement[bool]]) -> ColumnElement[bool]:

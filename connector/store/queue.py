@@ -3,13 +3,14 @@
 Lives here: `Wanted`, `Place`, `read_queue`, `count_queue`, `read_queue_keys`. Does not live here: which dates "today"
 stands for, what is shown of a task (`sync.queue`), the words tasks are found by (`words`).
 
-Each statement is told by an index in the queue's own order, so that a page costs what a page shows. A search begins
-with the rarest of its words: what few tasks have is looked up by it, what many have is soon found in the queue's order.
+Each statement is told by an index in the queue's own order, so that a page costs what a page shows: that of a rep, of a
+campaign, of a type, or of everybody. A search begins with the rarest of its words: what few tasks have is looked up by
+it, what many have is soon found in the queue's order. So are the tasks of several reps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -28,15 +29,15 @@ from sqlalchemy import (
 )
 
 from connector.store.database import Transaction
-from connector.store.dialects import json_items
+from connector.store.dialects import one_of
 from connector.store.intents import StoredIntent, as_stored
-from connector.store.schema import Json, intents, task_words
+from connector.store.schema import intents, task_words
 
-#: As the indexes `intents_of_rep` and `intents_in_queue` say it, so that they are used.
+#: As the indexes of the queue say it, so that they are used.
 _WITH_PEOPLE = "intents.state IN ('open', 'blocked', 'held', 'failed', 'unknown')"
 _ORDER = (intents.c.due_date, intents.c.due, intents.c.key)
 
-#: A word that more tasks have than this is looked for in the queue's order.
+#: A word that more tasks have than this is looked for in the queue's order; so are reps who have more together.
 _FEW = 1_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -113,25 +114,25 @@ def count_queue(tx: Transaction, wanted: Wanted, most: int | None = None) -> int
 def _conditions(tx: Transaction, wanted: Wanted, after: Place | None) -> list[ColumnElement[bool] | TextClause]:
     conditions: list[ColumnElement[bool] | TextClause] = [text(_WITH_PEOPLE)]
     if wanted.reps is not None:
-        conditions.append(_of_reps(wanted.reps))
+        conditions.append(_of_reps(tx, wanted.reps))
     conditions += _within(wanted.days, after)
-    if wanted.type is not None:
-        conditions.append(intents.c.type == wanted.type)
-    if wanted.campaign is not None:
-        # Not the bare column, as below.
-        conditions.append(intents.c.campaign.concat("") == wanted.campaign)
+    of_one = wanted.reps is not None and len(wanted.reps) == 1
+    for column, value in ((intents.c.type, wanted.type), (intents.c.campaign, wanted.campaign)):
+        if value is not None:
+            # Not the bare column where one rep's index counts: all of a campaign are more than all of a rep.
+            conditions.append((column.concat("") if of_one else column) == value)
     return conditions + _saying(tx, wanted.words)
 
 
-def _of_reps(reps: frozenset[str]) -> ColumnElement[bool]:
+def _of_reps(tx: Transaction, reps: frozenset[str]) -> ColumnElement[bool]:
     if len(reps) == 1:
         return intents.c.rep == next(iter(reps))
-    # Not the bare column: of several reps the queue's order counts, not the index of each.
-    return _one_of(intents.c.rep.concat(""), reps)
-
-
-def _one_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    return column.op("IN", is_comparison=True)(json_items(bindparam(None, sorted(values), type_=Json, unique=True)))
+    theirs = select(intents.c.key).where(text(_WITH_PEOPLE), intents.c.rep.in_(sorted(reps)))
+    keys = list(tx.execute(theirs.limit(_FEW + 1)).scalars())
+    if len(keys) <= _FEW:
+        return one_of(intents.c.key, keys)
+    # Not the bare column: of so many tasks the queue's order counts, not the index of each rep.
+    return one_of(intents.c.rep.concat(""), reps)
 
 
 def _within(days: Sequence[Days], after: Place | None) -> list[ColumnElement[bool]]:
@@ -160,8 +161,8 @@ def _values(place: Place) -> tuple[date, datetime, str]:
 
 
 def _of_these(days: Days, named: frozenset[str]) -> ColumnElement[bool]:
-    whose = _one_of(intents.c.rep, named)
-    parts = [~whose if days.reps is None else _one_of(intents.c.rep, days.reps)]
+    whose = one_of(intents.c.rep, named)
+    parts = [~whose if days.reps is None else one_of(intents.c.rep, days.reps)]
     if days.first is not None:
         parts.append(intents.c.due_date >= days.first)
     if days.before is not None:
@@ -179,7 +180,7 @@ def _saying(tx: Transaction, words: Sequence[str]) -> list[ColumnElement[bool]]:
     rarest = min(found, default=None, key=lambda one: one[0])
     conditions = [_has(word) for word in words if rarest is None or word != rarest[2]]
     if rarest is not None:
-        conditions.insert(0, _one_of(intents.c.key, rarest[1]))
+        conditions.insert(0, one_of(intents.c.key, rarest[1]))
     return conditions
 
 

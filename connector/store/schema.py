@@ -162,6 +162,26 @@ Index(
     postgresql_where=text("salesforce_id <> ''"),
 )
 
+# Those whom nobody writes to, in the order of the pages of people.
+for _mark in ("opted_out", "bounced"):
+    Index(
+        f"people_{_mark}",
+        people.c.email,
+        sqlite_where=text(f"{_mark} IS NOT NULL"),
+        postgresql_where=text(f"{_mark} IS NOT NULL"),
+    )
+
+# The words by which a person is found: of their name, address and company. Compared by bytes, whatever the language of
+# the database, so that the beginning of a word is a range.
+people_words = Table(
+    "people_words",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("word", Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("people_words_word", people_words.c.word, people_words.c.email)
+
 # What the CRM must know of a person: opt-out, bounce, roll-up. Like `tasks`, a row is dirty while both sides differ.
 crm_people = Table(
     "crm_people",
@@ -343,6 +363,16 @@ Index(
     sqlite_where=_WITH_PEOPLE,
     postgresql_where=_WITH_PEOPLE,
 )
+# And of one campaign, and of one type.
+for _column in (intents.c.campaign, intents.c.type):
+    Index(
+        f"intents_of_{_column.name}",
+        _column,
+        *_IN_QUEUE,
+        intents.c.rep,
+        sqlite_where=_WITH_PEOPLE,
+        postgresql_where=_WITH_PEOPLE,
+    )
 Index("intents_about", intents.c.person, sqlite_where=_WITH_PEOPLE, postgresql_where=_WITH_PEOPLE)
 # Emails that did not go out because somebody, or the end of their campaign, took them out.
 _CALLED_OFF = text("type = 'email' AND state IN ('cancelled', 'skipped')")
