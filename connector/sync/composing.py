@@ -131,8 +131,8 @@ class Window:
     files: tuple[str, ...]
     #: What goes along now.
     along: tuple[FileAlong, ...]
-    #: Files of the rep's own may be uploaded.
-    can_attach: bool
+    #: Most bytes that the mailbox takes with a mail; 0 where files are attached by hand.
+    attachment_bytes: int
     can_draft: bool
     can_send: bool
 
@@ -182,7 +182,7 @@ def look(office: Office, project_templates: Mapping[str, Template], key: str) ->
         edited_there=mail is not None and mail.state is MailState.PRESENT and mail.edited,
         files=to_choose_from(office, known, written),
         along=carried(office, written),
-        can_attach=can is not None and can.attachment_bytes > 0,
+        attachment_bytes=0 if can is None else can.attachment_bytes,
         can_draft=can is not None and can.drafts,
         can_send=can is not None and can.sends,
     )

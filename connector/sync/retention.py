@@ -5,6 +5,8 @@ decision 34.
 
 A campaign that has ended for a person goes as a whole: its enrollment, intents, mails, tasks and lines of the ledger,
 so that what is left can still be replayed. A reply that comes later than that is one to a mail nobody knows.
+Bytes of uploaded files that no mail names any more go a day later, whatever is kept otherwise: what is claimed by then
+has gone out.
 Each transaction leaves nothing half forgotten; one that is lost is done again the next time.
 """
 
@@ -15,12 +17,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from connector.store.blobs import find_unnamed, forget_blobs
 from connector.store.database import Transaction
 from connector.store.retention import FIRST, Ended, forget, forget_received, read_ahead, read_ended, read_intent_keys
 from connector.sync.office import Office
 
 #: Enrollments, and received mails, a transaction: few, so that nobody waits long for it.
 BATCH = 100
+
+#: Uploaded files a transaction: each may be large.
+_BLOBS = 5
+
+#: How long the bytes of an uploaded file stay that no mail names.
+UNNAMED = timedelta(days=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,22 +52,34 @@ class Tidied:
 def tidy(office: Office, now: datetime) -> Tidied:
     """Forget what ended longer ago than `retention.ended` says, in many small transactions."""
     tidied = Tidied(before=_before(office, now))
-    if tidied.before is None:
-        return tidied
-    after: Ended | None = FIRST
-    while after is not None:
-        with office.database.write() as tx:
-            after = _tidy_batch(tx, tidied, tidied.before, after)
-    count = BATCH
-    while count == BATCH:
-        with office.database.write() as tx:
-            count = forget_received(tx, tidied.before, BATCH)
-        tidied.rows["received"] += count
+    if tidied.before is not None:
+        _tidy_ended(office, tidied, tidied.before)
+    _tidy_blobs(office, tidied, now - UNNAMED)
     return tidied
 
 
+def _tidy_ended(office: Office, tidied: Tidied, before: datetime) -> None:
+    after: Ended | None = FIRST
+    while after is not None:
+        with office.database.write() as tx:
+            after = _tidy_batch(tx, tidied, before, after)
+    count = BATCH
+    while count == BATCH:
+        with office.database.write() as tx:
+            count = forget_received(tx, before, BATCH)
+        tidied.rows["received"] += count
+
+
+def _tidy_blobs(office: Office, tidied: Tidied, before: datetime) -> None:
+    with office.database.read() as tx:
+        unnamed = find_unnamed(tx, before)
+    for at in range(0, len(unnamed), _BLOBS):
+        with office.database.write() as tx:
+            tidied.rows["blobs"] += forget_blobs(tx, unnamed[at : at + _BLOBS], before)
+
+
 def plan_tidy(office: Office, now: datetime) -> Tidied:
-    """Return how many enrollments `tidy` would forget, changing nothing."""
+    """Return how many enrollments and uploaded files `tidy` would forget, changing nothing."""
     tidied = Tidied(before=_before(office, now))
     after = FIRST
     while tidied.before is not None:
@@ -70,6 +91,10 @@ def plan_tidy(office: Office, now: datetime) -> Tidied:
         if len(ended) < BATCH:
             break
         after = ended[-1]
+    with office.database.read() as tx:
+        unnamed = find_unnamed(tx, now - UNNAMED)
+    if unnamed:
+        tidied.rows["blobs"] = len(unnamed)
     return tidied
 
 

@@ -18,6 +18,7 @@ from connector.web.api_settings import api_settings_routes
 from connector.web.campaign_versions import campaign_version_routes
 from connector.web.campaigns import campaign_routes
 from connector.web.compose import compose_routes
+from connector.web.compose_files import compose_file_routes
 from connector.web.emails import email_routes
 from connector.web.errors import handle_errors
 from connector.web.feed import feed_routes
@@ -53,6 +54,7 @@ def create_app(site: Site) -> FastAPI:
     for routes in (
         open_routes,
         compose_routes,
+        compose_file_routes,
         queue_routes,
         queue_form_routes,
         email_routes,

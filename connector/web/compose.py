@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.datastructures import FormData
 
 from connector.errors import BadInput, Busy, ConnectorError
 from connector.intents import IntentEvent
@@ -55,6 +56,8 @@ class Given:
     #: None: written over whatever there is.
     version: int | None
     over_edits: bool
+    #: Names of files that were chosen and have not come along: without a script they take a button of their own.
+    unattached: tuple[str, ...] = ()
 
 
 def _given(
@@ -62,11 +65,30 @@ def _given(
     subject: Annotated[str, Form()] = "",
     body: Annotated[str, Form()] = "",
     files: Annotated[Sequence[str], Form()] = (),
+    uploads: Annotated[Sequence[str], Form()] = (),
+    upload: Annotated[Sequence[str], Form()] = (),
     overwrite: Annotated[bool, Form()] = False,  # noqa: FBT002 - a field of a form
     over_edits: Annotated[bool, Form()] = False,  # noqa: FBT002
 ) -> Given:
-    text = Text(subject=subject, body=body, attachments=tuple(files))
-    return Given(text=text, version=None if overwrite else version, over_edits=over_edits)
+    text = Text(subject=subject, body=body, attachments=tuple(files), uploads=tuple(uploads))
+    return Given(
+        text=text,
+        version=None if overwrite else version,
+        over_edits=over_edits,
+        unattached=tuple(name for name in upload if name),
+    )
+
+
+def given_in(form: FormData) -> Given:
+    """Return the form of the window that came along with files."""
+    version = str(form.get("version", ""))
+    return _given(
+        version=min(int(version), _LAST_VERSION) if version.isdecimal() else 0,
+        subject=str(form.get("subject", "")),
+        body=str(form.get("body", "")),
+        files=[str(name) for name in form.getlist("files")],
+        overwrite="overwrite" in form,
+    )
 
 
 Form_ = Annotated[Given, Depends(_given)]
@@ -75,7 +97,7 @@ Form_ = Annotated[Given, Depends(_given)]
 def compose_routes(site: Site) -> APIRouter:
     """Return `/tasks/<key>/compose`, its actions and `/tasks/<key>/preview`."""
     routes = APIRouter()
-    desk = _Desk(site)
+    desk = Desk(site)
 
     @routes.get("/tasks/{key}/compose")
     def compose(request: Request, user: Viewer, key: str) -> Response:
@@ -92,7 +114,7 @@ def compose_routes(site: Site) -> APIRouter:
     return routes
 
 
-def _add_writing(routes: APIRouter, desk: _Desk, site: Site) -> None:
+def _add_writing(routes: APIRouter, desk: Desk, site: Site) -> None:
     """Add what changes the text, and nothing that goes out."""
 
     @routes.post("/tasks/{key}/compose/save")
@@ -115,7 +137,7 @@ def _add_writing(routes: APIRouter, desk: _Desk, site: Site) -> None:
         return desk.done(request, user, key, given, switch)
 
 
-def _add_asking(routes: APIRouter, desk: _Desk, site: Site) -> None:
+def _add_asking(routes: APIRouter, desk: Desk, site: Site) -> None:
     """Add what has the mail placed, sent, or not sent after all."""
 
     @routes.post("/tasks/{key}/compose/draft")
@@ -173,7 +195,7 @@ def _instant(date: str, clock: str, zone: str) -> datetime:
     return local.replace(tzinfo=ZoneInfo(zone.strip()))
 
 
-class _Desk:
+class Desk:
     """What the routes have in common."""
 
     def __init__(self, site: Site) -> None:
@@ -209,6 +231,8 @@ class _Desk:
     def saved(self, request: Request, user: User, key: str, given: Given) -> Response:
         """Keep a text, and tell the window what it came to."""
         try:
+            if not is_htmx(request):
+                _check_attached(given)
             composing.save(self._office, key, given.text, version=given.version, by=self.by(user))
         except ConnectorError as error:
             if is_htmx(request) and isinstance(error, ChangedElsewhere):
@@ -218,7 +242,7 @@ class _Desk:
             return self.shown(request, user, key, given=given, error=error)
         if not is_htmx(request):
             return _back_to(key)
-        return fragment(request, "compose/side.html", swaps=True, **self._values(user, key))
+        return fragment(request, "compose/side.html", swaps=True, **self.values(user, key))
 
     def sent(
         self, request: Request, user: User, key: str, given: Given, when: Callable[[], datetime | None]
@@ -243,6 +267,7 @@ class _Desk:
     ) -> Response:
         """Do something and show the window again: as it is then, or with what was given and why nothing was done."""
         try:
+            _check_attached(given)
             do()
         except (UnknownTask, Busy):
             raise
@@ -262,7 +287,7 @@ class _Desk:
         notes: Sequence[str] = (),
     ) -> Response:
         """Return the window; with `error`, what was given stands in it still."""
-        values = self._values(user, key)
+        values = self.values(user, key)
         window: Window = values["window"]
         if given is not None and window.is_open:
             text = given.text
@@ -282,7 +307,8 @@ class _Desk:
             **{**values, "window": window, "left": left_rows(window.written), "conflict": conflict, "told": told},
         )
 
-    def _values(self, user: User, key: str) -> dict[str, Any]:
+    def values(self, user: User, key: str) -> dict[str, Any]:
+        """Return what the window's templates are filled in with."""
         window = composing.look(self._office, self._site.project.templates, key)
         with self._office.database.read() as tx:
             applied = read_compositions(tx, [key]).get(key)
@@ -304,6 +330,12 @@ class _Desk:
             "scheduled": send_at is not None and window.standing in (Standing.TO_SEND, Standing.CHANGING),
             "by_hand": window.stored.intent.mode.value == "task",
         }
+
+
+def _check_attached(given: Given) -> None:
+    if given.unattached:
+        names = ", ".join(given.unattached)[:200]
+        raise BadInput(_("Not attached yet: %(names)s. Choose the files again and press Attach first.", names=names))
 
 
 def _back_to(key: str) -> Response:

@@ -16,6 +16,7 @@ from connector.sync.actions import UnknownTask
 from connector.sync.api_keys import UnknownKey
 from connector.sync.campaign_views import UnknownCampaign
 from connector.sync.launch_plans import UnknownPlan
+from connector.sync.uploads import UnknownUpload
 from connector.sync.webhooks import UnknownWebhook
 from connector.web.access import ForgedError, NotAllowedError, UnknownPerson, UnreadableError
 from connector.web.i18n import gettext as _
@@ -29,6 +30,7 @@ STATUSES: tuple[tuple[type[ConnectorError], int], ...] = (
     (UnknownPerson, 404),
     (UnknownCampaign, 404),
     (UnknownPlan, 404),
+    (UnknownUpload, 404),
     (UnknownKey, 404),
     (UnknownWebhook, 404),
     (BadInput, 422),

@@ -36,6 +36,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+#: Most bytes of a request: of a form with as many files as the largest mailbox takes, and some more.
+LARGEST_REQUEST = 170_000_000
+
 #: Of answers under the name of `web.url`, which are never to be asked for in the clear.
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 
@@ -46,12 +49,50 @@ _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 
 
+class _TooLargeError(Exception):
+    """A request is larger than any that a page of ours makes."""
+
+
+class _Bounded:
+    """Lets nobody fill this machine's disk: what comes in is written down before anybody looks whose it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared, taken, begun = int(Headers(scope=scope).get("content-length", "0")), 0, False
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if max(declared, taken) > LARGEST_REQUEST:
+                raise _TooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except _TooLargeError:
+            if begun:
+                raise
+            sentence = _("A request holds %(number)s MB at most.", number=LARGEST_REQUEST // 1_000_000)
+            await error_page(413, _("This is too large"), sentence)(scope, receive, send)
+
+
 class Guard:
     """The outermost layer of the application."""
 
     def __init__(self, app: ASGIApp, url: str | None = None) -> None:
         """Take the application to be guarded, and the address by which others than this machine's user reach it."""
-        self._app = app
+        self._app = _Bounded(app)
         parts = urlsplit(url or "")
         self._host, self._scheme = parts.hostname, parts.scheme
 

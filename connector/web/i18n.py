@@ -19,6 +19,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
+from babel.units import format_unit
 
 #: Languages that the package brings, by the name people know them by.
 LANGUAGES = {
@@ -124,6 +125,13 @@ def ago(instant: datetime, now: datetime) -> str:
 def number(value: float) -> str:
     """Write a number."""
     return format_decimal(value, locale=viewing().locale)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes in kB or MB."""
+    large = count >= 100_000
+    value, unit = (count / 1_000_000, "megabyte") if large else (max(count / 1000, 0.1), "kilobyte")
+    return format_unit(value, f"digital-{unit}", "short", format="#,##0.#", locale=viewing().locale)
 
 
 def percent(ratio: float) -> str:

@@ -57,6 +57,7 @@ _TEMPLATES.filters |= {
     "ago": i18n.ago,
     "number": i18n.number,
     "percent": i18n.percent,
+    "size": i18n.size,
 }
 _TEMPLATES.globals |= {"asset": _asset, "csrf_field": _csrf_field, "language_tag": i18n.tag}
 
