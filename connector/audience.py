@@ -1,6 +1,7 @@
 """Whose work somebody may see, by connector.yaml.
 
-Lives here: `reps_seen_by`, which webhooks follow. Does not live here: roles as the web app asks for them (`web.users`).
+Lives here: `reps_seen_by`, which webhooks follow, and `known_as`. Does not live here: roles as the web app asks for
+them (`web.users`).
 """
 
 from __future__ import annotations
@@ -19,3 +20,10 @@ def reps_seen_by(settings: Settings, email: str) -> frozenset[str] | None:
         return None
     own = set() if rep is None else {rep.email}
     return frozenset(own.union(*(team for manager, team in settings.web.managers.items() if manager in addresses)))
+
+
+def known_as(settings: Settings, email: str) -> str | None:
+    """Return the one address that somebody's own things are kept under, whichever they use; None for a stranger."""
+    rep = settings.rep(email)
+    known = reps_seen_by(settings, email) != frozenset()
+    return None if not known else email if rep is None else rep.email

@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from connector import __version__
-from connector.cli import auth, demo, doctor, engine, people, project, salesforce, sandbox, serve, tidy, work
+from connector.cli import auth, demo, doctor, engine, people, project, salesforce, sandbox, serve, tidy, web, work
 from connector.cli.output import Terminal, marked
 from connector.errors import BadInput, ConnectorError
 
@@ -66,7 +66,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _commands in (demo, project, people, auth, work, engine, tidy, serve, doctor, salesforce, sandbox):
+for _commands in (demo, project, people, auth, work, engine, tidy, serve, web, doctor, salesforce, sandbox):
     app.add_typer(_commands.commands)
 
 

@@ -24,6 +24,9 @@ BEGINNING = "sck_"
 #: Keys one user may have.
 MOST = 50
 
+#: Characters of a key's name.
+LONGEST_NAME = 200
+
 _KEY_BYTES = 32
 
 #: How exactly it is known when a key was last used: each note is a write.
@@ -62,10 +65,12 @@ class NewKey:
 
 
 def add_key(office: Office, *, user: str, name: str, scopes: Collection[Scope]) -> NewKey:
-    """Make a key that acts for a user; raise `BadInput` without a name or a scope."""
+    """Make a key that acts for a user; raise `BadInput` without a name or a scope, and for a name that is too long."""
     said = " ".join(name.split())
     if not said or not scopes:
         raise BadInput("a key needs a name, by which you find it again, and at least one scope")
+    if len(said) > LONGEST_NAME:
+        raise BadInput(f"the name of a key has at most {LONGEST_NAME} characters, not {len(said)}")
     secret = f"{BEGINNING}{secrets.token_urlsafe(_KEY_BYTES)}"
     key = ApiKey(
         id=uuid4().hex,
@@ -76,7 +81,7 @@ def add_key(office: Office, *, user: str, name: str, scopes: Collection[Scope]) 
     )
     with office.database.write() as tx:
         if len(list_keys(tx, user=user)) >= MOST:
-            raise BadInput(f"there are {MOST} keys of yours already: revoke one first")
+            raise BadInput(f"there are {MOST} keys that act for this user already: revoke one first")
         insert_key(tx, key, _digest(secret))
     return NewKey(key=key, secret=secret)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from connector.audience import reps_seen_by
+from connector.audience import known_as, reps_seen_by
 from connector.people import Rep, time_zones
 from connector.settings import Settings
 from connector.store.preferences import Preferences
@@ -57,20 +57,20 @@ class User:
 
 def user_of(settings: Settings, email: str, chosen: Preferences) -> User | None:
     """Return who an address stands for, with what they have chosen for themselves; None for a stranger."""
-    reps, rep = reps_seen_by(settings, email), settings.rep(email)
+    reps, rep, known = reps_seen_by(settings, email), settings.rep(email), known_as(settings, email)
+    if known is None:
+        return None
     if email == THIS_MACHINE and len(settings.reps) == 1:
         rep = settings.reps[0]
     if reps is None:
         role = Role.ADMIN
-    elif not reps:
-        return None
     elif rep is not None and reps == {rep.email}:
-        role, email = Role.REP, rep.email
+        role = Role.REP
     else:
         role = Role.MANAGER
     zone = chosen.zone if chosen.zone in time_zones() else (rep.time_zone if rep is not None else "UTC")
     return User(
-        email=email,
+        email=known,
         name=rep.name if rep is not None else email,
         role=role,
         reps=reps,
