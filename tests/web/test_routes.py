@@ -173,6 +173,14 @@ ROUTES: dict[str, Line] = {
     "POST /api/v1/tasks/{id}/snooze": nothing({"until": "2030-01-01"}),
     "POST /api/v1/tasks/{id}/assign": nothing({"rep": BOB}),
     "POST /api/v1/tasks/{id}/open": nothing(),
+    "POST /api/v1/tasks/bulk": own({"action": "skip", "ids": ["{key}"]}),
+    "POST /api/v1/undo/{id}": nothing(),
+    "GET /api/v1/tasks/{id}/mail": nothing(),
+    "PATCH /api/v1/tasks/{id}/mail": nothing({"subject": "Stolen"}),
+    "POST /api/v1/tasks/{id}/mail/template": nothing({"template": "nudge"}),
+    "POST /api/v1/tasks/{id}/mail/draft": nothing(),
+    "POST /api/v1/tasks/{id}/mail/send": nothing(),
+    "POST /api/v1/tasks/{id}/mail/call-off": nothing(),
     "GET /api/v1/emails": own(query={"standing": "drafts"}),
     "POST /api/v1/emails/{id}/reschedule": nothing({"at": "2030-01-01T00:00:00Z"}),
     "POST /api/v1/emails/{id}/cancel": nothing(),
@@ -271,8 +279,8 @@ def _path(route: str, there: dict[str, str]) -> str:
     path = route.partition(" ")[2].replace(":path}", "}")
     if path.startswith("/api/v1/"):
         path = path.replace("{name}", "{campaign}")
-        kind = {"tasks": "task", "keys": "api_key", "webhooks": "webhook"}.get(path.split("/")[3], "task")
-        path = path.replace("{id}", f"{{{kind}}}")
+        kinds = {"keys": "api_key", "webhooks": "webhook", "undo": "batch"}
+        path = path.replace("{id}", f"{{{kinds.get(path.split('/')[3], 'task')}}}")
     return path.format_map({name: quote(value, safe="") for name, value in there.items()})
 
 

@@ -14,12 +14,25 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from connector import __version__
-from connector.web.api import campaigns, emails, feed, keys, launches, numbers, people, standing, tasks, webhooks
+from connector.web.api import (
+    bulk,
+    campaigns,
+    emails,
+    feed,
+    keys,
+    launches,
+    mail,
+    numbers,
+    people,
+    standing,
+    tasks,
+    webhooks,
+)
 from connector.web.api.once import HEADER, ApiRoute
 from connector.web.api.problems import MEANINGS, MEDIA_TYPE, Problem, answer
 from connector.web.site import Site
 
-_SUBJECTS = (tasks, emails, campaigns, launches, people, feed, numbers, standing, keys, webhooks)
+_SUBJECTS = (tasks, bulk, mail, emails, campaigns, launches, people, feed, numbers, standing, keys, webhooks)
 
 #: Statuses that a route of a method may answer with, whatever it does.
 _ANY = (400, 401, 403, 404, 409, 422, 502, 503)

@@ -16,6 +16,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from connector.errors import BadInput, ConnectorError
+from connector.sync.asking import EditedThere
+from connector.sync.composing import ChangedElsewhere
 from connector.web.access import ForgedError, NotAllowedError, UnreadableError
 from connector.web.errors import status_of
 from connector.web.sign_in import NotSignedInError
@@ -65,7 +67,7 @@ MEANINGS: Mapping[int, str] = {
     403: "The role, the scopes of the key, or the missing form token do not allow it.",
     404: "There is no such thing, or it is not yours to see.",
     405: "This address does not take this method.",
-    409: "An account must be signed in again, or the same request is being carried out.",
+    409: "It was changed elsewhere, an account must be signed in again, or the same request is being carried out.",
     411: "A body without a length.",
     413: "The body is too large.",
     422: "Something in the request is not as it must be; nothing was changed.",
@@ -87,6 +89,8 @@ _SAID: tuple[tuple[type[Exception], int, str, Mapping[str, str] | None], ...] = 
     (ForgedError, 403, "a session must send its token in X-CSRF-Token; programs use a key", None),
     (NotAllowedError, 403, "this takes another role: ask whoever keeps connector.yaml", None),
     (ScopeError, 403, "", None),
+    (ChangedElsewhere, 409, "", None),
+    (EditedThere, 409, "", None),
     (UnreadableError, 400, "the address holds a NUL, which no text here has", None),
 )
 
