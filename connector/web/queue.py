@@ -19,7 +19,7 @@ from connector.intents import StepType
 from connector.store.feed import read_campaign_names
 from connector.store.undos import count_undo
 from connector.sync.bulk import UNDO_LASTS
-from connector.sync.feed import read_newest
+from connector.sync.feed import call_address, read_newest, safe_address
 from connector.sync.queue import (
     COUNTED,
     QueueFilter,
@@ -29,9 +29,11 @@ from connector.sync.queue import (
     read_queue_page,
     read_rows,
 )
+from connector.sync.views import TASK_STATES
 from connector.web.access import Viewer, own_task
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
+from connector.web.people import record_address
 from connector.web.queue_words import lines_of, range_names, row_words
 from connector.web.site import Site
 from connector.web.users import User
@@ -94,20 +96,20 @@ def queue_routes(site: Site) -> APIRouter:
             return fragment(request, "queue/list.html", **_choices(site, user), **values)
         with office.database.read() as tx:
             campaigns = read_campaign_names(tx)
-            undoable = count_undo(tx, batch, user.email, site.now() - UNDO_LASTS) if batch else 0
         return page(
             request,
             "queue/index.html",
             title=_("Tasks"),
             campaigns=campaigns,
-            batch=batch,
-            undoable=undoable,
+            **_undo_of(site, user, batch),
             **_choices(site, user),
             **values,
         )
 
     @routes.get("/tasks/focus")
-    def focus(request: Request, user: Viewer, asked: _Asked, after: _After = "", before: _After = "") -> Response:
+    def focus(
+        request: Request, user: Viewer, asked: _Asked, after: _After = "", before: _After = "", batch: _Batch = ""
+    ) -> Response:
         """Show the queue one task at a time."""
         shown = read_queue_page(office, asked, reps=user.reps, after=after, most=1)
         here = address_of(asked, "/tasks/focus", after=after, before=before)
@@ -120,6 +122,7 @@ def queue_routes(site: Site) -> APIRouter:
             request,
             user,
             shown.rows[0] if shown.rows else None,
+            batch,
             here=here,
             onward=onward,
             backward=address_of(asked, "/tasks/focus", after=back) if before else None,
@@ -127,18 +130,17 @@ def queue_routes(site: Site) -> APIRouter:
         )
 
     @routes.get("/tasks/{key}")
-    def task(request: Request, user: Viewer, key: str) -> Response:
+    def task(request: Request, user: Viewer, key: str, batch: _Batch = "") -> Response:
         """Show one task and all that can be done with it."""
         stored = own_task(site, user, key)
         (row,) = read_rows(office, [stored.intent.key], reps=user.reps)
-        return _one(
-            site, request, user, row, here=f"/tasks/{stored.intent.key}", onward=None, backward=None, queue="/tasks"
-        )
+        here = f"/tasks/{stored.intent.key}"
+        return _one(site, request, user, row, batch, here=here, onward=None, backward=None, queue="/tasks")
 
     return routes
 
 
-def _one(site: Site, request: Request, user: User, row: Row | None, **addresses: Any) -> Response:
+def _one(site: Site, request: Request, user: User, row: Row | None, batch: str, **addresses: Any) -> Response:
     line = None if row is None else lines_of(site, [row])[0]
     return page(
         request,
@@ -148,8 +150,33 @@ def _one(site: Site, request: Request, user: User, row: Row | None, **addresses:
         reps=reps_of_office(site),
         tomorrow=tomorrow_of(site, user),
         several=sees_several(user),
+        **({} if row is None else _details(site, row)),
+        **_undo_of(site, user, batch),
         **addresses,
     )
+
+
+def _details(site: Site, row: Row) -> dict[str, Any]:
+    """Return what the page of one task says and a line of the queue does not."""
+    person, mirrored = row.person, row.task
+    return {
+        "whose": row.stored.intent.rep,
+        "waits": row.stored.state in TASK_STATES,
+        "edited": row.mail is not None and row.mail.edited,
+        "notes": (mirrored.wanted.get("description") or "") if mirrored is not None else "",
+        "phone": "" if person is None else person.phone,
+        "call": None if person is None else call_address(person.phone),
+        "profile": None if person is None else safe_address(person.linkedin_url),
+        "record": None if mirrored is None else record_address(site, mirrored.remote_id or ""),
+    }
+
+
+def _undo_of(site: Site, user: User, batch: str) -> dict[str, Any]:
+    """Return what an address says was done a moment ago, and of how many tasks it can be taken back."""
+    if not batch:
+        return {"batch": "", "undoable": 0}
+    with site.office.database.read() as tx:
+        return {"batch": batch, "undoable": count_undo(tx, batch, user.email, site.now() - UNDO_LASTS)}
 
 
 def _choices(site: Site, user: User) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 
-from connector.intents import IntentState, StepType
+from connector.intents import IntentState, Mode, StepType
 from connector.store.mails import MailState
 from connector.sync.bulk import Action
 from connector.sync.queue import Range, Row
@@ -48,8 +48,9 @@ class Line:
     #: What the rep's own mailbox is: its key is the first.
     mailbox: str
     after: str
-    #: What its checkbox is called.
+    #: What its checkbox and its menu are called.
     choose: str
+    more: str
 
 
 def lines_of(site: Site, rows: Sequence[Row]) -> list[Line]:
@@ -62,8 +63,8 @@ def _line(row: Row, types: dict[StepType, str], names: dict[str, str]) -> Line:
     intent, stored, person = row.stored.intent, row.stored, row.person
     name = "" if person is None else f"{person.first_name} {person.last_name}".strip()
     zone = viewing().zone
-    clock = intent.due.astimezone(zone)
-    exact = clock.date() == intent.due_date and clock.time().replace(tzinfo=None).isoformat() != "00:00:00"
+    # A task is due on a day, wherever one looks from; what the connector sends goes out at an instant.
+    exact = intent.mode is Mode.SEND
     return Line(
         key=intent.key,
         person=intent.person,
@@ -87,6 +88,7 @@ def _line(row: Row, types: dict[StepType, str], names: dict[str, str]) -> Line:
         mailbox=row.mailbox or "",
         after=row.place,
         choose=_("Choose %(name)s", name=name or intent.person),
+        more=_("More for %(name)s", name=name or intent.person),
     )
 
 
@@ -137,7 +139,9 @@ def _crm(row: Row) -> tuple[str, str]:
         return _("Not in Salesforce"), "bad"
     if row.task.remote_id is None and row.task.synced is None:
         return _("To Salesforce"), ""
-    return row.task.status or _("In Salesforce"), "good"
+    if not row.task.status:
+        return _("In Salesforce"), "good"
+    return _("Salesforce: %(status)s", status=row.task.status), ""
 
 
 def range_names() -> dict[Range, str]:
@@ -192,11 +196,12 @@ def row_words() -> dict[str, str]:
     return {
         "Assign": _("Assign"),
         "Campaign": _("Campaign"),
+        "Choose": _("Choose"),
         "Complete": _("Complete"),
         "Due": _("Due"),
-        "Gmail": _("Gmail"),
         "Open": _("Open"),
-        "Outlook": _("Outlook"),
+        "Open in Gmail": _("Open in Gmail"),
+        "Open in Outlook": _("Open in Outlook"),
         "Overdue": _("Overdue"),
         "Skip": _("Skip"),
         "Snooze": _("Snooze"),

@@ -177,3 +177,35 @@ def test_it_leads_back_to_the_queue_only(made: Visitors, back: str) -> None:
     ana = made.browser(ANA)
     answer = ana.post(f"/tasks/{key_of(made, 20)}/snooze", until="2026-12-30", back=back)
     assert answer.headers["Location"].startswith("/tasks?batch=")
+
+
+def test_a_task_is_due_on_the_same_day_wherever_one_looks_from(made: Visitors) -> None:
+    root = made.browser(ROOT)
+    root.post("/settings", zone="Asia/Tokyo")
+    page = root.get("/tasks", campaign="Calls").text
+    assert {len(due) for due in re.findall(r'<time datetime="([^"]+)"', page)} == {len("2026-09-01")}
+
+
+def test_what_was_done_in_focus_can_be_taken_back_there(made: Visitors) -> None:
+    ana = made.browser(ANA)
+    here = "/tasks/focus?campaign=Calls&due=today"
+    (key,) = re.findall(r'action="/tasks/(\w+)/complete"', ana.get(here).text)
+    answer = ana.post(f"/tasks/{key}/complete", back=here)
+    after = ana.get(answer.headers["Location"]).text
+    assert f"/tasks/{key}/complete" not in after
+    (batch,) = re.findall(r'name="batch" value="(\w+)"', after)
+    ana.post("/tasks/undo", batch=batch)
+    assert f"/tasks/{key}/complete" in ana.get(here).text
+
+
+def test_a_task_that_is_done_offers_nothing_to_do(made: Visitors) -> None:
+    ana, key = made.browser(ANA), key_of(made, 25)
+    assert "/complete" in ana.get(f"/tasks/{key}").text
+    ana.post(f"/tasks/{key}/complete")
+    assert "Nothing is left to do with it." in ana.get(f"/tasks/{key}").text
+    assert "/complete" not in ana.get(f"/tasks/{key}").text
+
+
+def test_each_way_to_open_a_mail_stands_in_its_row_once(made: Visitors) -> None:
+    page = made.browser(ANA).get("/tasks", campaign="Mails").text
+    assert [re.findall(f'data-key="{key}"', page) for key in "gohcsza"] == [[f'data-key="{key}"'] for key in "gohcsza"]

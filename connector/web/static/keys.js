@@ -7,9 +7,23 @@
     return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && !/^(checkbox|radio)$/.test(target.type);
   }
 
+  // What stands in a closed menu has its key all the same.
   function shown(element) {
-    return !element.disabled && element.getClientRects().length > 0;
+    return !element.disabled && (element.getClientRects().length > 0 || element.closest(".menu") !== null);
   }
+
+  function close(menu) {
+    var inside = menu.contains(document.activeElement);
+    menu.open = false;
+    if (inside) { menu.querySelector("summary").focus(); }
+  }
+
+  // Before the page's own scripts stop the click.
+  document.addEventListener("click", function (event) {
+    document.querySelectorAll(".menu[open]").forEach(function (menu) {
+      if (!menu.contains(event.target) || event.target.closest("a, button")) { close(menu); }
+    });
+  }, true);
 
   // Of several with one key, the one in the current row counts, else the first that shows.
   function holder(key) {
@@ -37,6 +51,7 @@
   document.addEventListener("keydown", function (event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) { return; }
     if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
+    if (event.key === "Escape") { document.querySelectorAll(".menu[open]").forEach(close); return; }
     if (typing(event.target) || document.querySelector("dialog[open]")) { return; }
     if (event.key === "?") { event.preventDefault(); list(); return; }
     var found = event.key.length === 1 || event.key === "Enter" ? holder(event.key) : null;
