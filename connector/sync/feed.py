@@ -159,19 +159,18 @@ class FeedFilter:
     @property
     def kinds(self) -> list[EventKind]:
         """What facts may be among them."""
-        return [
-            kind
-            for kind, topic in TOPICS.items()
-            if topic is self.topic or (self.topic is None and topic is not Topic.STEPS)
-        ]
+        return [kind for kind, topic in TOPICS.items() if self._takes(topic)]
 
     def matches(self, event: Event) -> bool:
         """Tell whether it is one of them."""
         return (
-            event.kind in self.kinds
+            self._takes(topic_of(event))
             and (self.campaign is None or event.campaign == self.campaign)
             and (self.rep is None or event.rep == self.rep)
         )
+
+    def _takes(self, topic: Topic) -> bool:
+        return topic is self.topic or (self.topic is None and topic is not Topic.STEPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from connector.store.ledger import append
 from connector.sync import actions
 from connector.sync.feed import TOPICS, read_after
 from connector.web import broadcast
+from connector.web import feed as feed_routes
 from connector.web.broadcast import Broadcast
 from tests.web.visitors import ANA, BOB, MAY, ROOT, WEB, Visitors
 from tests.world import World, people
@@ -196,6 +197,29 @@ def test_it_ends_with_the_session_and_with_the_process(world: World, visitors: V
         assert open_line.batch() == []
     finally:
         visitors.site.ending.clear()
+
+
+def test_a_line_is_written_once_for_all_who_read_it_alike(
+    world: World, visitors: Visitors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch of hundreds must not keep everybody waiting while it is told to each who listens."""
+    written: list[Any] = []
+    plain = feed_routes.fragment
+
+    def counted(*given: Any, **values: Any) -> Any:
+        written.append(values["lines"][0].text)
+        return plain(*given, **values)
+
+    monkeypatch.setattr(feed_routes, "fragment", counted)
+    listening = [Line(visitors, ANA) for _ in range(5)] + [Line(visitors, BOB)]
+    for number in range(30):
+        told(world, ANA, PAT.email, f"a launch of {number}")
+    for one in listening[:5]:
+        heard = [one.hear("feed") for _ in range(30)]
+        assert [f"a launch of {number}" in message.data["html"] for number, message in enumerate(heard)] == [True] * 30
+        one.drop()
+    listening[5].drop()
+    assert len(written) == len(set(written)) == 30
 
 
 def test_the_ledger_is_read_once_for_all_who_listen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
