@@ -29,7 +29,7 @@ TEMPLATES = {
     "price.pdf": "%PDF",
 }
 HOSTILE = "<script>alert(1)</script>"
-NAMES = ("Pat", "Que", "Rio", "Sam", "Tea", "Uma", "Vic", "Wes", "Xia", "Yui")
+NAMES = ("Pat", "Que", "Rio", "Sam", "Tea", "Uma", "Vic", "Wes", "Xia", "Zoe", "Abe", "Yui")
 PEOPLE = {name: Person(email=f"{name.lower()}@client.example", first_name=name, company=HOSTILE) for name in NAMES}
 TEXT = {"subject": "Mine", "body": "My **own** words"}
 
@@ -103,6 +103,41 @@ def test_the_preview_has_a_policy_of_its_own_and_runs_nothing(world: World, ana:
     assert answer.headers["Content-Security-Policy"] == PREVIEW_POLICY
     assert "<em>Hi</em>" in answer.text
     assert "script" not in answer.text
+
+
+def test_the_marked_preview_is_the_preview_and_says_where_each_value_comes_from(world: World, ana: Browser) -> None:
+    where = at(world, "Zoe").replace("/compose", "/preview")
+    plain, marked = ana.get(where), ana.get(f"{where}?view=fields")
+    assert marked.headers["Content-Security-Policy"] == PREVIEW_POLICY
+    assert "<script" not in marked.text
+    for shown in (
+        '<mark class="field" tabindex="0">Zoe<sup class="number" aria-hidden="true">2</sup>',
+        "first_name: from the list of people, column first_name",
+        '<mark class="prompt" tabindex="0">{{! a line of your own }}<span class="told">',
+    ):
+        assert shown in marked.text
+    (mail,) = re.findall(r'<div class="mail">(.*)</div>\n<p class="key">', marked.text, re.DOTALL)
+    bare = re.sub(r'<sup class="number".*?</sup>|<span class="told">.*?</span>|<mark class="[^>]*>|</mark>', "", mail)
+    assert bare.strip() in plain.text
+    assert "Hi Zoe of" in bare
+
+
+def test_what_is_missing_is_told_beside_its_field_with_a_link_to_it(world: World, ana: Browser) -> None:
+    where = at(world, "Zoe")
+    shown = ana.get(where).text
+    beside = shown.partition('<div id="body-left">')[2].partition("</div>")[0]
+    assert '<a href="#body" data-find="{{! a line of your own }}">Replace: a line of your own</a>' in beside
+    assert shown.partition('<div id="subject-left">')[2].partition("</div>")[0].strip() == ""
+    refused = ana.post(f"{where}/send", subject="{{custom.colour}}", body="Bea", version=version_in(shown)).text
+    assert '<a href="#subject" data-find="{{custom.colour}}">Go to what is still to be written</a>' in refused
+
+
+def test_a_value_that_was_written_over_is_told(world: World, ana: Browser) -> None:
+    where = at(world, "Abe")
+    assert "written over" not in ana.get(where).text
+    ana.post(f"{where}/save", subject="Hello Abe", body="Hi Abe of another firm", overwrite="true")
+    shown = ana.get(where).text
+    assert shown.count("written over") == 1, "the name stands in the subject still"
 
 
 def test_what_is_written_is_kept_and_nothing_goes_out(world: World, ana: Browser) -> None:
