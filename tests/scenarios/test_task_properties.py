@@ -141,7 +141,7 @@ def judge(world: World, key: str, model: Model) -> None:
     assert sorted(told) == sorted(model.conflicts)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     moves=st.lists(MOVE, min_size=6, max_size=20),
     end=END,
