@@ -27,7 +27,7 @@ Transaction = Connection
 _AFTERWARDS: WeakKeyDictionary[Transaction, list[Callable[[], None]]] = WeakKeyDictionary()
 
 #: Newest migration; a test holds it against the migrations folder.
-HEAD = "0013"
+HEAD = "0014"
 
 #: Seconds a writer waits for another process's transaction on SQLite.
 _BUSY_SECONDS = 60

@@ -299,6 +299,7 @@ _NUMBERED = text("kind IN ('completed', 'replied', 'bounced', 'opted_out')")
 Index("ledger_counted", ledger.c.kind, ledger.c.at, sqlite_where=_NUMBERED, postgresql_where=_NUMBERED)
 _BOUNCES = text("kind = 'bounced'")
 Index("ledger_bounces", ledger.c.rep, ledger.c.seq, sqlite_where=_BOUNCES, postgresql_where=_BOUNCES)
+Index("ledger_all_bounces", ledger.c.seq, ledger.c.rep, sqlite_where=_BOUNCES, postgresql_where=_BOUNCES)
 
 intents = Table(
     "intents",
@@ -381,6 +382,14 @@ Index(
     intents.c.rep,
     intents.c.due,
     intents.c.key,
+    sqlite_where=_CALLED_OFF,
+    postgresql_where=_CALLED_OFF,
+)
+Index(
+    "intents_all_called_off",
+    intents.c.due,
+    intents.c.key,
+    intents.c.rep,
     sqlite_where=_CALLED_OFF,
     postgresql_where=_CALLED_OFF,
 )
