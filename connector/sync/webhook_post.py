@@ -33,8 +33,11 @@ _LONGEST_ADDRESS = 2000
 
 _PORTS = {"https": 443, "http": 80}
 
-#: Addresses of IPv6 that carry one of IPv4 in their last four bytes (RFC 6052).
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: Addresses of IPv6 that carry one of IPv4 in their last four bytes (RFC 6052; RFC 4291 2.5.5.1).
+_CARRYING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+
+#: What was for one site once (RFC 3879), which `ipaddress` takes for public.
+_OF_A_SITE = ipaddress.ip_network("fec0::/10")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -151,14 +154,14 @@ def _check_place(place: _Address, *, private: bool) -> None:
     meant = _meant(place)
     if meant.is_link_local or meant.is_multicast or meant.is_unspecified:
         raise BadInput("the address leads to no machine that a webhook may reach")
-    if not private and not meant.is_global:
+    if not private and (not meant.is_global or meant in _OF_A_SITE):
         raise BadInput("the address is of this machine or of a private network: only an admin's webhook may go there")
 
 
 def _meant(place: _Address) -> _Address:
     """Return the address of IPv4 that one of IPv6 stands for, or the address itself."""
     if isinstance(place, ipaddress.IPv6Address):
-        if place in _NAT64:
+        if any(place in network for network in _CARRYING) and int(place) > 1:
             return ipaddress.IPv4Address(place.packed[-4:])
         return place.ipv4_mapped or place.sixtofour or (place.teredo[1] if place.teredo else None) or place
     return place

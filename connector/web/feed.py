@@ -167,8 +167,8 @@ def _told(
             yield _message("task", {**said, "text": line.text})
         if not tasks_only and may_see(event, user.reps) and wanted.matches(event):
             html = written.html_of(request, line, several=_several(user))
-            said = {"seq": line.seq, "person": event.person, "topic": line.topic, "html": html}
-            yield _message("feed", said, line.seq)
+            shown = {"seq": line.seq, "person": event.person, "topic": line.topic, "html": html}
+            yield _message("feed", shown, line.seq)
     yield _message("beat", {}, heard.newest)
 
 

@@ -317,8 +317,17 @@ NOT_PUBLIC = [
     "https://[::ffff:10.0.0.7]/",
     "https://[64:ff9b::a00:7]/",
     "https://[2002:a00:7::]/",
+    "https://[::10.0.0.7]/",
+    "https://[fec0::1]/",
 ]
-NEVER = ["https://169.254.169.254/", "https://0.0.0.0/", "https://224.0.0.1/", "https://[fe80::1]/", "https://[::]/"]
+NEVER = [
+    "https://169.254.169.254/",
+    "https://[::169.254.169.254]/",
+    "https://0.0.0.0/",
+    "https://224.0.0.1/",
+    "https://[fe80::1]/",
+    "https://[::]/",
+]
 
 
 def test_addresses_no_webhook_may_have() -> None:
@@ -355,28 +364,37 @@ def test_plain_http_stays_on_this_machine_whatever_a_name_means(monkeypatch: pyt
         post("http://localhost/", b"{}", {}, private=True)
 
 
-def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_who_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     from connector.sync import webhook_post  # noqa: PLC0415
 
     monkeypatch.setattr(webhook_post, "_EACH_WAIT", 0.2)
     monkeypatch.setattr(webhook_post, "_WHOLE_TIME", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(Retry, match="did not answer in time"):
             post(url, b"{}", {}, private=True)
+
+        silent.accept()[0].close()
+        # By TLS the beginning of a record that is long and never ends; by HTTP a status line that never does.
+        pieces = [b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb", *[b"H"] * 60]
+        cut = threading.Event()
 
         def drip() -> None:
             connection, _ = silent.accept()
             with connection:
                 try:
-                    while True:
-                        connection.sendall(b"H")
+                    for piece in pieces:
+                        connection.sendall(piece)
                         threading.Event().wait(0.05)
                 except OSError:
-                    return
+                    cut.set()
 
-        threading.Thread(target=drip, daemon=True).start()
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
         with pytest.raises(Retry):
             post(url, b"{}", {}, private=True)
+        dripping.join()
+        assert cut.is_set(), "it was waited for until the end"
     with pytest.raises(Retry, match="cannot be reached"):
         post(url, b"{}", {}, private=True)
