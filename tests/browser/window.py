@@ -81,7 +81,7 @@ class Window:
             context.route(MAIL_HOSTS, window._open_mail)
         context.on("request", window._note_request)
         context.on("dialog", lambda dialog: (window.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        context.on("weberror", lambda error: window.wrong.append(f"script: {error.error}"))
+        context.on("weberror", lambda error: window.wrong.append(f"script: {error.error} at {window.page.url}"))
         context.on("console", lambda message: window._note_message(message.type, message.text))
         return window
 
