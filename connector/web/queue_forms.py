@@ -85,11 +85,15 @@ def queue_form_routes(site: Site) -> APIRouter:
         sure: Annotated[str, Form()] = "",
         back: _Back = "/tasks",
     ) -> Response:
-        """Do something with several tasks, or all that the filter lets through: say how many, then do it."""
+        """Do something with several tasks, or all that the filter lets through: say how many, then do it.
+
+        `sure` is how many were said: of all, there may be others by then.
+        """
         if not (keys or everything):
             raise BadInput(_("No task is chosen: choose some first."))
-        if not sure:
-            return _ask(site, request, user, do, asked, [] if everything else keys, back)
+        many = count_exactly(office, asked, reps=user.reps) if everything else len(keys)
+        if not sure or (everything and sure != str(min(many, MOST))):
+            return _ask(site, request, user, do, asked, [] if everything else keys, back, many=many, again=bool(sure))
         deed = Deed(action=do, **said)
         if everything:
             done = act_on_all(office, user.email, deed, wanted(office, asked, user.reps))
@@ -133,16 +137,26 @@ def _add_single(routes: APIRouter, site: Site, action: Action) -> None:
 
 
 def _ask(
-    site: Site, request: Request, user: User, do: Action, asked: QueueFilter, keys: list[str], back: str
+    site: Site,
+    request: Request,
+    user: User,
+    do: Action,
+    asked: QueueFilter,
+    keys: list[str],
+    back: str,
+    *,
+    many: int,
+    again: bool,
 ) -> Response:
     """Say how many tasks it is about, and ask for what it needs; without keys all that the filter lets through."""
-    many = len(keys) if keys else count_exactly(site.office, asked, reps=user.reps)
     if not many:
         raise BadInput(_("No task is chosen: choose some first."))
     return page(
         request,
         "queue/sure.html",
         title=_("Before it is done"),
+        status=409 if again else 200,
+        again=again,
         do=do,
         many=many,
         taken=min(many, MOST),

@@ -144,7 +144,11 @@ def test_all_that_match_are_taken(made: Visitors) -> None:
     ana = made.browser(ANA)
     asked = ana.post("/tasks/bulk", do="snooze", all="true", q="pat5")
     assert "11 tasks are moved" in asked.text
-    done = ana.post("/tasks/bulk", do="snooze", all="true", q="pat5", sure="true", until="2027-01-04")
+    wish = {"do": "snooze", "all": "true", "q": "pat5", "until": "2027-01-04"}
+    again = ana.post("/tasks/bulk", sure="10", **wish)
+    assert (again.status_code, 'name="sure" value="11"' in again.text) == (409, True)
+    assert shown(ana.get("/tasks", due="upcoming", q="pat5").text) == []
+    done = ana.post("/tasks/bulk", sure="11", **wish)
     assert done.status_code == 303
     assert ana.post("/tasks/bulk", do="skip").status_code == 422
     assert len(shown(ana.get("/tasks", due="upcoming", q="pat5").text)) == 11
