@@ -209,7 +209,8 @@ def pause_these(
     tx: Transaction, office: Office, live: Sequence[Enrollment], *, until: date | None, reason: str = BY_HAND
 ) -> list[Enrollment]:
     """Pause those of these enrollments that are active; return them. Raise `BadInput` for a date that has come."""
-    if until is not None and any(until <= office.now().astimezone(one.zone).date() for one in office.reps.values()):
+    zones = {office.reps[one.rep].zone for one in live if one.rep in office.reps}
+    if until is not None and any(until <= office.now().astimezone(zone).date() for zone in zones):
         raise BadInput(f"--until {until} has come already: give a later date")
     active = [enrollment for enrollment in live if enrollment.state is EnrollmentState.ACTIVE]
     paused = _record_each(tx, office, EventKind.PAUSED, active, reason)

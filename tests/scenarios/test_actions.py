@@ -252,6 +252,24 @@ def edit(world: World, text: str) -> None:
     world.reopen()
 
 
+def test_a_pause_ends_on_its_rep_s_date_wherever_other_reps_are(make_world: WorldMaker) -> None:
+    far = [{"email": ANA, "name": "Ana", "time_zone": "America/Los_Angeles", "mailbox": "links"}]
+    far += [{"email": BOB, "name": "Bob", "time_zone": "Pacific/Auckland", "mailbox": "links"}]
+    world = make_world(campaign=CALLS, reps=far, start=at("2026-11-23T18:00"))
+    world.launch([ANN], rep=ANA)
+    world.launch([TOM], rep=BOB)
+    tomorrow = at("2026-11-24").date()
+    with pytest.raises(BadInput, match="has come already"):  # in Auckland it has
+        pause(world.office, person=TOM.email, campaign=None, rep=None, until=tomorrow)
+    assert len(pause(world.office, person=ANN.email, campaign=None, rep=None, until=tomorrow)) == 1
+    world.after(hours=13)
+    world.sync()
+    assert everyone(world)[ANN.email] == "paused"
+    world.after(hours=2)
+    world.sync()
+    assert everyone(world)[ANN.email] == "active"
+
+
 def test_an_edit_touches_nobody_until_they_are_moved(make_world: WorldMaker) -> None:
     world = make_world(campaign=MAILS)
     world.launch([ANN])
