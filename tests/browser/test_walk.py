@@ -61,7 +61,16 @@ def test_from_signing_in_to_the_next_step(morning: Center, windows: list[Window]
 
 def test_an_email_is_written_here_and_sent_later(morning: Center, window: Window) -> None:
     page = window.open(f"/tasks/{task_of(morning.world, BEN.email).intent.key}/compose")
-    page.get_by_label("Subject").fill("A word about Contoso, Ben")
+    page.get_by_label("Merge fields").check()
+    page.get_by_label("Subject").fill("A word about {{custom.topic}}")
+    missing = page.get_by_role("link", name="The field custom.topic has no value: write it in.")
+    expect(missing).to_have_count(2)  # in the list and beside the field
+    missing.first.click()
+    page.keyboard.type("Contoso, Ben")
+    expect(missing).to_have_count(0)
+    marks = page.frame_locator("iframe.as-fields").locator("mark")
+    expect(marks.filter(has_text="Contoso")).to_contain_text("company: from the list of people, column company")
+    page.get_by_label("As the recipient sees it").check()
     expect(page.frame_locator("iframe.as-mail").get_by_text("how is Contoso")).to_be_visible()
     tomorrow = (morning.world.now + timedelta(days=1)).date().isoformat()
     page.get_by_label("Day").fill(tomorrow)
