@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -74,43 +73,45 @@ TWO_ZONES = (Days(before=NOW.date(), reps=TEAM), Days(before=NOW.date() + timede
 MARK: mail_lists.Mark = (NOW, "i5")
 CAMPAIGN = Members(campaign="Old", reps=None, states=[EnrollmentState.FINISHED])
 
+BY_QUEUE: dict[str, dict[str, Any]] = {
+    "": {},
+    ", a type": {"type": "call"},
+    ", a type nobody has": {"type": "inmail"},
+    ", a campaign": {"campaign": "Call"},
+    ", a campaign nobody is in": {"campaign": "None"},
+    ", both": {"campaign": "Call", "type": "call"},
+    ", overdue": {"days": (Days(before=NOW.date()),)},
+    ", today": {"days": (Days(first=NOW.date(), before=NOW.date() + timedelta(days=1)),)},
+    ", upcoming": {"days": (Days(first=NOW.date()),)},
+    ", in two zones": {"days": TWO_ZONES},
+    ", a word that all have": {"words": tuple(words_in("pat"))},
+}
+BY_PEOPLE: dict[str, dict[str, Any]] = {
+    "": {},
+    ", a word that all have": {"search": "pat"},
+    ", a word that few have": {"search": "doe77"},
+    ", two words": {"search": "doe77 pat"},
+    ", a campaign": {"campaign": "Old"},
+    ", a campaign nobody is in": {"campaign": "None"},
+    **{f", {standing}": {"standing": standing} for standing in Standing},
+    ", active in a campaign": {"campaign": "Call", "standing": Standing.ACTIVE},
+}
+WHO: dict[str, frozenset[str] | None] = {"everybody": None, "a rep": ME, "nearly all": EVERY}
+
 PAGES: dict[str, Page] = {
     **{
         f"the queue of {who}{of}": _queue(reps=reps, **wanted)
-        for who, reps in {"everybody": None, "a rep": ME, "nearly all": EVERY}.items()
-        for of, wanted in {
-            "": {},
-            ", a type": {"type": "call"},
-            ", a type nobody has": {"type": "inmail"},
-            ", a campaign": {"campaign": "Call"},
-            ", a campaign nobody is in": {"campaign": "None"},
-            ", both": {"campaign": "Call", "type": "call"},
-            ", overdue": {"days": (Days(before=NOW.date()),)},
-            ", today": {"days": (Days(first=NOW.date(), before=NOW.date() + timedelta(days=1)),)},
-            ", upcoming": {"days": (Days(first=NOW.date()),)},
-            ", in two zones": {"days": TWO_ZONES},
-            ", a word that all have": {"words": tuple(words_in("pat"))},
-        }.items()
+        for who, reps in WHO.items()
+        for of, wanted in BY_QUEUE.items()
     },
     "the queue of a team with few tasks": _queue(reps=TEAM, sorts=True),
     "the queue, a word that few have": _queue(words=tuple(words_in("doe77 pat")), sorts=True),
     **{
-        f"people of {who}{of}": _people(reps, **wanted)
-        for who, reps in {"everybody": None, "a rep": ME, "nearly all": EVERY}.items()
-        for of, wanted in {
-            "": {},
-            ", a word that all have": {"search": "pat"},
-            ", a word that few have": {"search": "doe77"},
-            ", two words": {"search": "doe77 pat"},
-            ", a campaign": {"campaign": "Old"},
-            ", a campaign nobody is in": {"campaign": "None"},
-            **{f", {standing}": {"standing": standing} for standing in Standing},
-            ", active in a campaign": {"campaign": "Call", "standing": Standing.ACTIVE},
-        }.items()
+        f"people of {who}{of}": _people(reps, **wanted) for who, reps in WHO.items() for of, wanted in BY_PEOPLE.items()
     },
     **{
         f"emails of {who}, {what}": Page(ask=lambda tx, ask=ask, reps=reps: ask(tx, reps), sorts=sorts)  # type: ignore[misc]
-        for who, reps in {"everybody": None, "a rep": ME, "nearly all": EVERY}.items()
+        for who, reps in WHO.items()
         for what, (ask, sorts) in {
             "placed": (lambda tx, _: mail_lists.read_placed(tx, LANES, ["present", "sent"], 51, MARK), False),
             "counted": (lambda tx, _: mail_lists.count_placed(tx, LANES, ["present", "sent"], 1_001), False),
@@ -151,6 +152,21 @@ PAGES: dict[str, Page] = {
     "gauges": Page(
         ask=lambda tx: (gauges.count_tasks(tx), gauges.count_drafts(tx), gauges.count_sent(tx, NOW)), counts=True
     ),
+}
+
+
+#: Pages -> the index that holds what they ask for: another would do, and be slow where few have it.
+ORDERED = {
+    "the queue of a rep": "intents_of_rep",
+    "the queue of a rep, a type nobody has": "intents_of_rep",
+    "the queue of a rep, a campaign nobody is in": "intents_of_rep",
+    "the queue of everybody, a type nobody has": "intents_of_type",
+    "the queue of everybody, a campaign nobody is in": "intents_of_campaign",
+    "emails of a rep, cancelled": "intents_called_off",
+    "emails of a rep, bounced": "ledger_bounces",
+    "emails of a rep, to come": "enrollments_ahead",
+    "emails of everybody, bounced": "ledger_all_bounces",
+    "the feed of a person": "ledger_person",
 }
 
 
@@ -254,25 +270,52 @@ def _insert(tx: Transaction, table: Table, base: dict[str, Any], rows: list[dict
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_reads_what_it_shows(filled: Database, name: str) -> None:
     page = PAGES[name]
-    with filled.read() as tx:
-        asked: list[tuple[str, Any]] = []
+    judge = _faults_sqlite if filled.is_sqlite else _faults_postgresql
+    plans = _plans(filled, page)
+    assert plans
+    assert [(fault, statement) for statement, steps in plans for fault in judge(page, steps)] == []
 
-        def note(_c: Any, _u: Any, statement: str, given: Any, _x: Any, _m: Any) -> None:
+
+# PostgreSQL chooses by how many rows there are, of which so few say little.
+@pytest.mark.parametrize("filled", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("name", ORDERED)
+def test_what_few_have_is_not_looked_for_among_all(filled: Database, name: str) -> None:
+    (_, first), *_ = [plan for plan in _plans(filled, PAGES[name]) if "max(" not in plan[0]]
+    assert ORDERED[name] in str(first)
+
+
+def _plans(filled: Database, page: Page) -> list[tuple[str, list[Any]]]:
+    """Return the statements of a page, each with the steps by which the database would carry it out."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _u: Any, statement: str, given: Any, _x: Any, _m: Any) -> None:
+        if statement.startswith(("SELECT", "WITH")):
             asked.append((statement, given))
 
+    with filled.read() as tx:
         event.listen(tx, "before_cursor_execute", note)
         page.ask(tx)
         event.remove(tx, "before_cursor_execute", note)
-        assert asked
-        judge = _faults_sqlite if filled.is_sqlite else _faults_postgresql
-        faults = [(fault, statement) for statement, given in asked for fault in judge(tx, page, statement, given)]
-    assert faults == []
+        explain = _explain_sqlite if filled.is_sqlite else _explain_postgresql
+        return [(statement, explain(tx, statement, given)) for statement, given in asked]
 
 
-def _faults_sqlite(tx: Transaction, page: Page, statement: str, given: Any) -> Iterator[str]:
-    if statement.startswith(("BEGIN", "PRAGMA")):
-        return
-    for *_, step in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given):
+def _explain_sqlite(tx: Transaction, statement: str, given: Any) -> list[Any]:
+    return [row[-1] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
+
+
+def _explain_postgresql(tx: Transaction, statement: str, given: Any) -> list[Any]:
+    # Of some thousand rows it would rather read and sort all: it may, if nothing else is possible.
+    tx.exec_driver_sql("SET enable_seqscan = off")
+    tx.exec_driver_sql("SET enable_sort = off")
+    (plan,) = tx.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", given).scalar_one()
+    tx.exec_driver_sql("RESET enable_seqscan")
+    tx.exec_driver_sql("RESET enable_sort")
+    return list(_nodes(plan["Plan"]))
+
+
+def _faults_sqlite(page: Page, steps: list[Any]) -> Iterator[str]:
+    for step in steps:
         words = step.split()
         if words[0] == "SCAN" and words[1] in BIG and "INDEX" not in words:
             yield step
@@ -280,15 +323,8 @@ def _faults_sqlite(tx: Transaction, page: Page, statement: str, given: Any) -> I
             yield step
 
 
-def _faults_postgresql(tx: Transaction, page: Page, statement: str, given: Any) -> Iterator[str]:
-    # Of some thousand rows it would rather read and sort all: it may, if nothing else is possible.
-    with tx.connection.cursor() as cursor:  # type: ignore[union-attr]
-        cursor.execute("SET enable_seqscan = off; SET enable_sort = off")
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", given)
-        (plan,) = cursor.fetchone()  # type: ignore[misc]
-        cursor.execute("RESET enable_seqscan; RESET enable_sort")
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    for node in _nodes(plan[0]["Plan"]):
+def _faults_postgresql(page: Page, steps: list[Any]) -> Iterator[str]:
+    for node in steps:
         kind = node["Node Type"]
         if kind == "Seq Scan" and node["Relation Name"] in BIG:
             yield f"{kind} {node['Relation Name']}"
