@@ -6,7 +6,9 @@ draft (`sync.opening`). Source: spec interfaces 4, delivery 4 ("Opening").
 
 from __future__ import annotations
 
-from threading import Lock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Lock
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -40,13 +42,16 @@ def _statuses() -> tuple[tuple[type[ConnectorError], int, str], ...]:
 #: Seconds one click waits for another: longer than a service usually takes, shorter than a browser's patience.
 _PATIENCE = 30.0
 
+#: Clicks that wait at most: each takes one of the forty threads that all pages have together.
+_WAITING = 10
+
 
 def open_routes(site: Site) -> APIRouter:
     """Return `/open/<key>`."""
     routes = APIRouter()
     office = site.office
     # A mailbox is worked by one thread at a time.
-    turn = Lock()
+    turn, line = Lock(), BoundedSemaphore(_WAITING)
 
     @routes.get("/open/{key}")
     def open_(
@@ -54,17 +59,31 @@ def open_routes(site: Site) -> APIRouter:
     ) -> Response:
         """Find or make the draft of a task, and lead to it."""
         task = own_task(site, user, key)
-        if not turn.acquire(timeout=_PATIENCE):
-            return answer_to(request, Busy("another draft is being opened: try again in a moment"))
         try:
-            opened = open_task(office, task.intent.key, client=client)
+            with _stand_in(line, turn):
+                opened = open_task(office, task.intent.key, client=client)
         except ConnectorError as error:
             return answer_to(request, error)
-        finally:
-            turn.release()
         return lead_to(request, opened)
 
     return routes
+
+
+@contextmanager
+def _stand_in(line: BoundedSemaphore, turn: Lock) -> Iterator[None]:
+    """Wait in line for one's turn; raise `Busy` when the line is full, or it lasts too long."""
+    busy = Busy("another draft is being opened: try again in a moment")
+    if not line.acquire(blocking=False):
+        raise busy
+    try:
+        if not turn.acquire(timeout=_PATIENCE):
+            raise busy
+        try:
+            yield
+        finally:
+            turn.release()
+    finally:
+        line.release()
 
 
 def lead_to(request: Request, opened: Opened) -> Response:

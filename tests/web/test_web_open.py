@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from html import escape
+from itertools import islice
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,6 +19,7 @@ from connector.store.intents import insert_intents, read_intents
 from connector.store.lanes import release, take
 from connector.sync.actions import UnknownTask
 from connector.sync.opening import open_task
+from connector.web import opening
 from connector.web.opening import answer_to, lead_to
 from tests.web.site import GMAIL, OUTLOOK, Sites, drafts_out, key_of
 from tests.world import CY, World, WorldMaker
@@ -98,6 +101,29 @@ def test_two_clicks_at_once_make_one_draft(world: World, serve: Sites) -> None:
         answers = list(clicks.map(site.get, [path] * 4))
     assert sorted(answer.status_code for answer in answers) == [200, 303, 303, 303]
     assert len(world.mails(OUTLOOK, "drafts")) == 1
+
+
+def test_a_mailbox_that_does_not_answer_keeps_nobody_from_the_other_pages(
+    world: World, serve: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = serve(world).sign_in()
+    path, begun, answered = f"/open/{key_of(world, ANN.email)}", Event(), Event()
+
+    def stuck(*_: object, **__: object) -> None:
+        begun.set()
+        answered.wait(20)
+        raise Busy("it did not answer")
+
+    monkeypatch.setattr(opening, "open_task", stuck)
+    with ThreadPoolExecutor(60) as clicks:
+        waiting = [clicks.submit(site.get, path) for _ in range(60)]
+        assert begun.wait(10)
+        try:
+            told = [one.result() for one in islice(as_completed(waiting, timeout=10), 50)]
+            assert {one.status_code for one in told} == {503}
+            assert site.get("/settings").status_code == 200
+        finally:
+            answered.set()
 
 
 def test_each_reason_not_to_open_is_a_page_of_its_own(world: World, serve: Sites) -> None:
