@@ -100,6 +100,8 @@ async def _misread(request: Request, _error: Exception) -> Response:
 
 async def _nothing_here(request: Request, error: Exception) -> Response:
     """Say that there is no such page; other refusals of the framework (405) have no more to say."""
+    if isinstance(error, HTTPException) and error.status_code == 400:  # a form with too many fields, or broken off
+        return await _misread(request, error)
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     sentence = _("The address leads to no page of the connector.")
     answer = _answer(request, status, _("There is nothing here"), sentence)

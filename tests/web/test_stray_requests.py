@@ -127,6 +127,10 @@ def test_what_no_database_keeps_is_refused_on_every_page(make_world: WorldMaker,
         if (got := programs.ask(ROOT, method, path, body).status_code) not in (400, 422)
     ]
     assert faults == []
+    many = requests.post(
+        f"{ana.url}/settings/keys", files=[("f", (None, "x"))] * 1_500, cookies=ana.cookies, timeout=30
+    )
+    assert (many.status_code, "This cannot be read" in many.text) == (400, True)
     assert kept(world) == before
     assert look(ana, "/emails") == look(ana, "/tasks") == 200
     programs.visitors.leave()
