@@ -5,6 +5,8 @@ Lives here: ranges and their presets, the tables, and what is counted once or ea
 
 Two rules: `events` counts every event, so two replies to one email are two; all else counts each email once, on the day
 of its first reply (bounce, opt-out) in the range, so that the rows of every table come to the same total.
+
+To count a year of a large team takes seconds. What was so much is kept for a minute, for whoever asks for the same.
 """
 
 from __future__ import annotations
@@ -14,19 +16,24 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from threading import Lock
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from connector.errors import BadInput
 from connector.intents import StepType
 from connector.store import numbers as store
-from connector.store.database import Transaction
+from connector.store.database import Database, Transaction
 from connector.store.numbers import Asked, DayCount, Measure, PlaceCount
 from connector.sync.incoming import OF_ACCOUNT
 from connector.sync.office import Office
 
 #: Days in the longest range.
 LONGEST = 366
+
+#: From so many mails and tasks on, what was counted is kept, for so long, and so many of it.
+MANY, _KEPT_FOR, _KEPT_MOST = 10_000, timedelta(minutes=1), 8
 
 #: From so many days on, pictures have a bar a week.
 _WEEKLY_FROM = 63
@@ -157,10 +164,33 @@ class Numbers:
     rep_days: dict[str | None, Sequence[Row[date]]]
 
 
+#: By database, what was asked for -> when it was counted, and what came of it.
+_KEPT: WeakKeyDictionary[Database, dict[Hashable, tuple[datetime, Numbers]]] = WeakKeyDictionary()
+_TURN = Lock()
+
+
 def count(
     office: Office, reps: frozenset[str] | None, within: Range, zone: ZoneInfo, *, campaign: str | None = None
 ) -> Numbers:
     """Count what happened in the work of these reps, None for everybody's; `zone` says where the days begin."""
+    asked, now = (reps, within, zone.key, campaign), office.now()
+    with _TURN:
+        kept = _KEPT.setdefault(office.database, {})
+        at, known = kept.get(asked, (now, None))
+    if known is not None and timedelta(0) <= now - at < _KEPT_FOR:
+        return known
+    counted = _count(office, reps, within, zone, campaign)
+    total = counted.total
+    if total.sent + total.replied + total.bounced + total.opted_out + total.done >= MANY:
+        with _TURN:
+            kept.pop(asked, None)
+            kept[asked] = now, counted
+            for oldest in list(kept)[:-_KEPT_MOST]:
+                del kept[oldest]
+    return counted
+
+
+def _count(office: Office, reps: frozenset[str] | None, within: Range, zone: ZoneInfo, campaign: str | None) -> Numbers:
     since, until = within.instants(zone)
     zones = {rep.email: rep.zone for rep in office.reps.values()}
     asked = Asked(since=since, until=until, reps=reps, zones=zones, campaign=campaign, not_theirs=OF_ACCOUNT)
@@ -170,6 +200,9 @@ def count(
         template_of = _Templates(tx, office)
         templates = _table((one for one in places if one.type == StepType.EMAIL), template_of)
     total = _counts(places)
+    by_rep: dict[str | None, list[DayCount]] = defaultdict(list)
+    for one in days:
+        by_rep[one.rep].append(one)
     return Numbers(
         events=Counts(
             sent=total.sent,
@@ -185,10 +218,7 @@ def count(
         steps=_ordered(_table(places, _place_of)),
         templates=_ordered(templates),
         reps=sorted(_table(places, lambda one: one.rep), key=_by_replies),
-        rep_days={
-            rep: _by_day([one for one in days if one.rep == rep], within)
-            for rep in sorted({one.rep for one in days}, key=str)
-        },
+        rep_days={rep: _by_day(by_rep[rep], within) for rep in sorted(by_rep, key=str)},
     )
 
 

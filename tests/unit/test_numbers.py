@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from connector.store.database import Database, Transaction
 from connector.store.intents import StoredIntent, insert_intents, save_intents
 from connector.store.ledger import append
 from connector.store.mails import MailAction, MailState, StoredMail, insert_mails
+from connector.sync import numbers
 from connector.sync.incoming import OF_ACCOUNT
 from connector.sync.numbers import Counts, Preset, Range, Row, StepPlace, count, in_periods, range_of
 from connector.sync.office import CrmRules, Office
@@ -363,6 +365,20 @@ def test_a_picture_of_many_days_has_a_bar_a_week_and_loses_nothing() -> None:
 )
 def test_there_is_no_share_of_nothing(made: Counts, shares: tuple[float | None, float | None]) -> None:
     assert (made.reply_share, made.in_time_share) == shares
+
+
+@pytest.mark.parametrize(("much", "minutes", "fresh"), [(True, 0.9, False), (True, 1.1, True), (False, 0, True)])
+def test_what_was_much_to_count_is_kept_for_a_minute(
+    november: Office, monkeypatch: pytest.MonkeyPatch, much: bool, minutes: float, fresh: bool
+) -> None:
+    if much:
+        monkeypatch.setattr(numbers, "MANY", 1)
+    assert count(november, None, NOVEMBER, MADRID).total == ALL
+    with november.database.write() as tx:
+        tx.execute(text("DELETE FROM mails"))
+    later = replace(november, clock=StillClock(november.now() + timedelta(minutes=minutes)))
+    assert (count(later, None, NOVEMBER, MADRID).total != ALL) == fresh
+    assert count(later, frozenset({ANA}), NOVEMBER, MADRID).total != ALL
 
 
 #: Rows beside those of the range that is asked for.
