@@ -251,6 +251,7 @@ def ask_round(server: Server, number: int) -> None:
     rep = rep_name(number % REPS)
     mine = (number * 7 % (server.tasks // REPS)) * REPS + number % REPS
     for user, who in ((rep, "a rep"), (ROOT, "an administrator")):
+        server.browsers[user].get(server.url + EMPTY, timeout=60)  # its connection is there from here on
         server.ask(f"the empty page of {who}", user, EMPTY)
         page = server.ask(f"the queue of {who}", user, "/tasks")
         server.csrf[user] = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
