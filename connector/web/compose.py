@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
@@ -80,10 +81,12 @@ def _given(
 
 
 def given_in(form: FormData) -> Given:
-    """Return the form of the window that came along with files."""
-    version = str(form.get("version", ""))
+    """Return the form of the window that came along with files, held to what the window's own form is."""
+    version = str(form.get("version", "") or "0")
+    if not (version.isdecimal() and len(version) < len(str(_LAST_VERSION))):
+        raise RequestValidationError([])
     return _given(
-        version=min(int(version), _LAST_VERSION) if version.isdecimal() else 0,
+        version=int(version),
         subject=str(form.get("subject", "")),
         body=str(form.get("body", "")),
         files=[str(name) for name in form.getlist("files")],

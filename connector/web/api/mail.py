@@ -23,7 +23,11 @@ from connector.web.users import User
 
 _Version = Annotated[
     int | None,
-    Field(ge=0, lt=2**31, description="The one you saw; 409 if it was changed since. Without it, whatever is there."),
+    Field(
+        ge=0,
+        lt=1_000_000_000,
+        description="The one you saw; 409 if it was changed since. Without it, whatever is there.",
+    ),
 ]
 
 
