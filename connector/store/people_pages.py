@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, exists, select, union_all
+from sqlalchemy import ColumnElement, exists, select
 
 from connector.sequencing.enrollment import ENDED_STATES, EnrollmentState
 from connector.store.database import Transaction
@@ -68,21 +68,23 @@ def find_people(
     """
     conditions = [people.c.email > after, *_standing(wanted)]
     conditions += find_by_words(tx, sorted(words_of(wanted.search))[:_MOST_WORDS])
-    if wanted.campaign or wanted.standing in _STATES:
-        parts = [_of_campaign(tx, wanted, reps)]
-    elif reps is None:
-        parts = [[]]
-    else:
-        # Each for itself: of "theirs or nobody's" databases find neither by an index.
-        parts = [_of_campaign(tx, wanted, reps), [~_enrolled([])]]
-    found = [
-        select(people.c.email).where(*conditions, *part).order_by(people.c.email).limit(most).subquery()
-        for part in parts
-    ]
-    query = union_all(*(select(one.c.email) for one in found)).subquery()
-    emails = list(tx.execute(select(query.c.email).order_by(query.c.email).limit(most)).scalars())
+    emails = _find(tx, [*conditions, *_theirs(tx, wanted, reps)], most)
+    if reps is not None and not _is_of_campaign(wanted):
+        # For itself: of "theirs or nobody's" databases find neither by an index.
+        before = [people.c.email < emails[-1]] if len(emails) == most else []
+        emails += _find(tx, [*conditions, *before, ~_enrolled([])], most)
+        emails = _find(tx, [one_of(people.c.email, emails)], most)
     known = read_people(tx, emails)
     return [known[email] for email in emails if email in known]
+
+
+def _find(tx: Transaction, conditions: list[ColumnElement[bool]], most: int) -> list[str]:
+    query = select(people.c.email).where(*conditions).order_by(people.c.email).limit(most)
+    return list(tx.execute(query).scalars())
+
+
+def _is_of_campaign(wanted: PeopleFilter) -> bool:
+    return bool(wanted.campaign) or wanted.standing in _STATES
 
 
 def _standing(wanted: PeopleFilter) -> list[ColumnElement[bool]]:
@@ -98,8 +100,10 @@ def _standing(wanted: PeopleFilter) -> list[ColumnElement[bool]]:
             return []
 
 
-def _of_campaign(tx: Transaction, wanted: PeopleFilter, reps: Collection[str] | None) -> list[ColumnElement[bool]]:
+def _theirs(tx: Transaction, wanted: PeopleFilter, reps: Collection[str] | None) -> list[ColumnElement[bool]]:
     """Return the conditions that somebody is or was in a campaign and state, of these reps: few by their addresses."""
+    if reps is None and not _is_of_campaign(wanted):
+        return []
     inside = [] if reps is None else [enrollments.c.rep.in_(sorted(reps))]
     if wanted.standing in _STATES:
         inside.append(enrollments.c.state.in_([state.value for state in _STATES[wanted.standing]]))

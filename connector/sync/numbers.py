@@ -33,7 +33,7 @@ from connector.sync.office import Office
 LONGEST = 366
 
 #: From so many mails and tasks on, what was counted is kept, for so long, and so many of it.
-MANY, _KEPT_FOR, _KEPT_MOST = 10_000, timedelta(minutes=1), 8
+MANY, _KEPT_FOR, _KEPT_MOST = 1_000, timedelta(minutes=1), 32
 
 #: From so many days on, pictures have a bar a week.
 _WEEKLY_FROM = 63
@@ -185,8 +185,8 @@ def count(
         with _TURN:
             kept.pop(asked, None)
             kept[asked] = now, counted
-            for oldest in list(kept)[:-_KEPT_MOST]:
-                del kept[oldest]
+            for other in [one for one, (at, _) in kept.items() if now - at >= _KEPT_FOR] or list(kept)[:-_KEPT_MOST]:
+                del kept[other]
     return counted
 
 
