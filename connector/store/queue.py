@@ -1,7 +1,7 @@
 """The queue: what waits for reps, filtered, counted and a page at a time.
 
-Lives here: `Wanted`, `Place`, `read_queue`, `count_queue`, `read_queue_keys`. Does not live here: which dates "today"
-stands for, what is shown of a task (`sync.queue`), the words tasks are found by (`words`).
+Lives here: `Wanted`, `Place`, `read_queue`, `read_queue_back`, `count_queue`, `read_queue_keys`. Does not live here:
+which dates "today" stands for, what is shown of a task (`sync.queue`), the words tasks are found by (`words`).
 
 Each statement is told by an index in the queue's own order, so that a page costs what a page shows: that of a rep, of a
 campaign, of a type, or of everybody. A search begins with the rarest of its words: what few tasks have is looked up by
@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import (
     ColumnElement,
     TextClause,
+    Tuple,
     and_,
     bindparam,
     exists,
@@ -96,6 +97,13 @@ def read_queue(tx: Transaction, wanted: Wanted, most: int, *, after: Place | Non
     return [as_stored(row) for row in tx.execute(query)]
 
 
+def read_queue_back(tx: Transaction, wanted: Wanted, most: int, *, upto: Place) -> list[StoredIntent]:
+    """Return at most `most` tasks up to a place in the queue's order, the last of them first."""
+    conditions = [*_conditions(tx, wanted, None), tuple_(*_ORDER) <= _bound(upto)]
+    query = select(intents).where(*conditions).order_by(*(column.desc() for column in _ORDER)).limit(most)
+    return [as_stored(row) for row in tx.execute(query)]
+
+
 def read_queue_keys(tx: Transaction, wanted: Wanted, most: int) -> list[str]:
     """Return the keys of at most `most` tasks, those due first first."""
     query = select(intents.c.key).where(*_conditions(tx, wanted, None)).order_by(*_ORDER).limit(most)
@@ -141,13 +149,7 @@ def _within(days: Sequence[Days], after: Place | None) -> list[ColumnElement[boo
     begin = Place(due_date=first, due=_EPOCH, key="")
     if after is not None and (after.due_date, after.due, after.key) > (begin.due_date, begin.due, begin.key):
         begin = after
-    place = tuple_(
-        *(
-            bindparam(None, value, type_=column.type, unique=True)
-            for value, column in zip(_values(begin), _ORDER, strict=True)
-        )
-    )
-    inside: list[ColumnElement[bool]] = [tuple_(*_ORDER) > place]
+    inside: list[ColumnElement[bool]] = [tuple_(*_ORDER) > _bound(begin)]
     if all(one.before is not None for one in days):
         inside.append(intents.c.due_date <= max(one.until for one in days))
     if len(days) > 1:
@@ -156,8 +158,11 @@ def _within(days: Sequence[Days], after: Place | None) -> list[ColumnElement[boo
     return inside
 
 
-def _values(place: Place) -> tuple[date, datetime, str]:
-    return place.due_date, place.due, place.key
+def _bound(place: Place) -> Tuple:
+    values = (place.due_date, place.due, place.key)
+    return tuple_(
+        *(bindparam(None, value, type_=column.type, unique=True) for value, column in zip(values, _ORDER, strict=True))
+    )
 
 
 def _of_these(days: Days, named: frozenset[str]) -> ColumnElement[bool]:

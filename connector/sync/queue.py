@@ -19,7 +19,7 @@ from connector.store.database import Transaction
 from connector.store.intents import StoredIntent, read_intents
 from connector.store.mails import MailState, StoredMail, read_mails
 from connector.store.people import read_people
-from connector.store.queue import Days, Place, Wanted, count_queue, read_queue
+from connector.store.queue import Days, Place, Wanted, count_queue, read_queue, read_queue_back
 from connector.store.tasks import StoredTask, read_tasks
 from connector.store.words import words_in
 from connector.sync.office import Office
@@ -71,8 +71,7 @@ class Row:
     @property
     def place(self) -> str:
         """Where it stands in the queue's order, as an address says it."""
-        intent = self.stored.intent
-        return f"{intent.due_date.isoformat()}~{intent.due.astimezone(UTC):%Y%m%dT%H%M%S%f}~{intent.key}"
+        return _place_of(self.stored)
 
     @property
     def draft_opens(self) -> bool:
@@ -112,6 +111,16 @@ def read_queue_page(
         found = read_queue(tx, wanted(office, asked, reps), most + 1, after=_place(after))
         rows = rows_of(office, tx, found[:most])
     return QueuePage(rows=rows, next=rows[-1].place if len(found) > most else None)
+
+
+def read_place_before(office: Office, asked: QueueFilter, *, reps: frozenset[str] | None, after: str) -> str | None:
+    """Return the `after` of the task before the one after a place; None where there is none."""
+    place = _place(after)
+    if place is None:
+        return None
+    with office.database.read() as tx:
+        found = read_queue_back(tx, wanted(office, asked, reps), 2, upto=place)
+    return None if not found else "" if len(found) == 1 else _place_of(found[1])
 
 
 def count_ranges(office: Office, asked: QueueFilter, *, reps: frozenset[str] | None) -> dict[Range, int]:
@@ -211,6 +220,11 @@ def _range(asked: Range, today: date, reps: frozenset[str] | None) -> Days:
         Range.ALL: (None, None),
     }[asked]
     return Days(first=first, before=before, reps=reps)
+
+
+def _place_of(stored: StoredIntent) -> str:
+    intent = stored.intent
+    return f"{intent.due_date.isoformat()}~{intent.due.astimezone(UTC):%Y%m%dT%H%M%S%f}~{intent.key}"
 
 
 def _place(text: str | None) -> Place | None:

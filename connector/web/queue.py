@@ -26,6 +26,7 @@ from connector.sync.queue import (
     Range,
     Row,
     count_ranges,
+    read_place_before,
     read_queue_page,
     read_rows,
 )
@@ -107,25 +108,23 @@ def queue_routes(site: Site) -> APIRouter:
         )
 
     @routes.get("/tasks/focus")
-    def focus(
-        request: Request, user: Viewer, asked: _Asked, after: _After = "", before: _After = "", batch: _Batch = ""
-    ) -> Response:
+    def focus(request: Request, user: Viewer, asked: _Asked, after: _After = "", batch: _Batch = "") -> Response:
         """Show the queue one task at a time."""
         shown = read_queue_page(office, asked, reps=user.reps, after=after, most=1)
-        here = address_of(asked, "/tasks/focus", after=after, before=before)
-        onward = (
-            None if shown.next is None else address_of(asked, "/tasks/focus", after=shown.next, before=after or "-")
-        )
-        back = "" if before == "-" else before
+        before = read_place_before(office, asked, reps=user.reps, after=after)
+
+        def at(place: str | None) -> str | None:
+            return None if place is None else address_of(asked, "/tasks/focus", after=place)
+
         return _one(
             site,
             request,
             user,
             shown.rows[0] if shown.rows else None,
             batch,
-            here=here,
-            onward=onward,
-            backward=address_of(asked, "/tasks/focus", after=back) if before else None,
+            here=at(after),
+            onward=at(shown.next),
+            backward=at(before),
             queue=address_of(asked),
         )
 

@@ -8,6 +8,8 @@
   const MOST = 100;
   const waiting = [];
   let paused = false;
+  let stale = false;
+  let state = status.dataset.live;
 
   const say = (text) => {
     if (status.textContent !== text) status.textContent = text;
@@ -44,11 +46,13 @@
     }
   });
   document.body.addEventListener("live:reload", () => {
+    stale = true;
     if (!paused) location.reload();
   });
-  document.body.addEventListener("live:end", () => say(status.dataset.ended));
+  document.body.addEventListener("live:end", () => say((state = status.dataset.ended)));
   document.body.addEventListener("live:line", (event) => {
-    if (!paused) say(event.detail.open ? status.dataset.live : status.dataset.lost);
+    state = event.detail.open ? status.dataset.live : status.dataset.lost;
+    if (!paused) say(state);
   });
 
   button.hidden = false;
@@ -56,7 +60,8 @@
     paused = !paused;
     button.setAttribute("aria-pressed", String(paused));
     button.textContent = paused ? button.dataset.resume : button.dataset.pause;
+    if (!paused && stale) location.reload();
     if (!paused) waiting.splice(0).forEach(add);
-    say(paused ? `${status.dataset.paused} 0` : status.dataset.live);
+    say(paused ? `${status.dataset.paused} 0` : state);
   });
 })();
