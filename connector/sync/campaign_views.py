@@ -4,8 +4,8 @@ Lives here: what a campaign's pages show and what each number means. Does not li
 (`web`), changing anything (`enrollment_actions`, `actions`).
 
 What a number of a step means:
-- ahead: people whose current step it is, and whose time has not come (or who are paused before it);
-- waiting: it has come: with the rep, on its way, or in need of somebody;
+- waiting: people whose current step it is, and whose time has not come (or who are paused before it);
+- due: it has come: with the rep, on its way, or in need of somebody;
 - done: sent or completed; skipped: skipped or cancelled while its campaign went on or ended;
 - replied, bounced: people whose campaign a reply or a bounce ended, at the last email before where they stood.
 Steps of several versions are counted together where day, step and type are the same.
@@ -103,8 +103,8 @@ class CampaignLine:
 class StepNumbers:
     """How one step stands; see the top of this module."""
 
-    ahead: int = 0
     waiting: int = 0
+    due: int = 0
     done: int = 0
     skipped: int = 0
     replied: int = 0
@@ -202,12 +202,12 @@ class _Counting:
                 elif intents.state in _SKIPPED:
                     numbers.skipped += intents.count
                 else:
-                    numbers.waiting += intents.count
+                    numbers.due += intents.count
         for standing in standings:
             self._count_standing(standing)
         for numbers in self.numbers.values():
             # Who has the step before them already was counted twice.
-            numbers.ahead = max(0, numbers.ahead - numbers.waiting)
+            numbers.waiting = max(0, numbers.waiting - numbers.due)
 
     def _count_standing(self, standing: StandingCount) -> None:
         campaign = self.pinned.get(standing.version)
@@ -218,7 +218,7 @@ class _Counting:
             if numbers is None:
                 self.elsewhere += standing.count
             else:
-                numbers.ahead += standing.count
+                numbers.waiting += standing.count
         elif standing.state in _REPLIED or standing.state is EnrollmentState.BOUNCED:
             email = next((step for step in reversed(steps[: standing.position]) if step.type is StepType.EMAIL), None)
             email = email or (steps[0] if steps else None)

@@ -1,14 +1,14 @@
 """An email as its person would see it, and the same with its merge fields marked.
 
-Lives here: `preview`, `preview_marked`. Does not live here: what is written (`composing`), where marks go
-(`content.marks`).
+Lives here: `preview`, `preview_marked`, `with_images`. Does not live here: what is written (`composing`), where marks
+go (`content.marks`).
 """
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from connector.content.images import content_id
@@ -17,7 +17,6 @@ from connector.content.templates import Template
 from connector.content.written import MergeField, Written, merge_fields
 from connector.sync.attachments import read_image
 from connector.sync.composing import letters_of, present, traced
-from connector.sync.letters import Letter
 from connector.sync.office import Office
 
 
@@ -39,7 +38,7 @@ def preview(office: Office, key: str) -> str:
         stored, letters = letters_of(tx, office, key)
         _, written, _ = present(tx, letters, stored, office)
         letter = letters.compose(stored.intent, saying=written)
-    return _with_images(letter.html, office, letter)
+    return with_images(letter.html, office, letter.images)
 
 
 def preview_marked(office: Office, project_templates: Mapping[str, Template], key: str) -> MarkedMail:
@@ -58,12 +57,13 @@ def preview_marked(office: Office, project_templates: Mapping[str, Template], ke
 
         marked = mark(written, traced(office, letters, intent, template), compose)
         fields = merge_fields(template, letters.fields_of(intent), written)
-    page = tuple(replace(one, content=_with_images(one.content, office, letter)) for one in marked.page)
+    page = tuple(replace(one, content=with_images(one.content, office, letter.images)) for one in marked.page)
     return MarkedMail(marked=replace(marked, page=page), fields=fields)
 
 
-def _with_images(page: str, office: Office, letter: Letter) -> str:
-    for name in letter.images:
+def with_images(page: str, office: Office, images: Iterable[str]) -> str:
+    """Return the HTML of a mail with these of its images in it, which a mail carries beside it."""
+    for name in images:
         shown_by = f"cid:{content_id(name)}"
         if shown_by in page:
             image = read_image(office.folder, name)

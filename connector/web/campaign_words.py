@@ -6,11 +6,12 @@ Lives here: these words, in the language of the one who looks. Does not live her
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from connector.intents import Mode
 from connector.sync.enrollment_actions import EnrollmentAction
+from connector.web.i18n import day, ngettext
 from connector.web.i18n import gettext as _
-from connector.web.i18n import ngettext
 
 
 def modes_named() -> Mapping[Mode, str]:
@@ -25,6 +26,16 @@ def actions_named(num: int) -> Mapping[EnrollmentAction, str]:
         EnrollmentAction.RESUME: ngettext("Resume %(num)s person", "Resume %(num)s people", num),
         EnrollmentAction.REMOVE: ngettext("Remove %(num)s person", "Remove %(num)s people", num),
     }
+
+
+def held_until(num: int, until: date) -> str:
+    """Return the sentence that says what a pause with an end comes to."""
+    return ngettext(
+        "%(num)s person is held where they are until %(day)s, and goes on then.",
+        "%(num)s people are held where they are until %(day)s, and go on then.",
+        num,
+        day=day(until),
+    )
 
 
 def actions_done(action: EnrollmentAction, num: int) -> str:

@@ -32,7 +32,8 @@ from connector.sync.campaign_views import (
 from connector.sync.enrollment_actions import CONCERNS, EnrollmentAction, act, choose
 from connector.web.access import Viewer
 from connector.web.campaign_files import FilesNow, Form, address_of, name_of
-from connector.web.campaign_words import actions_done, actions_named
+from connector.web.campaign_words import actions_done, actions_named, held_until
+from connector.web.dates import read_day
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
 from connector.web.site import Site
@@ -100,9 +101,10 @@ def campaign_routes(site: Site) -> APIRouter:
         action, ids, fields = _asked(site, user, name, form)
         if not ids:
             return RedirectResponse(f"{address_of(name)}?{urlencode({'done': action, 'count': 0})}", 303)
+        until = _until(form) if action is EnrollmentAction.PAUSE else None
         if form.get("confirmed") != str(len(ids)):
-            return _ask(request, site, name, action, ids, fields, again="confirmed" in form)
-        done = act(office, action, ids, by=user.name, until=_until(form))
+            return _ask(request, site, name, action, ids, fields, until=until, again="confirmed" in form)
+        done = act(office, action, ids, by=user.name, until=until)
         kept = {key: value for key, value in fields if key in ("state", "step")}
         return RedirectResponse(f"{address_of(name)}?{urlencode({'done': action, 'count': done} | kept)}", 303)
 
@@ -154,11 +156,7 @@ def _asked(
         state = EnrollmentState(str(form.get("state", "active")))
     except ValueError:
         raise BadInput("the form does not say what is to be done: go back and choose again") from None
-    fields = [
-        (key, str(value))
-        for key, value in form.multi_items()
-        if key in ("action", "scope", "state", "step", "until", "id")
-    ]
+    fields = [(key, str(value)) for key, value in form.multi_items() if key in _ASKING]
     scope, step = str(form.get("scope", "")), str(form.get("step", ""))
     if scope == "campaign":
         members = Members(campaign=name, reps=user.reps, states=CONCERNS[action])
@@ -174,10 +172,10 @@ def _until(form: FormData) -> date | None:
     said = str(form.get("until", "")).strip()
     if not said:
         return None
-    try:
-        return date.fromisoformat(said)
-    except ValueError:
-        raise BadInput(f"'{said[:20]}' is not a date: choose one, or leave it empty") from None
+    until = read_day(said)
+    if until is None:
+        raise BadInput(f"'{said[:20]}' is not a date to pause until: choose one, or leave it empty")
+    return until
 
 
 def _ask(
@@ -188,6 +186,7 @@ def _ask(
     ids: list[str],
     fields: list[tuple[str, str]],
     *,
+    until: date | None,
     again: bool,
 ) -> Response:
     with site.office.database.read() as tx:
@@ -200,6 +199,7 @@ def _ask(
         name=name,
         action=action,
         fields=fields,
+        until=held_until(len(ids), until) if until is not None else "",
         total=len(ids),
         some=[one.person for one in some],
         again=again,

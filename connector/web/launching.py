@@ -1,36 +1,35 @@
 """Launching a campaign: who and when, then everything that would come of it, then the launch.
 
-Lives here: `/campaigns/<name>/launch` and the pages of a plan below it. Does not live here: reading people
-(`sync.launch_people`), the plan (`sync.launch_plans`), what it would come to and the launch (`sync.launch_preview`).
+Lives here: `/campaigns/<name>/launch` and the pages of a plan below it. Does not live here: what its form says
+(`launch_forms`), the plan (`sync.launch_plans`), what it would come to and the launch (`sync.launch_preview`).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
-from connector.campaigns.model import Campaign, SendOption
+from connector.campaigns.model import Campaign
 from connector.errors import BadInput
 from connector.people import Person, time_zones
-from connector.ports import PeopleSource
-from connector.sequencing.calendar import instant_of
 from connector.store.people_pages import PeopleFilter, find_people
 from connector.sync.campaign_views import CampaignFiles, UnknownCampaign
-from connector.sync.launch import LeftOut
-from connector.sync.launch_people import Candidate, gather
-from connector.sync.launch_plans import LaunchPlan, UnknownPlan, change, find_plan, keep, new_id
+from connector.sync.launch_plans import LaunchPlan, UnknownPlan, change, find_plan, keep
 from connector.sync.launch_preview import LaunchedAlready, PlanChanged, Shown, calendar_of, confirm, show
+from connector.sync.previewing import with_images
 from connector.web.access import Viewer
 from connector.web.campaign_files import FilesNow, Form, address_of, name_of
 from connector.web.campaign_words import modes_named
+from connector.web.compose import PREVIEW_POLICY
 from connector.web.i18n import gettext as _
+from connector.web.launch_forms import plan_of_form
 from connector.web.pages import fragment, page
 from connector.web.site import Site
 from connector.web.users import Role, User
@@ -73,7 +72,7 @@ def launch_routes(site: Site) -> APIRouter:
         if form.get("do") == "search" and form.get("q"):  # without a script
             return _begin(request, site, user, definition, begun, form=form)
         try:
-            made = _planned(site, user, definition, form, begun)
+            made = plan_of_form(site, user, definition, form, begun)
         except BadInput as error:
             return _begin(request, site, user, definition, begun, form=form, faults=str(error).splitlines())
         keep(site.office, made)
@@ -105,6 +104,20 @@ def launch_routes(site: Site) -> APIRouter:
 
 
 def _add_people_routes(routes: APIRouter, site: Site, now: FilesNow) -> None:
+    @routes.get("/campaigns/{campaign}/launch/{plan}/people/{email:path}/preview")
+    def preview(request: Request, user: Viewer, campaign: str, plan: str, email: str) -> Response:
+        """Show the first email of one person as they would see it."""
+        files = now.read().files
+        found = _plan(site, user, files, campaign, plan)
+        shown = show(site.office, _definition(files, found.campaign), files.templates, found, reps=user.reps)
+        first = shown.person(email).first
+        if first is None or first.rendered is None:
+            raise BadInput(f"there is no first email of {email} to be seen yet")
+        body = with_images(first.rendered.html, site.office, first.rendered.images)
+        answer = page(request, "compose/preview.html", title=_("Preview"), problem="", body=body)
+        answer.headers["Content-Security-Policy"] = PREVIEW_POLICY
+        return answer
+
     @routes.get("/campaigns/{campaign}/launch/{plan}/people/{email:path}")
     def person(request: Request, user: Viewer, campaign: str, plan: str, email: str) -> Response:
         """Show the calendar and the first email of one person."""
@@ -150,87 +163,6 @@ def _plan(site: Site, user: User, files: CampaignFiles, campaign: str, id_: str)
     if found.campaign != name_of(campaign, files):
         raise UnknownPlan("there is no such launch of this campaign: begin it anew from the page of its campaign")
     return found
-
-
-def _planned(site: Site, user: User, campaign: Campaign, form: FormData, begun: LaunchPlan | None) -> LaunchPlan:
-    rep = str(form.get("rep", ""))
-    if rep not in site.office.reps or not user.may_see(rep):
-        raise BadInput("choose the rep in whose name it is launched")
-    start, zone = _start(form)
-    people, left_out = _people(site, user, form, begun if begun is not None and not form.get("anew") else None)
-    return LaunchPlan(
-        id=new_id(),
-        user=user.email,
-        campaign=campaign.name,
-        rep=rep,
-        start=start,
-        zone=zone,
-        overrides=_overrides(campaign, form),
-        people=people,
-        left_out=left_out,
-        written={} if begun is None else begun.written,
-    )
-
-
-def _people(site: Site, user: User, form: FormData, begun: LaunchPlan | None) -> tuple[list[Candidate], list[LeftOut]]:
-    """Return whom the form names, beside those of the plan that was begun."""
-    table, source = form.get("table"), _source(user, form)
-    pasted, picked = str(form.get("pasted", "")), [str(one) for one in form.getlist("person")]
-    raw, name = (table.file.read(), table.filename or "") if isinstance(table, UploadFile) else (b"", "")
-    kept = [] if begun is None else list(begun.people)
-    if kept and not (pasted.strip() or picked or raw or source):
-        return kept, list(begun.left_out if begun is not None else ())
-    known = [*(one.email for one in kept), *picked]
-    more = gather(site.office, known=known, pasted=pasted, table=raw, table_name=name, source=source)
-    earlier = {one.email: one for one in kept}
-    people = [one if one.given is not None else earlier.get(one.email, one) for one in more.candidates.values()]
-    return people, [*(begun.left_out if begun is not None else ()), *more.left_out]
-
-
-def _start(form: FormData) -> tuple[datetime | None, str]:
-    zone = str(form.get("zone", "UTC"))
-    if zone not in time_zones():
-        raise BadInput(f"there is no time zone '{zone[:50]}': choose one of the list")
-    if form.get("when") != "at":
-        return None, zone
-    try:
-        on, at = date.fromisoformat(str(form.get("date", ""))), time.fromisoformat(str(form.get("time", "")))
-        return instant_of(ZoneInfo(zone), on, at), zone
-    except (ValueError, OverflowError):
-        raise BadInput("say on which date and at what time it starts, or let it start at once") from None
-
-
-def _overrides(campaign: Campaign, form: FormData) -> dict[str, time]:
-    overrides: dict[str, time] = {}
-    for step in campaign.steps:
-        said = str(form.get(f"at_{step.place}", ""))
-        if step.send is not SendOption.FIXED_TIME or not said:
-            continue
-        try:
-            at = time.fromisoformat(said)
-        except ValueError:
-            raise BadInput(f"'{said[:20]}' is not a clock time: write it as 09:30") from None
-        if at != step.at:
-            overrides[step.place] = at
-    return overrides
-
-
-def _source(user: User, form: FormData) -> PeopleSource | None:
-    kind, said = str(form.get("source", "")), str(form.get("source_value", "")).strip()
-    if not said:
-        return None
-    match kind:
-        case "list_view":
-            return PeopleSource(list_view=said)
-        case "report":
-            return PeopleSource(report=said)
-        case "campaign":
-            return PeopleSource(campaign=said)
-        case "ids":
-            return PeopleSource(ids=tuple(said.replace(",", " ").split()))
-        case "soql" if user.role is not Role.REP:
-            return PeopleSource(soql=said)
-    raise BadInput("choose what the people in the CRM are taken from: a list view, a report, a campaign or their ids")
 
 
 def _line(said: object) -> str:

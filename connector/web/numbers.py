@@ -37,6 +37,7 @@ from connector.sync.numbers import (
 )
 from connector.web import charts
 from connector.web.access import Viewer, site_of
+from connector.web.dates import read_day
 from connector.web.i18n import gettext as _
 from connector.web.i18n import viewing
 from connector.web.pages import page
@@ -44,8 +45,6 @@ from connector.web.site import Site
 from connector.web.users import User
 from connector.web.words import type_names
 
-#: Years that can be asked for: at the ends of the calendar there is no day before, or after.
-_YEARS = range(2000, 2200)
 #: Rows a table on the page has; its file has all of them.
 _MOST_ROWS = 100
 #: Small pictures of reps: those whose work was answered most often.
@@ -113,11 +112,8 @@ def _date(text: str) -> date | None:
     """Return a date of the form; None for an empty field. Raises `BadInput`."""
     if not text:
         return None
-    try:
-        read = date.fromisoformat(text)
-    except ValueError:
-        read = None
-    if read is None or read.year not in _YEARS:
+    read = read_day(text)
+    if read is None:
         raise BadInput(f"'{text[:40]}' is no date to count from or to: write one such as 2026-11-30")
     return read
 

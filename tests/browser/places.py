@@ -36,11 +36,12 @@ NO_PAGES = {
     "/feed/tasks": "a part of the feed's page",
     "/metrics": "for monitors",
     "/numbers/{table}.csv": "a file",
-    "/tasks/{key}/compose/files/{id}": "a file",
+    "/tasks/{key}/compose/files/{upload}": "a file",
     "/tasks/{key}/preview": "stands in a frame of the compose window",
     "/campaigns/{campaign}/launch/search": "a part of the page of a launch",
     "/campaigns/{campaign}/launch/{plan}": "comes of a form: looked at in the walk",
     "/campaigns/{campaign}/launch/{plan}/people/{email:path}": "comes of a form: looked at in the walk",
+    "/campaigns/{campaign}/launch/{plan}/people/{email:path}/preview": "stands in a frame of the page of a person",
     "/u/{token}": "for recipients, by a link in their mail",
 }
 

@@ -43,7 +43,7 @@ def test_a_campaign_is_a_calendar_with_numbers(api: Programs) -> None:
         (1, 2, "call"),
         (2, 1, "email"),
     ]
-    assert (shown["calendar"][0]["done"], shown["calendar"][1]["waiting"]) == (3, 3)
+    assert (shown["calendar"][0]["done"], shown["calendar"][1]["due"]) == (3, 3)
     assert [one["present"] for one in shown["versions"]] == [True]
     assert api.ask(ANA, "GET", "/campaigns/Other%20things%20%252F%20100%2525").json()["steps"] == 3
     assert api.ask(ANA, "GET", "/campaigns/nothing").status_code == 404

@@ -90,9 +90,9 @@ def test_the_numbers_of_each_step(world: World) -> None:
     view = view_campaign(world.office, files, "Outreach", None)
     numbers = {one.step.place: one.numbers for _, views in view.days for one in views}
     email, call, last = numbers["1.1"], numbers["1.2"], numbers["2.1"]
-    assert (email.done, email.replied, email.ahead, email.waiting) == (4, 1, 0, 0)
-    assert (call.waiting, call.skipped, call.ahead) == (3, 1, 0)
-    assert (last.ahead, last.done) == (0, 0)
+    assert (email.done, email.replied, email.waiting, email.due) == (4, 1, 0, 0)
+    assert (call.due, call.skipped, call.waiting) == (3, 1, 0)
+    assert (last.waiting, last.done) == (0, 0)
     assert view.line.live == 3
 
 
@@ -125,6 +125,19 @@ def test_an_action_reaches_own_people_alone_once_it_is_confirmed(world: World, v
     fields = {"action": "resume", "scope": "list", "state": "paused"}
     assert ask(visitors.browser(MAY), **fields)[1] == "1"
     assert visitors.browser(MAY).post("/campaigns/outreach/people", **fields, confirmed="1").status_code == 303
+    assert EnrollmentState.PAUSED not in states(world).values()
+
+
+def test_a_pause_says_until_when_before_it_is_confirmed(world: World, visitors: Visitors) -> None:
+    browser, fields = visitors.browser(BOB), {"action": "pause", "scope": "campaign"}
+    assert "until somebody resumes them" in ask(browser, **fields)[0]
+    asked, _ = ask(browser, **fields, until="2199-12-31")
+    assert "until Dec 31, 2199, and goes on then" in asked
+    assert 'name="until" value="2199-12-31"' in asked
+    assert "cannot be undone" in ask(browser, action="remove", scope="campaign", until="2199-12-31")[0]
+    for stray in ("9999-12-31", "0001-01-01", "2200-01-01", "tomorrow"):
+        answer = browser.post("/campaigns/outreach/people", **fields, until=stray)
+        assert (answer.status_code, "is not a date to pause until" in answer.text) == (422, True), stray
     assert EnrollmentState.PAUSED not in states(world).values()
 
 

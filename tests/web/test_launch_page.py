@@ -192,6 +192,17 @@ REFUSED = {
     "another rep": ({"rep": BOB, "pasted": "a@x.example"}, "Choose the rep"),
     "no zone": ({"zone": "Mars/Base", "pasted": "a@x.example"}, "There is no time zone"),
     "no date": ({"when": "at", "pasted": "a@x.example"}, "Say on which date"),
+    "the end of the calendar": (
+        {"when": "at", "date": "9999-12-31", "time": "23:59", "pasted": "a@x.example"},
+        "Say on",
+    ),
+    "its beginning": (
+        {"when": "at", "date": "0001-01-01", "time": "00:00", "pasted": "a@x.example"},
+        "Say on which date",
+    ),
+    "too far": ({"when": "at", "date": "2200-01-01", "time": "00:00", "pasted": "a@x.example"}, "Say on which date"),
+    "two zones": ({"when": "at", "date": "2030-01-01", "time": "09:00+05:00", "pasted": "a@x.example"}, "at what time"),
+    "a clock with a zone": ({"at_3.1": "09:30Z", "pasted": "a@x.example"}, "is not a clock time"),
     "no clock": ({"at_3.1": "25:99", "pasted": "a@x.example"}, "is not a clock time"),
     "no table": ({"pasted": "email,email\na@x.example,b@x.example"}, "stands twice"),
     "a query": ({"source": "soql", "source_value": "SELECT Id FROM Lead"}, "Choose what the people"),
@@ -205,6 +216,23 @@ def test_a_form_that_cannot_be_launched_says_why_and_keeps_what_was_written(visi
     assert answer.status_code == 422
     assert sentence in answer.text
     assert fields.get("pasted", "").splitlines()[:1] == [] or fields["pasted"].splitlines()[0] in answer.text
+
+
+def test_the_first_email_is_shown_as_its_person_sees_it_in_a_frame_that_runs_nothing(visitors: Visitors) -> None:
+    browser = visitors.browser(ANA)
+    at = plan(browser, "fixed", pasted=f"framed@x.example {EVIL.email}")
+    person, quoted = f"{at}/people/framed@x.example", f"{at}/people/framed%40x.example"
+    assert browser.post(person, do="write", subject="Framed", body="Dear **you**<script>x</script>").status_code == 303
+    assert re.search(rf'<iframe[^>]* sandbox [^>]*src="{quoted}/preview"', browser.get(person).text)
+    frame = browser.get(f"{person}/preview")
+    assert "<strong>you</strong>" in frame.text
+    assert "<script" not in frame.text
+    policy = frame.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert policy.endswith("sandbox")
+    assert browser.get(f"{at}/people/{quote(EVIL.email)}/preview").status_code == 200
+    assert browser.get(f"{at}/people/nobody@x.example/preview").status_code == 422
+    assert visitors.browser(ROOT).get(f"{person}/preview").status_code == 404
 
 
 def test_a_start_that_has_passed_is_said(world: World, visitors: Visitors) -> None:

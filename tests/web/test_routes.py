@@ -20,8 +20,11 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from connector.people import Person
+from connector.store.compositions import read_working
 from connector.sync.api_keys import add_key
 from connector.sync.bulk import Action, Deed, act
+from connector.sync.office import Office
+from connector.sync.uploads import Incoming, attach
 from connector.sync.webhooks import add_webhook
 from connector.web.app import create_app
 from tests.web.programs import Programs, programs_of
@@ -122,8 +125,8 @@ ROUTES: dict[str, Line] = {
     "POST /tasks/{key}/compose/call-off": nothing({"subject": "x", "body": "x"}),
     "POST /tasks/{key}/compose/complete": nothing(),
     "POST /tasks/{key}/compose/files": nothing({"subject": "x", "body": "x"}),
-    "GET /tasks/{key}/compose/files/{id}": nothing(),
-    "POST /tasks/{key}/compose/files/{id}/remove": nothing({"subject": "x", "body": "x"}),
+    "GET /tasks/{key}/compose/files/{upload}": nothing(),
+    "POST /tasks/{key}/compose/files/{upload}/remove": nothing({"subject": "x", "body": "x"}),
     "GET /emails": own(query={"standing": "drafts"}),
     "POST /emails/{id}/cancel": nothing({"state": "scheduled"}),
     "POST /emails/{id}/retry": nothing({"state": "failed"}),
@@ -163,6 +166,7 @@ ROUTES: dict[str, Line] = {
     "GET /campaigns/{campaign}/launch/{plan}": nothing(),
     "POST /campaigns/{campaign}/launch/{plan}": nothing({"digest": "x"}),
     "GET /campaigns/{campaign}/launch/{plan}/people/{email:path}": nothing(),
+    "GET /campaigns/{campaign}/launch/{plan}/people/{email:path}/preview": nothing(),
     "POST /campaigns/{campaign}/launch/{plan}/people/{email:path}": nothing({"subject": "x", "body": "x"}),
     # The API.
     "GET /api/v1/tasks": own(),
@@ -238,6 +242,7 @@ def there(api: Programs) -> dict[str, str]:
     return {
         "key": intent.key,
         "id": intent.key,
+        "upload": _upload(office, intent.key),
         "enrollment": intent.enrollment,
         "email": HERS.email,
         "campaign": intent.campaign,
@@ -250,6 +255,15 @@ def there(api: Programs) -> dict[str, str]:
         "api_key": add_key(office, user=ANA, name="Zarabeth", scopes=["read"]).key.id,  # type: ignore[list-item]
         "webhook": add_webhook(office, user=ANA, url="https://quillworks.example/", kinds=()).webhook.id,
     }
+
+
+def _upload(office: Office, key: str) -> str:
+    """Attach a file to an email of Ana's, and return its id."""
+    attach(office, key, [Incoming(name="quillworks.pdf", size=1, read=lambda: b"x")], by=ANA)
+    with office.database.read() as tx:
+        working = read_working(tx, key)
+    assert working is not None
+    return working.written.uploads[0].id
 
 
 def _plan(api: Programs, campaign: str) -> str:

@@ -19,7 +19,8 @@ from connector.sync.bulk import MOST, Action, Deed, act, act_on_all
 from connector.sync.queue import QueueFilter, Range, count_exactly, wanted
 from connector.sync.undoing import undo
 from connector.web.api.callers import Working
-from connector.web.api.models import LAST_DAY, Email, Given, by_of
+from connector.web.api.models import Email, Given, by_of
+from connector.web.dates import LAST_DAY
 from connector.web.site import Site
 
 _Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]

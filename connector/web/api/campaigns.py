@@ -30,8 +30,9 @@ from connector.sync.enrollment_actions import CONCERNS, EnrollmentAction, act, c
 from connector.sync.migration import Move, migrate, plan_migration
 from connector.web.api.callers import Reading, Running
 from connector.web.api.lists import Cursor, Listed, cursor_of, place_of
-from connector.web.api.models import LAST_DAY, Email, Enrollment, Given
+from connector.web.api.models import Email, Enrollment, Given
 from connector.web.campaign_files import FilesNow, name_of
+from connector.web.dates import LAST_DAY
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -63,8 +64,8 @@ class Step(BaseModel):
     mode: Mode
     template: str | None
     name: str
-    ahead: int
-    waiting: int
+    waiting: int = Field(description="People whose time has not come, or who are paused before it.")
+    due: int = Field(description="It has come: with the rep, on its way, or in need of somebody.")
     done: int
     skipped: int
     replied: int
@@ -75,7 +76,7 @@ class Step(BaseModel):
         """Return a step of the calendar."""
         step, numbers = view.step, view.numbers
         said = {name: getattr(step, name) for name in ("day", "step", "type", "mode", "template", "name")}
-        counts = ("ahead", "waiting", "done", "skipped", "replied", "bounced")
+        counts = ("waiting", "due", "done", "skipped", "replied", "bounced")
         return cls(**said, **{name: getattr(numbers, name) for name in counts})
 
 

@@ -19,6 +19,7 @@ from connector.people import is_address
 from connector.sequencing import enrollment
 from connector.sequencing.enrollment import EnrollmentState
 from connector.sync.views import TaskView
+from connector.web.dates import FIRST_DAY, LAST_DAY
 from connector.web.users import User
 
 
@@ -27,10 +28,6 @@ def _address(text: str) -> str:
     if not is_address(address):
         raise ValueError("that is not a mail address: write one such as ann@client.example")
     return address
-
-
-#: Dates in between are near enough to be reckoned with in any zone.
-FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 
 def _in_reach(instant: datetime) -> datetime:

@@ -14,7 +14,8 @@ from connector.intents import StepType
 from connector.people import time_zones
 from connector.sync import numbers
 from connector.web.api.callers import Reading
-from connector.web.api.models import FIRST_DAY, LAST_DAY, Email
+from connector.web.api.models import Email
+from connector.web.dates import FIRST_DAY, LAST_DAY
 from connector.web.site import Site
 
 _Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]

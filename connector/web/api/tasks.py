@@ -21,7 +21,8 @@ from connector.sync.views import view_tasks
 from connector.web.access import own_task
 from connector.web.api.callers import Reading, Working
 from connector.web.api.lists import Cursor, Listed, Most, cursor_of, place_of
-from connector.web.api.models import LAST_DAY, Email, Given, Task, by_of
+from connector.web.api.models import Email, Given, Task, by_of
+from connector.web.dates import LAST_DAY
 from connector.web.site import Site
 from connector.web.users import User
 

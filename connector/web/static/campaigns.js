@@ -1,4 +1,5 @@
-// One box that ticks all boxes of a name on the page; without this script it does not show.
+// One box that ticks all boxes of a name on the page, which does not show without this script; and a date or time
+// that chooses what it belongs to, so that nothing starts at once for whoever wrote a date.
 (function () {
   "use strict";
 
@@ -12,6 +13,10 @@
     event.target.form.querySelectorAll('input[name="' + CSS.escape(name) + '"]').forEach(function (one) {
       one.checked = event.target.checked;
     });
+  });
+  document.addEventListener("input", function (event) {
+    var picks = event.target.dataset && event.target.dataset.picks;
+    if (picks && event.target.value) { document.getElementById(picks).checked = true; }
   });
   document.addEventListener("htmx:afterSwap", show);
   show();
