@@ -28,13 +28,19 @@ def tidy(
     with open_app(terminal.project(), services=False) as app:
         done = (plan_tidy if dry_run else tidy_office)(app.office, app.office.now())
     terminal.document(done.as_json() | {"dry_run": dry_run})
+    verb = "would be forgotten" if dry_run else "forgotten"
+    if done.rows["blobs"]:
+        terminal.say(f"{verb}: {counted(done.rows['blobs'], 'uploaded file', 'uploaded files')} that no mail names")
     if done.before is None:
         terminal.say("all is kept: write how long it should be into connector.yaml, such as 'retention: {ended: 400d}'")
         return
-    verb = "would be forgotten" if dry_run else "forgotten"
     ended = counted(done.rows["enrollments"], "campaign of a person", "campaigns of people")
     terminal.say(f"{verb}: {ended} that ended before {moment(done.before)} UTC")
-    rows = [f"{table} {count}" for table, count in sorted(done.rows.items()) if count and table != "enrollments"]
+    rows = [
+        f"{table} {count}"
+        for table, count in sorted(done.rows.items())
+        if count and table not in ("enrollments", "blobs")
+    ]
     if rows:
         terminal.say(f"with them: {', '.join(rows)}")
     if done.kept:

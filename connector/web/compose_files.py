@@ -46,21 +46,21 @@ def compose_file_routes(site: Site) -> APIRouter:
 
         return _done(desk, site, request, user, key, form, bring)
 
-    @routes.post("/tasks/{key}/compose/files/{id}/remove")
-    def remove(request: Request, user: Viewer, key: str, id: str, form: Form) -> Response:  # noqa: A002
+    @routes.post("/tasks/{key}/compose/files/{upload}/remove")
+    def remove(request: Request, user: Viewer, key: str, upload: str, form: Form) -> Response:
         """Take a file out."""
         key, by = desk.own(user, key), desk.by(user)
 
         def take_out() -> Sequence[str]:
-            uploads.detach(office, key, id, by=by)
+            uploads.detach(office, key, upload, by=by)
             return ()
 
         return _done(desk, site, request, user, key, form, take_out)
 
-    @routes.get("/tasks/{key}/compose/files/{id}")
-    def read(user: Viewer, key: str, id: str) -> Response:  # noqa: A002
+    @routes.get("/tasks/{key}/compose/files/{upload}")
+    def read(user: Viewer, key: str, upload: str) -> Response:
         """Give a file back; no browser shows it as a page of ours."""
-        file = uploads.find_upload(office, desk.own(user, key), id)
+        file = uploads.find_upload(office, desk.own(user, key), upload)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
         return Response(file.content, media_type="application/octet-stream", headers=headers)
 
