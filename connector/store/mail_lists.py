@@ -90,6 +90,16 @@ def read_stuck_mails(
     return [as_stored(row) for row in rows]
 
 
+def read_failed_drafts(tx: Transaction, lanes: Sequence[str], most: int, before: Mark | None) -> list[str]:
+    """Return the keys of open tasks' mails whose draft could not be placed, or may not have been; latest due first."""
+    query = select(mails.c.key).join(intents, intents.c.key == mails.c.key)
+    query = query.where(_PLACED, one_of(mails.c.lane, lanes), one_of(mails.c.state, ("failed", "unknown")))
+    query = query.where(intents.c.state == "open")
+    if before is not None:
+        query = query.where(tuple_(mails.c.due, mails.c.key) < _pair(before))
+    return list(tx.execute(query.order_by(mails.c.due.desc(), mails.c.key.desc()).limit(most)).scalars())
+
+
 def read_bounces(
     tx: Transaction, reps: frozenset[str] | None, most: int, before: int | None
 ) -> list[tuple[int, Event]]:

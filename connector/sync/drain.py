@@ -510,6 +510,8 @@ class _Worker:
                 give_back(tx, stored, now, error.sentence, state=MailState.FAILED)
             elif stored.state is IntentState.DELIVERING:
                 move_intent(tx, key, IntentEvent.FAIL, problem=error.sentence)
+            else:
+                say(tx, stored, error.sentence)
             append(tx, [intent_fact(stored, EventKind.BLOCKED, now, reason=error.sentence, code=error.code)])
         if mail.draft is not None and mail.state is MailState.IN_FLIGHT:
             # Tried again it is made anew; what is left over must not lie there for the rep to send. One to be taken

@@ -25,6 +25,7 @@ from connector.store.mails import MailAction, MailState, StoredMail, change_mail
 from connector.sync.actions import UnknownTask, end_stored
 from connector.sync.asking import FARTHEST, call_off
 from connector.sync.office import Office
+from connector.sync.outcomes import say
 from connector.sync.record import enrollment_fact, record
 from connector.sync.releasing import let_go_on
 
@@ -88,15 +89,27 @@ def cancel(office: Office, id: str, *, by: str) -> None:  # noqa: A002
 
 
 def retry(office: Office, id: str) -> None:  # noqa: A002
-    """Try an email again that is blocked, held or failed; raise `BadInput` for any other."""
+    """Try an email again that is blocked, held or failed, or a draft that was refused; raise `BadInput` for others."""
     with office.database.write() as tx:
         named = _named(tx, id)
-        stored = named.stored
-        if stored is None or stored.state not in _RETRIED:
+        stored, mail = named.stored, named.mail
+        places = stored is not None and mail is not None and may_place_again(stored, mail)
+        if stored is None or not (places or stored.state in _RETRIED):
             raise BadInput("this email does not wait for anybody: there is nothing to try again")
         if named.enrollment.intent != stored.intent.key or named.enrollment.state is not EnrollmentState.ACTIVE:
             raise BadInput(f"the campaign of {stored.intent.person} is paused or has ended: resume it first")
-        let_go_on(tx, [stored], office.now())
+        if mail is None or not places:
+            let_go_on(tx, [stored], office.now())
+            return
+        change_mail(tx, mail.key, state=MailState.WANTED, due=office.now(), attempts=0, claimed=None)
+        say(tx, stored, None)
+        office.wake(tx, [mail.lane])
+
+
+def may_place_again(stored: StoredIntent, mail: StoredMail) -> bool:
+    """Tell whether it is an open task's draft that its mailbox refused, and of which nothing lies there."""
+    refused = mail.action is MailAction.DRAFT and mail.state is MailState.FAILED and mail.draft_id is None
+    return refused and stored.state is IntentState.OPEN
 
 
 def _named(tx: Transaction, id_: str) -> _Named:

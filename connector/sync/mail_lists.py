@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from connector.errors import BadInput
@@ -24,6 +24,7 @@ from connector.store.mail_lists import (
     read_ahead,
     read_bounces,
     read_called_off,
+    read_failed_drafts,
     read_placed,
     read_stuck_mails,
     read_versions,
@@ -31,6 +32,7 @@ from connector.store.mail_lists import (
 )
 from connector.store.mails import MailAction, MailState, StoredMail, read_mails
 from connector.store.people import read_people
+from connector.sync.mail_actions import may_place_again
 from connector.sync.office import Office
 
 _NO_PLACE = "the page's place in the list cannot be read: begin at the first page"
@@ -68,6 +70,8 @@ class Email:
     rep: str
     #: When it is due, was sent, or came back; aware, UTC.
     at: datetime
+    #: The day of its task, which is all that a task is due on; None for what goes out at an instant.
+    day: date | None = None
     #: A value of `IntentState`, `planned` for one that is ahead.
     state: IntentState | None = None
     mail: MailState | None = None
@@ -118,7 +122,9 @@ def count_emails(office: Office, *, reps: frozenset[str] | None) -> dict[Standin
             Standing.DRAFTS: count_placed(tx, lanes, _DRAFTS, most),
             Standing.IN_PROGRESS: len(read_waiting_mails(tx, lanes, most, None, now=now, later=False)),
             Standing.SENT: count_placed(tx, lanes, _SENT, most),
-            Standing.FAILED: len(read_stuck_mails(tx, reps, most, None)),
+            Standing.FAILED: min(
+                most, len(read_stuck_mails(tx, reps, most, None)) + len(read_failed_drafts(tx, lanes, most, None))
+            ),
             Standing.BOUNCED: len(read_bounces(tx, reps, most, None)),
             Standing.CANCELLED: len(read_called_off(tx, reps, most, None)),
         }
@@ -145,7 +151,9 @@ def _read(
         case Standing.SENT:
             return _of_mails(tx, read_placed(tx, lanes, _SENT, most, mark))
         case Standing.FAILED:
-            return [_of_intent(one, None) for one in read_stuck_mails(tx, reps, most, mark)]
+            stuck = [_of_intent(one, None) for one in read_stuck_mails(tx, reps, most, mark)]
+            drafts = _of_mails(tx, read_failed_drafts(tx, lanes, most, mark))
+            return sorted([*stuck, *drafts], key=lambda one: (one.at, one.id), reverse=True)[:most]
         case Standing.CANCELLED:
             return [_of_intent(one, None) for one in read_called_off(tx, reps, most, mark)]
         case Standing.BOUNCED:
@@ -241,7 +249,8 @@ def _of_intent(stored: StoredIntent, mail: StoredMail | None) -> Email:
         edits=not sent and stored.state in (*_MOVES, IntentState.OPEN),
         moves=waits or (send and stored.state in _MOVES and (mail is None or mail.state is not MailState.IN_FLIGHT)),
         cancels=waits or (send and stored.state in _CANCELS),
-        retries=stored.state in _RETRIES,
+        retries=stored.state in _RETRIES or (mail is not None and may_place_again(stored, mail)),
+        day=intent.due_date if stored.state is IntentState.OPEN and not waits else None,
     )
 
 

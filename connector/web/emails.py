@@ -23,8 +23,8 @@ from connector.sync.mail_lists import COUNTED, Standing, count_emails, list_emai
 from connector.web.access import Viewer
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
-from connector.web.queue import sees_several
-from connector.web.queue_words import state_names
+from connector.web.queue import reps_of_office, sees_several
+from connector.web.queue_words import draft_names, state_names
 from connector.web.site import Site
 from connector.web.users import User
 
@@ -55,6 +55,8 @@ def email_routes(site: Site) -> APIRouter:
             counts=count_emails(office, reps=user.reps),
             most=COUNTED,
             states=state_names(),
+            drafts=draft_names(),
+            reps=reps_of_office(site),
             planned=IntentState.PLANNED,
             several=sees_several(user),
             zone=user.zone.key,

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from connector.intents import IntentState, Mode, StepType
-from connector.store.mails import MailState
+from connector.store.mails import MailAction, MailState
 from connector.sync.bulk import Action
 from connector.sync.queue import Range, Row
 from connector.web.i18n import day, ngettext, viewing, when
@@ -119,17 +119,26 @@ def _draft(row: Row) -> tuple[str, str]:
         return "", ""
     if row.mail.state is MailState.PRESENT and row.mail.edited:
         return _("Draft edited"), "good"
-    known: dict[MailState, Callable[[], tuple[str, str]]] = {
-        MailState.WANTED: lambda: (_("Draft on its way"), ""),
-        MailState.IN_FLIGHT: lambda: (_("Draft on its way"), ""),
-        MailState.PRESENT: lambda: (_("Draft ready"), "good"),
-        MailState.SCHEDULED: lambda: (_("Draft scheduled"), "good"),
-        MailState.SENT: lambda: (_("Sent"), "good"),
-        MailState.DISCARDED: lambda: (_("Draft discarded"), "warn"),
-        MailState.FAILED: lambda: (_("Draft failed"), "bad"),
-        MailState.UNKNOWN: lambda: (_("Draft not known"), "bad"),
-    }
-    return known[row.mail.state]() if row.mail.state in known else ("", "")
+    if row.mail.action is MailAction.SEND and row.mail.state is MailState.WANTED:
+        return _("Scheduled"), "good"
+    return _DRAFTS[row.mail.state]() if row.mail.state in _DRAFTS else ("", "")
+
+
+_DRAFTS: dict[MailState, Callable[[], tuple[str, str]]] = {
+    MailState.WANTED: lambda: (_("Draft on its way"), ""),
+    MailState.IN_FLIGHT: lambda: (_("Draft on its way"), ""),
+    MailState.PRESENT: lambda: (_("Draft ready"), "good"),
+    MailState.SCHEDULED: lambda: (_("Draft scheduled"), "good"),
+    MailState.SENT: lambda: (_("Sent"), "good"),
+    MailState.DISCARDED: lambda: (_("Draft discarded"), "warn"),
+    MailState.FAILED: lambda: (_("Draft failed"), "bad"),
+    MailState.UNKNOWN: lambda: (_("Draft not known"), "bad"),
+}
+
+
+def draft_names() -> dict[MailState, tuple[str, str]]:
+    """Return the states of a mail as its task's draft: what they are called, and the kind of chip."""
+    return {state: written() for state, written in _DRAFTS.items()}
 
 
 def _crm(row: Row) -> tuple[str, str]:

@@ -19,6 +19,8 @@ from connector.store.people import save_people
 from connector.sync.actions import opt_out
 from connector.sync.claiming import TOGETHER
 from connector.sync.letters import Letter
+from connector.sync.mail_actions import retry
+from connector.sync.mail_lists import Standing, list_emails
 from tests.world import ANA, BOB, World, WorldMaker, people
 
 REP = ANA["email"]
@@ -150,6 +152,13 @@ def test_trouble_with_one_draft_costs_no_other(
         assert states(world) == sorted(["failed"] * failed + ["present"] * (COUNT * round_ - failed))
         made = drafts_by_person(world)
         assert len(made) == len(set(made)) == COUNT * round_ - failed
+    listed = list_emails(world.office, Standing.FAILED, reps=None).emails
+    assert [(bool(one.reason), one.retries) for one in listed] == [(True, True)] * failed
+    for one in listed:
+        retry(world.office, one.id)
+    world.sync()
+    assert states(world) == ["present"] * (COUNT * 3)
+    assert list_emails(world.office, Standing.FAILED, reps=None).emails == []
 
 
 def test_a_claim_that_grew_old_is_let_go_and_taken_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

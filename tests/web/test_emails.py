@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.events import EventKind
+from connector.store.mails import MailState, change_mail
 from connector.sync.mail_lists import Standing, count_emails, list_emails
+from connector.sync.prepare import prepare
+from connector.sync.tick import tick
 from tests.web.visitors import ANA, BOB, WEB, Visitors
 from tests.world import ANA as ANA_REP
 from tests.world import BOB as BOB_REP
@@ -31,6 +34,13 @@ days:
     steps:
       - email: {template: gap, send: choose_at_launch}
 """
+DRAFTS = """\
+name: Drafts
+days:
+  - day: 1
+    steps:
+      - email: {template: intro, send: task}
+"""
 TEMPLATES = {
     "intro.md": "---\nsubject: Hello {{first_name}}\n---\nHi {{first_name}}\n",
     "gap.md": "---\nsubject: Hello\n---\nYour plan {{custom.plan}}\n",
@@ -40,7 +50,7 @@ TEMPLATES = {
 @pytest.fixture
 def world(make_world: WorldMaker, database_url: str) -> World:
     return make_world(
-        campaign={"mails": MAILS, "gaps": GAPS},
+        campaign={"mails": MAILS, "gaps": GAPS, "drafts": DRAFTS},
         templates=TEMPLATES,
         reps=[ANA_REP, BOB_REP],
         web=WEB,
@@ -96,11 +106,31 @@ def test_an_email_is_moved_sent_cancelled_and_tried_again(world: World) -> None:
     world.replay()
 
 
+def test_a_draft_that_its_mailbox_refused_is_among_the_failed(world: World) -> None:
+    (person,) = people(1)
+    world.launch([person], campaign="Drafts")
+    tick(world.office, world.now)
+    prepare(world.office, world.now)
+    (waits,) = list_emails(world.office, Standing.IN_PROGRESS, reps=None).emails
+    with world.database.write() as tx:
+        change_mail(tx, waits.key, state=MailState.FAILED)
+    visitors = Visitors.of(world)
+    try:
+        ana, bob = visitors.browser(ANA), visitors.browser(BOB)
+        assert (counts(world), counts(world, BOB)) == ({"failed": 1}, {})
+        assert "Draft failed" in ana.get("/emails?state=failed").text
+        assert bob.post(f"/emails/{waits.id}/retry").status_code == 404
+        assert ana.post(f"/emails/{waits.id}/retry").status_code == 303
+        assert ana.post(f"/emails/{waits.id}/retry").status_code == 422
+    finally:
+        visitors.leave()
+    world.sync()
+    assert counts(world) == {"drafts": 1}
+
+
 def test_what_waits_in_the_mailbox_is_moved_too(world: World) -> None:
     """A send that is due is taken out of the outbox, and comes round once, at its new time."""
     from connector.sync.mail_actions import reschedule  # noqa: PLC0415
-    from connector.sync.prepare import prepare  # noqa: PLC0415
-    from connector.sync.tick import tick  # noqa: PLC0415
 
     (person,) = people(1)
     world.launch([person], campaign="Mails")

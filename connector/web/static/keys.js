@@ -21,14 +21,17 @@
   // Before the page's own scripts stop the click.
   document.addEventListener("click", function (event) {
     document.querySelectorAll(".menu[open]").forEach(function (menu) {
-      if (!menu.contains(event.target) || event.target.closest("a, button")) { close(menu); }
+      if (!menu.contains(event.target) || event.target.closest(".menu > div > *")) { close(menu); }
     });
   }, true);
 
-  // Of several with one key, the one in the current row counts, else the first that shows.
+  // Of several with one key, the one in the current row counts, else the first that shows; where there is a current row,
+  // never one in another.
   function holder(key) {
     var all = Array.from(document.querySelectorAll('[data-key="' + CSS.escape(key) + '"]')).filter(shown);
-    return all.find(function (one) { return one.closest("[aria-selected='true'], .current"); }) || all[0];
+    var row = document.querySelector("tr.current");
+    return all.find(function (one) { return row && row.contains(one); })
+      || all.find(function (one) { return !row || !one.closest("tr"); });
   }
 
   function list() {
@@ -57,6 +60,8 @@
     var found = event.key.length === 1 || event.key === "Enter" ? holder(event.key) : null;
     if (!found || event.key === "Enter" && /^(A|BUTTON|SUMMARY)$/.test(event.target.tagName)) { return; }
     event.preventDefault();
+    // A key that is held down walks on, and does nothing else twice.
+    if (event.repeat && !found.dataset.move) { return; }
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(found.tagName) && !/^(checkbox|radio|submit)$/.test(found.type)) { found.focus(); } else { found.click(); }
   });
 
