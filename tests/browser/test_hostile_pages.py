@@ -14,7 +14,7 @@ from html import unescape
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from connector.people import Person
 from connector.web.guard import HEADERS
@@ -130,7 +130,11 @@ def test_a_launch_of_a_hostile_table_and_of_the_crm(hostile: Center, window: Win
     """From the form to its end; the drafts of this campaign lie in Outlook then."""
     page = window.open(f"/campaigns/{quote(PICTURE)}/launch")
     page.locator("[name=q]").fill(SCRIPT)
-    table = {"name": f"{PICTURE}.csv", "mimeType": "text/csv", "buffer": people_file("a.example", "b.example").encode()}
+    table: FilePayload = {
+        "name": f"{PICTURE}.csv",
+        "mimeType": "text/csv",
+        "buffer": people_file("a.example", "b.example").encode(),
+    }
     page.locator("[name=table]").set_input_files([table])
     page.locator("[name=pasted]").fill(f"{OUT}\n{SCRIPT}@evil.example")
     page.locator("[name=rep]").select_option(OTHER_REP)

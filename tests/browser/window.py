@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, Route, sync_playwright
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -80,7 +80,7 @@ class Window:
         if opens_mail:
             context.route(MAIL_HOSTS, window._open_mail)
         context.on("request", window._note_request)
-        context.on("dialog", lambda dialog: (window.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        context.on("dialog", window._note_dialog)
         context.on("weberror", lambda error: window.wrong.append(f"script: {error.error} at {window.page.url}"))
         context.on("console", lambda message: window._note_message(message.type, message.text))
         return window
@@ -105,6 +105,10 @@ class Window:
         if request.resource_type == "image" and urlsplit(request.frame.url).path.endswith("/preview"):
             return
         self.wrong.append(f"request: {request.url} of {self.page.url}")
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _note_message(self, kind: str, text: str) -> None:
         if "Content Security Policy" in text or "Blocked script execution" in text or "Uncaught" in text:
