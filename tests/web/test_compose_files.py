@@ -130,12 +130,12 @@ def test_a_file_is_taken_out_with_one_click(world: World, ana: Browser) -> None:
 def test_the_draft_carries_the_very_bytes(world: World, visitors: Visitors, person: str) -> None:
     rep, where = OF[person], at(world, person)
     browser = visitors.browser(rep)
-    shown = ids_in(bring(browser, where, ("Größe.pdf", OFFER), ("plan.bin.gz", PLAN)).text)
+    shown = ids_in(bring(browser, where, ("Größe.pdf", OFFER), ("plan.pdf.gz", PLAN)).text)
     assert browser.post(f"{where}/draft", **TEXT, files="price.pdf", uploads=shown).status_code == 303
     assert bytes_in(world, rep, "drafts", person) == {
         "price.pdf": ("application/pdf", b"%PDF"),
         "Größe.pdf": ("application/pdf", OFFER),
-        "plan.bin.gz": ("application/octet-stream", PLAN),
+        "plan.pdf.gz": ("application/octet-stream", PLAN),
     }
 
 
