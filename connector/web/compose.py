@@ -29,6 +29,7 @@ from connector.sync import asking, composing, previewing
 from connector.sync.actions import UnknownTask, end_by_hand
 from connector.sync.composing import ChangedElsewhere, Standing, Text, Window
 from connector.web.access import Viewer, own_task
+from connector.web.dates import read_day
 from connector.web.errors import status_of
 from connector.web.i18n import gettext as _
 from connector.web.merge_fields import field_rows, left_rows, shown_pieces
@@ -192,7 +193,8 @@ def _instant(date: str, clock: str, zone: str) -> datetime:
     if zone.strip() not in time_zones():
         raise BadInput(_("There is no time zone '%(zone)s': write one such as Europe/Madrid.", zone=zone[:60]))
     try:
-        local = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=None)
+        # No date that can be reckoned with is written None, which is none either.
+        local = datetime.fromisoformat(f"{read_day(date)}T{clock}").replace(tzinfo=None)
     except ValueError:
         raise BadInput(_("Give the day and the time at which it is to be sent.")) from None
     return local.replace(tzinfo=ZoneInfo(zone.strip()))

@@ -21,6 +21,7 @@ from connector.sync.actions import UnknownTask
 from connector.sync.mail_actions import cancel, rep_of, reschedule, retry
 from connector.sync.mail_lists import COUNTED, Standing, count_emails, list_emails
 from connector.web.access import Viewer
+from connector.web.dates import read_day
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
 from connector.web.queue import reps_of_office, sees_several
@@ -114,7 +115,8 @@ def _instant(day: str, time: str, zone: str) -> datetime:
     if zone not in time_zones():
         raise BadInput(_("The time zone is not known: choose one of the list."))
     try:
-        return datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZoneInfo(zone))
+        # No date that can be reckoned with is written None, which is none either.
+        return datetime.fromisoformat(f"{read_day(day)}T{time}").replace(tzinfo=ZoneInfo(zone))
     except ValueError:
         raise BadInput(_("The date or the time cannot be read: choose both.")) from None
 

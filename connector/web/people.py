@@ -7,13 +7,13 @@ Lives here: `/people`, `/people/<address>` and what may be done there. Does not 
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from connector.errors import BadInput
 from connector.store.feed import read_campaign_names
 from connector.store.people_pages import PeopleFilter, Standing
 from connector.sync import actions
@@ -21,6 +21,7 @@ from connector.sync.enrollment_actions import EnrollmentAction, act
 from connector.sync.feed import call_address, safe_address
 from connector.sync.people_views import is_own, list_people, look_at_person, own_enrollment
 from connector.web.access import NotAllowedError, Viewer, own_person
+from connector.web.dates import read_day
 from connector.web.feed import topic_names
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
@@ -75,12 +76,15 @@ def people_routes(site: Site) -> APIRouter:
         email: str,
         enrollment: Annotated[str, Form(max_length=32)],
         action: Annotated[EnrollmentAction, Form()],
-        until: Annotated[date | Literal[""], Form()] = "",
+        until: Annotated[str, Form(max_length=10)] = "",
     ) -> Response:
         """Pause, resume or remove somebody in one campaign."""
+        day = read_day(until) if until else None
+        if until and day is None:
+            raise BadInput(_("The date cannot be read: choose one."))
         stored = own_person(site, user, email)
         one = own_enrollment(site.office, stored.person.email, enrollment, reps=user.reps)
-        act(site.office, action, [one.id], by=_named(user), until=until or None)
+        act(site.office, action, [one.id], by=_named(user), until=day)
         return _back(stored.person.email, action)
 
     @routes.post("/people/{email:path}/opt-out")

@@ -9,7 +9,6 @@ concerns.
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -20,6 +19,7 @@ from connector.sync.bulk import MOST, Action, Deed, Done, act, act_on_all
 from connector.sync.queue import QueueFilter, count_exactly, lets_through, read_rows, wanted
 from connector.sync.undoing import undo
 from connector.web.access import Viewer, own_task
+from connector.web.dates import read_day
 from connector.web.i18n import gettext as _
 from connector.web.pages import fragment, is_htmx, page
 from connector.web.queue import filter_of, reps_of_office, sees_several, tomorrow_of
@@ -45,10 +45,9 @@ def _deed(
     call_reason: Annotated[str, Form(max_length=200)] = "",
 ) -> dict[str, Any]:
     """Read what a form says of a deed."""
-    try:
-        day = date.fromisoformat(until) if until else None
-    except ValueError:
-        raise BadInput(_("The date cannot be read: choose one.")) from None
+    day = read_day(until) if until else None
+    if until and day is None:
+        raise BadInput(_("The date cannot be read: choose one."))
     return {"until": day, "rep": to.lower(), "outcome": outcome, "call_reason": call_reason}
 
 

@@ -84,6 +84,8 @@ def test_an_email_is_moved_sent_cancelled_and_tried_again(world: World) -> None:
         assert bob.post(f"/emails/{ids[second.email]}/cancel").status_code == 404
         assert ana.post(f"/emails/{ids[first.email]}/reschedule", **moved | {"zone": "Nowhere"}).status_code == 422
         assert ana.post(f"/emails/{ids[first.email]}/reschedule", **moved | {"day": "2020-01-01"}).status_code == 422
+        for day in ("0001-01-01", "1999-12-31", "2200-01-01", "9999-12-31", "tomorrow"):
+            assert ana.post(f"/emails/{ids[first.email]}/reschedule", **moved | {"day": day}).status_code == 422
         assert ana.post(f"/emails/{ids[first.email]}/reschedule", **moved).status_code == 303
         assert ana.post(f"/emails/{ids[second.email]}/cancel").status_code == 303
         assert world.enrollments[first.email].due == datetime(2026, 11, 23, 11, 0, tzinfo=UTC)

@@ -213,3 +213,17 @@ def test_a_task_that_is_done_offers_nothing_to_do(made: Visitors) -> None:
 def test_each_way_to_open_a_mail_stands_in_its_row_once(made: Visitors) -> None:
     page = made.browser(ANA).get("/tasks", campaign="Mails").text
     assert [re.findall(f'data-key="{key}"', page) for key in "gohcsza"] == [[f'data-key="{key}"'] for key in "gohcsza"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1999-12-31", "2200-01-01", "9999-12-31", "tomorrow"])
+def test_no_form_takes_a_date_that_cannot_be_reckoned_with(made: Visitors, day: str) -> None:
+    ana, key = made.browser(ANA), key_of(made, 26)
+    mail = key_of(made, 60)
+    person, enrollment = people(63)[26].email, made.world.enrollments[people(63)[26].email].id
+    answers = [
+        ana.post(f"/tasks/{key}/snooze", until=day),
+        ana.post("/tasks/bulk", do="snooze", key=[key], sure="true", until=day),
+        ana.post(f"/people/{person}/campaign", enrollment=enrollment, action="pause", until=day),
+        ana.post(f"/tasks/{mail}/compose/schedule", date=day, clock="09:00", zone="Pacific/Kiritimati"),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 4
