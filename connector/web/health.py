@@ -11,17 +11,20 @@ from fastapi.responses import PlainTextResponse
 from connector.errors import BadInput
 from connector.store.database import Database
 
+#: Monitors and load balancers ask by HEAD, too.
+_ASKED_BY = ["GET", "HEAD"]
+
 
 def health_routes(database: Database) -> APIRouter:
     """Return `/healthz` and `/readyz`; neither says where the database is."""
     routes = APIRouter()
 
-    @routes.get("/healthz")
+    @routes.api_route("/healthz", methods=_ASKED_BY)
     async def healthz() -> PlainTextResponse:
         """Tell that the process answers."""
         return PlainTextResponse("the process answers\n")
 
-    @routes.get("/readyz")
+    @routes.api_route("/readyz", methods=_ASKED_BY)
     def readyz() -> PlainTextResponse:
         """Tell whether the database answers and has the newest tables."""
         try:

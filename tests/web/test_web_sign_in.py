@@ -182,6 +182,7 @@ ANSWERS = {
     "style": Asked(path="/static/style.css", status=200, signed_in=False),
     "alive": Asked(path="/healthz", status=200, signed_in=False),
     "ready": Asked(path="/readyz", status=200, signed_in=False),
+    "ready, asked by a load balancer": Asked(path="/readyz", status=200, method="HEAD", signed_in=False),
     "foreign name": Asked(path="/", status=421, headers={"Host": "evil.example"}),
 }
 
