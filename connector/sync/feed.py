@@ -246,10 +246,11 @@ def read_newest(office: Office) -> int:
         return store.read_newest(tx)
 
 
-def read_due(office: Office, rep: str, most: int) -> list[DueTask]:
-    """Return the tasks of a rep that are due now, those first that wait longest."""
+def read_due(office: Office, reps: Iterable[str], most: int) -> list[DueTask]:
+    """Return the tasks of reps that are due now, those first that wait longest."""
     with office.database.read() as tx:
-        due = store.read_due_tasks(tx, rep, office.now(), most)
+        found = [one for rep in reps for one in store.read_due_tasks(tx, rep, office.now(), most)]
+        due = sorted(found, key=lambda one: (one.intent.due_date, one.intent.due, one.intent.key))[:most]
         known = read_people(tx, {stored.intent.person for stored in due})
     persons = {email: stored.person for email, stored in known.items()}
     return [DueTask(stored=stored, person=persons.get(stored.intent.person)) for stored in due]

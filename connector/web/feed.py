@@ -85,7 +85,6 @@ def feed_routes(site: Site) -> APIRouter:
             campaigns=campaigns,
             reps=reps_of(site, user),
             topics=topic_names(),
-            several=_several(user),
             **_due(site, user, wanted),
             tasks=_address("/feed/tasks", wanted),
             stream=None if before is not None else _address("/feed/stream", wanted, after=shown.newest),
@@ -133,9 +132,17 @@ def _is_still(site: Site, request: Request, user: User) -> bool:
 
 
 def _due(site: Site, user: User, wanted: FeedFilter) -> dict[str, Any]:
-    """Return the tasks of the rep who is asked for, or of whoever looks; None where that is nobody."""
-    rep = wanted.rep if wanted.rep and user.may_see(wanted.rep) else (user.rep.email if user.rep else None)
-    return {"due": None if rep is None else read_due(site.office, rep, _DUE), "most_due": _DUE}
+    """Return the tasks of the rep who is asked for, else of whoever looks, else of all whose work they may see."""
+    if wanted.rep and user.may_see(wanted.rep):
+        reps = [wanted.rep]
+    else:
+        reps = list(reps_of(site, user)) if user.rep is None else [user.rep.email]
+    return {
+        "due": read_due(site.office, reps, _DUE),
+        "most_due": _DUE,
+        "names": reps_of(site, user),
+        "several": _several(user),
+    }
 
 
 class _Written:
