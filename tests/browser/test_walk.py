@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
+from adapters.sandbox.letter import enclosures, parse
 from connector.people import Person
 from tests.browser.axe import grave_faults
 from tests.browser.center import PEOPLE, REP, Center, open_center, task_of
@@ -72,6 +73,11 @@ def test_an_email_is_written_here_and_sent_later(morning: Center, window: Window
     expect(marks.filter(has_text="Contoso")).to_contain_text("company: from the list of people, column company")
     page.get_by_label("As the recipient sees it").check()
     expect(page.frame_locator("iframe.as-mail").get_by_text("how is Contoso")).to_be_visible()
+    names = ("offer.pdf", "plan.pdf")
+    files = [FilePayload(name=name, mimeType="application/pdf", buffer=b"%PDF offer") for name in names]
+    page.get_by_label("Attach files of your own").set_input_files(files)
+    page.get_by_role("button", name="Take out plan.pdf").click()
+    expect(page.get_by_role("button", name="Take out")).to_have_count(1)
     tomorrow = (morning.world.now + timedelta(days=1)).date().isoformat()
     page.get_by_label("Day").fill(tomorrow)
     page.get_by_label("Time", exact=True).fill("11:30")
@@ -84,6 +90,8 @@ def test_an_email_is_written_here_and_sent_later(morning: Center, window: Window
     assert morning.world.sync().exit_status == 0
     (sent,) = [mail for mail in morning.world.mails(REP, "sent") if "about Contoso" in str(mail)]
     assert BEN.email in str(sent)
+    (mail,) = [one for one in morning.world.sandbox.world.box_of(REP).mails.values() if b"about Contoso" in one.raw]
+    assert [(one.name, one.content) for one in enclosures(parse(mail.raw))] == [("offer.pdf", b"%PDF offer")]
 
 
 def test_several_are_completed_at_once_and_taken_back(morning: Center, window: Window) -> None:
