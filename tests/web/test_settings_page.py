@@ -105,6 +105,7 @@ def test_the_doctor_comes_for_administrators_alone(visitors: Visitors) -> None:
         assert visitors.browser(user).post("/settings/doctor").status_code == 403
     page = visitors.browser(ROOT).post("/settings/doctor")
     assert page.status_code == 200
+    assert '<a href="/settings/health" aria-current="page">' in page.text
     found = page.text.partition('id="doctor"')[2]
     assert {name for name in ("salesforce", f"gmail:{ANA}", f"outlook:{BOB}") if name in found} == {
         "salesforce",
