@@ -22,7 +22,7 @@ from connector.sync.feed import call_address, safe_address
 from connector.sync.people_views import is_own, list_people, look_at_person, own_enrollment
 from connector.web.access import NotAllowedError, Viewer, own_person
 from connector.web.dates import read_day
-from connector.web.feed import topic_names
+from connector.web.feed import reps_of, topic_names
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
 from connector.web.site import Site
@@ -120,6 +120,7 @@ def people_routes(site: Site) -> APIRouter:
             topics=topic_names(),
             types=type_names(),
             several=user.reps is None or len(user.reps) > 1,
+            reps=reps_of(site, user),
             done=_done().get(done),
             record=record_address(site, stored.person.salesforce_id),
             ambiguous=[(one, record_address(site, one)) for one in stored.crm_ambiguous],

@@ -117,10 +117,13 @@ def _add_single(routes: APIRouter, site: Site, action: Action) -> None:
         stored = own_task(site, user, key)
         deed = Deed(action=action, **said)
         done = act(office, user.email, deed, [stored.intent.key], reps=user.reps, strict=True)
-        sentence = done_sentence(action, 1, person=stored.intent.person)
+        acted = read_rows(office, done.keys, reps=user.reps)
+        # One that was given away may be nobody's whom one sees.
+        name = lines_of(site, acted[:1])[0].name if acted else stored.intent.person
+        sentence = done_sentence(action, 1, person=name)
         if not is_htmx(request):
             return _told(request, done, sentence, back)
-        rows = [row for row in read_rows(office, done.keys, reps=user.reps) if lets_through(office, asked, row)]
+        rows = [row for row in acted if lets_through(office, asked, row)]
         return fragment(
             request,
             "queue/said.html",
