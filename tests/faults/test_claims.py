@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -186,9 +186,9 @@ def test_mails_that_take_long_to_compose_are_placed_all_the_same(world: World, m
     world.launch(people(COUNT))
     compose = Letter.mail
 
-    def slowly(letter: Letter, key: str, folder: Path) -> Mail:
+    def slowly(letter: Letter, key: str, folder: Path, blobs: Mapping[str, bytes]) -> Mail:
         world.after(seconds=6)
-        return compose(letter, key, folder)
+        return compose(letter, key, folder, blobs)
 
     monkeypatch.setattr(Letter, "mail", slowly)
     goes_on(world)
