@@ -185,6 +185,9 @@ ROUTES: dict[str, Line] = {
     "POST /api/v1/tasks/{id}/mail/draft": nothing(),
     "POST /api/v1/tasks/{id}/mail/send": nothing(),
     "POST /api/v1/tasks/{id}/mail/call-off": nothing(),
+    "POST /api/v1/tasks/{id}/mail/files": nothing(query={"name": "x.txt"}),
+    "GET /api/v1/tasks/{id}/mail/files/{file}": nothing(),
+    "DELETE /api/v1/tasks/{id}/mail/files/{file}": nothing(),
     "GET /api/v1/emails": own(query={"standing": "drafts"}),
     "POST /api/v1/emails/{id}/reschedule": nothing({"at": "2030-01-01T00:00:00Z"}),
     "POST /api/v1/emails/{id}/cancel": nothing(),
@@ -239,10 +242,12 @@ def there(api: Programs) -> dict[str, str]:
     intent = next(one.stored.intent for one in api.world.tasks if one.stored.intent.person == HERS.email)
     office = api.world.office
     deed = Deed(action=Action.SNOOZE, until=api.world.now.date() + timedelta(days=7))
+    upload = _upload(office, intent.key)
     return {
         "key": intent.key,
         "id": intent.key,
-        "upload": _upload(office, intent.key),
+        "upload": upload,
+        "file": upload,
         "enrollment": intent.enrollment,
         "email": HERS.email,
         "campaign": intent.campaign,

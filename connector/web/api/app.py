@@ -22,6 +22,7 @@ from connector.web.api import (
     keys,
     launches,
     mail,
+    mail_files,
     numbers,
     people,
     standing,
@@ -32,7 +33,21 @@ from connector.web.api.once import HEADER, ApiRoute
 from connector.web.api.problems import MEANINGS, MEDIA_TYPE, Problem, answer
 from connector.web.site import Site
 
-_SUBJECTS = (tasks, bulk, mail, emails, campaigns, launches, people, feed, numbers, standing, keys, webhooks)
+_SUBJECTS = (
+    tasks,
+    bulk,
+    mail,
+    mail_files,
+    emails,
+    campaigns,
+    launches,
+    people,
+    feed,
+    numbers,
+    standing,
+    keys,
+    webhooks,
+)
 
 #: Statuses that a route of a method may answer with, whatever it does.
 _ANY = (400, 401, 403, 404, 409, 422, 502, 503)

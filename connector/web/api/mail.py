@@ -1,7 +1,7 @@
 """The email of a task: as the compose window shows it, for programs.
 
-Lives here: these routes. Does not live here: what is written (`sync.composing`), having it sent (`sync.asking`), where
-emails stand and what becomes of those ahead (`emails`). Files that somebody uploads are the window's own.
+Lives here: these routes. Does not live here: what is written (`sync.composing`), having it sent (`sync.asking`), files
+that somebody uploads (`mail_files`), where emails stand and what becomes of those ahead (`emails`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ class MailField(BaseModel):
     source: FieldSource
 
 
+class MailFile(BaseModel):
+    """A file that was uploaded for one email."""
+
+    id: str
+    name: str
+    size: int = Field(description="In bytes.")
+
+
 class Mail(BaseModel):
     """The email of a task as it is now."""
 
@@ -49,6 +57,8 @@ class Mail(BaseModel):
     body: str = Field(description="As it is edited, in `format`.")
     format: str
     attachments: list[str] = Field(description="Files beside the templates.")
+    uploads: list[MailFile]
+    attachment_bytes: int = Field(description="Most that the mailbox takes; 0 where files are attached by hand.")
     version: int
     unsaved: bool = Field(description="It says something else than the draft, or than what will be sent.")
     edited_there: bool = Field(description="The draft was edited in the mail program.")
@@ -64,7 +74,16 @@ class Mail(BaseModel):
     @classmethod
     def of(cls, window: Window, notes: Sequence[str] = ()) -> Mail:
         """Return what the window shows."""
-        same = ("standing", "template", "version", "unsaved", "edited_there", "can_draft", "can_send")
+        same = (
+            "standing",
+            "template",
+            "version",
+            "unsaved",
+            "edited_there",
+            "attachment_bytes",
+            "can_draft",
+            "can_send",
+        )
         written = window.written
         return cls(
             **{name: getattr(window, name) for name in same},
@@ -73,6 +92,7 @@ class Mail(BaseModel):
             body=written.body,
             format=written.format,
             attachments=list(written.attachments),
+            uploads=[MailFile(id=one.id, name=one.name, size=one.size) for one in written.uploads],
             fields=[MailField(path=one.path, value=one.value, source=one.source) for one in window.fields],
             missing=list(written.missing),
             prompts=list(written.prompts),
@@ -113,12 +133,12 @@ class Sending(Placing):
 
 def add_routes(routes: APIRouter, site: Site) -> None:
     """Add the routes of this subject."""
-    desk = _Desk(site)
+    desk = Desk(site)
     _add_writing(routes, desk)
     _add_asking(routes, desk)
 
 
-def _add_writing(routes: APIRouter, desk: _Desk) -> None:
+def _add_writing(routes: APIRouter, desk: Desk) -> None:
     """Add what shows and changes the text; nothing goes out."""
     office, templates = desk.site.office, desk.site.project.templates
 
@@ -148,7 +168,7 @@ def _add_writing(routes: APIRouter, desk: _Desk) -> None:
         return desk.shown(key)
 
 
-def _add_asking(routes: APIRouter, desk: _Desk) -> None:
+def _add_asking(routes: APIRouter, desk: Desk) -> None:
     """Add what has it placed, sent, or not sent after all."""
     office = desk.site.office
 
@@ -176,27 +196,33 @@ def _add_asking(routes: APIRouter, desk: _Desk) -> None:
         return desk.delivered(key)
 
 
-class _Desk:
-    """What the routes have in common."""
+class Desk:
+    """What the routes of an email have in common."""
 
     def __init__(self, site: Site) -> None:
+        """Take the site they are of."""
         self.site = site
 
     def own(self, user: User, id_: str) -> str:
+        """Return the key of a task that a user may see; raise `UnknownTask` for any other."""
         return own_task(self.site, user, id_).intent.key
 
     def by(self, user: User) -> str:
+        """Return who it is that writes."""
         return user.email or user.name or "this machine"
 
     def written(self, key: str) -> Text:
+        """Return what is written now."""
         now = self._look(key).written
         uploads = tuple(one.id for one in now.uploads)
         return Text(subject=now.subject, body=now.body, attachments=now.attachments, uploads=uploads)
 
     def shown(self, key: str, notes: Sequence[str] = ()) -> Mail:
+        """Return the email as it is now."""
         return Mail.of(self._look(key), notes)
 
     def delivered(self, key: str) -> Mail:
+        """Have what was asked for done, and return the email as it is then."""
         return self.shown(key, asking.deliver(self.site.office, key))
 
     def _look(self, key: str) -> Window:

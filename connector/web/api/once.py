@@ -46,6 +46,9 @@ _Handler = Callable[[Request], Awaitable[Response]]
 class ApiRoute(APIRoute):
     """A route of the API."""
 
+    #: Largest body that it takes, in bytes.
+    largest = LARGEST
+
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return what answers a request."""
         carry_out = super().get_route_handler()
@@ -54,7 +57,7 @@ class ApiRoute(APIRoute):
             try:
                 user = await identify(request)
                 check_address(request)
-                _check_size(request)
+                _check_size(request, self.largest)
                 key = request.headers.get(HEADER)
                 if request.method in _READING or key is None:
                     return await carry_out(request)
@@ -65,12 +68,12 @@ class ApiRoute(APIRoute):
         return handle
 
 
-def _check_size(request: Request) -> None:
+def _check_size(request: Request, largest: int) -> None:
     length = request.headers.get("content-length")
     if length is None and "transfer-encoding" in request.headers:
         raise RequestError(411, "say how long the body is, in Content-Length")
-    if length is not None and int(length) > LARGEST:
-        raise RequestError(413, f"the body has more than {LARGEST:,} bytes: send it in parts")
+    if length is not None and int(length) > largest:
+        raise RequestError(413, f"the body has more than {largest:,} bytes: send it in parts")
 
 
 async def _once(request: Request, carry_out: _Handler, *, user: str, key: str) -> Response:
