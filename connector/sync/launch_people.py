@@ -14,6 +14,7 @@ from connector.campaigns.people_file import COLUMNS, read_people_text
 from connector.errors import BadInput, Fault
 from connector.people import Person, is_address
 from connector.ports import PeopleSource
+from connector.store.people import read_people
 from connector.sync.launch import LeftOut
 from connector.sync.office import Office
 from connector.sync.roster import pull_people
@@ -24,7 +25,7 @@ MOST = 1000
 #: Bytes of a table of people.
 LARGEST_TABLE = 2_000_000
 
-_NAMED = re.compile(r"^[^<>]*<(?P<address>[^<>]+)>$")
+_NAMED = re.compile(r"^(?P<name>[^<>]*)<(?P<address>[^<>]+)>$")
 _CELL = re.compile(r"[,;\t]")
 
 
@@ -74,7 +75,7 @@ def gather(
     gathered = Gathered()
     for email in known:
         gathered.add_address(email.strip())
-    _read_text(gathered, pasted, "what was pasted")
+    _read_text(office, gathered, pasted, "what was pasted")
     if table:
         _read_table(gathered, table, table_name or "the table")
     if source is not None:
@@ -103,23 +104,36 @@ def _read_table(gathered: Gathered, raw: bytes, name: str) -> None:
     _add_table(gathered, text, name)
 
 
-def _read_text(gathered: Gathered, text: str, name: str) -> None:
-    """Read pasted text: a table when its first line names a column `email`, else addresses."""
+def _read_text(office: Office, gathered: Gathered, text: str, name: str) -> None:
+    """Read pasted text: a table when its first line names a column `email`, else addresses.
+
+    The name before an address, `Ann Lee <ann@client.example>`, counts for somebody who is not known.
+    """
     first = next((line for line in text.splitlines() if line.strip()), "")
     if "email" in {cell.strip().strip('"').lower() for cell in _CELL.split(first)}:
         _add_table(gathered, text, name)
         return
-    for said in _addresses(text):
+    names: dict[str, str] = {}
+    for said, who in _addresses(text):
         gathered.add_address(said)
+        if who and is_address(said):
+            names[said.lower()] = who
+    with office.database.read() as tx:
+        known = read_people(tx, list(names))
+    for email, who in names.items():
+        if email not in known:
+            first, _, last = who.partition(" ")
+            gathered.add(Candidate(email=email, given=Person(email=email, first_name=first, last_name=last.strip())))
 
 
-def _addresses(text: str) -> Iterator[str]:
+def _addresses(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what stands for an address, and the name before it or ""."""
     for part in re.split(r"[,;\n]", text):
         said = part.strip()
         if named := _NAMED.match(said):
-            yield named["address"].strip()
+            yield named["address"].strip(), named["name"].strip(" \t\"'")
         elif said:
-            yield from said.split() if "@" in said else [said]
+            yield from ((one, "") for one in (said.split() if "@" in said else [said]))
 
 
 def _add_table(gathered: Gathered, text: str, name: str) -> None:

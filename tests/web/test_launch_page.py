@@ -301,6 +301,18 @@ def test_what_a_form_ticks_is_held_to_be_an_address_too(visitors: Visitors) -> N
     assert PAT.email in shown
 
 
+def test_a_name_before_an_address_counts_for_somebody_who_is_not_known(world: World) -> None:
+    pasted = f'"Ann Mary Lee" <Ann@new.example>; Bea <bea@new.example>, Somebody Else <{PAT.email}>, Nobody <none>'
+    found = gather(world.office, pasted=pasted)
+    given = {email: one.given for email, one in found.candidates.items()}
+    assert given == {
+        "ann@new.example": Person(email="ann@new.example", first_name="Ann", last_name="Mary Lee"),
+        "bea@new.example": Person(email="bea@new.example", first_name="Bea"),
+        PAT.email: None,
+    }
+    assert [one.person for one in found.left_out] == ["none"]
+
+
 def test_too_many_people_are_refused(world: World) -> None:
     found = gather(world.office, pasted="\n".join(f"p{number}@x.example" for number in range(MOST)))
     assert len(found.candidates) == MOST
