@@ -1,11 +1,12 @@
 """Launching: the whole calendar before anybody is put into a campaign, and putting them in.
 
-Lives here: these routes. Does not live here: who may be in a campaign (`sync.launch`), the calendar (`sync.preview`).
+Lives here: these routes. Does not live here: launches that are shown before (`planned`), who may be in a campaign
+(`sync.launch`), the calendar (`sync.preview`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 
@@ -13,16 +14,21 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints
 
 from connector import people
+from connector.campaigns.model import Campaign
 from connector.errors import BadInput
 from connector.intents import Mode, StepType
 from connector.people import Rep
 from connector.store.people import read_people
-from connector.sync.launch import check_launch, launch
+from connector.sync import launch
+from connector.sync.launch_people import MOST, Candidate
+from connector.sync.launch_plans import LaunchPlan, new_id
+from connector.sync.launch_preview import Shown
 from connector.sync.preview import Preview, preview
 from connector.web.api.callers import Reading, Running
 from connector.web.api.lists import Listed
 from connector.web.api.models import Email, Given, Instant
 from connector.web.api.people import LeftOut, of_others
+from connector.web.api.planned import FirstEmail, OtherWords, Source, carry_out, lay_out
 from connector.web.campaign_files import FilesNow, name_of
 from connector.web.site import Site
 from connector.web.users import User
@@ -51,10 +57,24 @@ class Simulation(Wanted):
 
 
 class Launch(Wanted):
-    """Who is put into a campaign."""
+    """Who is put into a campaign; with a source, first emails or a digest at most 1,000 people."""
 
-    people: list[Email] = Field(min_length=1, max_length=10_000)
-    dry_run: bool = Field(default=False, description="Say what would happen, and change nothing.")
+    people: list[Email] = Field(default=[], max_length=10_000)
+    source: Source | None = Field(default=None, description="More people, out of Salesforce.")
+    first_emails: dict[Email, OtherWords] = Field(
+        default={}, max_length=MOST, description="First emails in other words than their template's, by person."
+    )
+    dry_run: bool = Field(default=False, description="Say what would happen, and put nobody into anything.")
+    digest: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Of the dry run you looked at: 409 if it would come to something else now.",
+    )
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it takes what a page of a launch offers."""
+        return self.source is not None or bool(self.first_emails) or self.digest is not None
 
 
 class CalendarStep(BaseModel):
@@ -96,6 +116,31 @@ class Launched(BaseModel):
     left_out: list[LeftOut]
     warnings: list[str]
     dry_run: bool
+    digest: str | None = Field(default=None, description="Of a dry run of at most 1,000 people: all that it shows.")
+    first_emails: list[FirstEmail] = Field(default=[], description="Of a dry run of at most 1,000 people.")
+
+    @classmethod
+    def of(cls, done: launch.Launched, others: Sequence[launch.LeftOut] = ()) -> Launched:
+        """Return what was done; `others` were left out before."""
+        left_out = [LeftOut(person=one.person, reason=one.reason) for one in (*others, *done.left_out)]
+        same = ("campaign", "version", "rep", "start", "enrolled", "warnings")
+        return cls(**{name: getattr(done, name) for name in same}, left_out=left_out, dry_run=False)
+
+    @classmethod
+    def of_shown(cls, shown: Shown) -> Launched:
+        """Return what would be done."""
+        return cls(
+            campaign=shown.campaign.name,
+            version=shown.version,
+            rep=shown.rep.email,
+            start=shown.start,
+            enrolled=len(shown.people),
+            left_out=[LeftOut(person=one.person, reason=one.reason) for one in shown.left_out],
+            warnings=list(shown.warnings),
+            dry_run=True,
+            digest=shown.digest,
+            first_emails=[email for one in shown.people if (email := FirstEmail.of(one)) is not None],
+        )
 
 
 def add_routes(routes: APIRouter, site: Site) -> None:
@@ -113,7 +158,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         rep = _rep(site, user, asked.rep)
         campaign, templates = read(name)
         launched = site.now()
-        start = check_launch(campaign, start=asked.start or launched, overrides=asked.send_at, now=launched)
+        start = launch.check_launch(campaign, start=asked.start or launched, overrides=asked.send_at, now=launched)
         calendars = preview(
             campaign,
             templates,
@@ -131,8 +176,19 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         """Put people into a campaign; those who may not be in it are left out, and told."""
         rep = _rep(site, user, asked.rep)
         campaign, templates = read(name)
+        if not asked.people and asked.source is None:
+            raise BadInput("nobody was named: give people, or a source of them")
         persons, others = _known(site, user, asked.people)
-        done = launch(
+        many = len(asked.people) > MOST
+        if many and asked.is_planned:
+            raise BadInput(f"with a source, first emails or a digest a launch takes {MOST:,} people: launch in parts")
+        if asked.is_planned or (asked.dry_run and not many):
+            plan = _plan(user, campaign, rep, asked, persons, others)
+            shown = lay_out(site, user, campaign, templates, plan, source=asked.source, first_emails=asked.first_emails)
+            if asked.dry_run:
+                return Launched.of_shown(shown)
+            return Launched.of(carry_out(site, user, campaign, templates, shown, digest=asked.digest))
+        done = launch.launch(
             office,
             campaign,
             templates,
@@ -142,17 +198,28 @@ def add_routes(routes: APIRouter, site: Site) -> None:
             overrides=asked.send_at,
             dry_run=asked.dry_run,
         )
-        left = [LeftOut(person=one.person, reason=one.reason) for one in done.left_out]
-        return Launched(
-            campaign=done.campaign,
-            version=done.version,
-            rep=done.rep,
-            start=done.start,
-            enrolled=done.enrolled,
-            left_out=others + left,
-            warnings=done.warnings,
-            dry_run=asked.dry_run,
-        )
+        return Launched.of(done, others).model_copy(update={"dry_run": asked.dry_run})
+
+
+def _plan(
+    user: User,
+    campaign: Campaign,
+    rep: Rep,
+    asked: Launch,
+    persons: Sequence[people.Person],
+    others: Sequence[launch.LeftOut],
+) -> LaunchPlan:
+    return LaunchPlan(
+        id=new_id(),
+        user=user.email,
+        campaign=campaign.name,
+        rep=rep.email,
+        start=asked.start,
+        zone=user.zone.key,
+        overrides=asked.send_at,
+        people=[Candidate(email=email) for email in dict.fromkeys(one.email for one in persons)],
+        left_out=others,
+    )
 
 
 def _rep(site: Site, user: User, email: str) -> Rep:
@@ -163,7 +230,7 @@ def _rep(site: Site, user: User, email: str) -> Rep:
     return rep
 
 
-def _known(site: Site, user: User, emails: Iterable[str]) -> tuple[list[people.Person], list[LeftOut]]:
+def _known(site: Site, user: User, emails: Iterable[str]) -> tuple[list[people.Person], list[launch.LeftOut]]:
     """Return people as they are known, or by their bare address, and those who are other reps' to write to."""
     wanted = list(emails)
     others = of_others(site, user, wanted)
@@ -172,4 +239,4 @@ def _known(site: Site, user: User, emails: Iterable[str]) -> tuple[list[people.P
         known = read_people(tx, mine)
     persons = [known[email].person if email in known else people.Person(email=email) for email in mine]
     reason = "is in campaigns of other reps"
-    return persons, [LeftOut(person=email, reason=reason) for email in sorted(others)]
+    return persons, [launch.LeftOut(person=email, reason=reason) for email in sorted(others)]

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from connector.errors import BadInput, ConnectorError
 from connector.sync.asking import EditedThere
 from connector.sync.composing import ChangedElsewhere
+from connector.sync.launch_preview import PlanChanged
 from connector.web.access import ForgedError, NotAllowedError, UnreadableError
 from connector.web.errors import status_of
 from connector.web.sign_in import NotSignedInError
@@ -91,6 +92,7 @@ _SAID: tuple[tuple[type[Exception], int, str, Mapping[str, str] | None], ...] = 
     (ScopeError, 403, "", None),
     (ChangedElsewhere, 409, "", None),
     (EditedThere, 409, "", None),
+    (PlanChanged, 409, "", None),
     (UnreadableError, 400, "the address holds a NUL, which no text here has", None),
 )
 
