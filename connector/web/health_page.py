@@ -6,24 +6,22 @@ Does not live here: what is shown (`sync.standing`), what an account needs (`syn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from connector.app import open_office, unset_secrets
 from connector.engine.opening import local_engine, shared_engine
 from connector.engine.port import Health
-from connector.errors import BadInput
 from connector.people import time_zones
-from connector.ports import Check, Verdict
-from connector.store.preferences import Preferences, read_preferences, save_preferences
-from connector.sync.doctor import Finding, look
+from connector.ports import Verdict
+from connector.store.preferences import Preferences
+from connector.sync.doctor import Finding
 from connector.sync.office import Office
 from connector.sync.standing import list_mailboxes, list_own_diagnostics, look_at_crm, retry_own
 from connector.web.access import Admin, Viewer
+from connector.web.account_check import findings_of
+from connector.web.choices import choose, chosen_by
 from connector.web.i18n import LANGUAGES
 from connector.web.i18n import gettext as _
 from connector.web.pages import page
@@ -42,14 +40,12 @@ def settings_routes(site: Site) -> APIRouter:
     @routes.get("/settings")
     def settings(request: Request, user: Viewer, *, saved: bool = False) -> Response:
         """Show one's own choices."""
-        with office.database.read() as tx:
-            chosen = read_preferences(tx, user.email)
         return page(
             request,
             "settings/index.html",
             title=_("Settings"),
             subpages=subpages(),
-            chosen=chosen,
+            chosen=chosen_by(site, user),
             saved=saved,
             languages=[("", _("As the browser asks")), *LANGUAGES.items()],
             zones=sorted(time_zones()),
@@ -63,12 +59,7 @@ def settings_routes(site: Site) -> APIRouter:
         zone: Annotated[str, Form(max_length=64)] = "",
     ) -> Response:
         """Keep one's own choices."""
-        if locale and locale not in LANGUAGES:
-            raise BadInput(f"there is no language '{locale}' to choose")
-        if zone and zone not in time_zones():
-            raise BadInput(f"there is no time zone '{zone}': write a name such as Europe/Madrid")
-        with office.database.write() as tx:
-            save_preferences(tx, user.email, Preferences(locale=locale or None, zone=zone or None))
+        choose(site, user, Preferences(locale=locale or None, zone=zone or None))
         return RedirectResponse("/settings?saved=true", status_code=303)
 
     @routes.get("/settings/health")
@@ -85,7 +76,7 @@ def settings_routes(site: Site) -> APIRouter:
     @routes.post("/settings/doctor")
     def doctor(request: Request, user: Admin) -> Response:
         """Ask every account whether all is as it should be."""
-        return _health_page(request, site, user, retried=None, findings=_look(site))
+        return _health_page(request, site, user, retried=None, findings=findings_of(site))
 
     return routes
 
@@ -132,28 +123,3 @@ def _engine(office: Office) -> Health:
         return here
     shared = shared_engine(office.database, office.clock).health()
     return shared if shared.is_well else here
-
-
-def _look(site: Site) -> list[Finding]:
-    with _own_services(site) as (office, unset):
-        return [*unset, *look(office)]
-
-
-@contextmanager
-def _own_services(site: Site) -> Iterator[tuple[Office, list[Finding]]]:
-    """Open the accounts anew, so that nobody who works in them is disturbed; also say which lack a secret."""
-    project = site.project
-    unset = unset_secrets(project.settings)
-    findings = [
-        Finding(account=account, check=Check(area="sign-in", verdict=Verdict.FAULT, sentence=str(fault)))
-        for account, faults in unset.items()
-        for fault in dict.fromkeys(faults)
-    ]
-    office = open_office(project, site.office.database, site.office.clock, without=unset)
-    try:
-        yield office, findings
-    finally:
-        for mailbox in office.mailboxes.values():
-            mailbox.close()
-        if office.crm is not None:
-            office.crm.close()

@@ -38,11 +38,11 @@ def launch(api: Programs, campaign: str = "outreach", *, user: str = ANA, status
 def lead(api: Programs) -> str:
     """Return the id of Lena's record."""
     records = (*api.world.records("Lead"), *api.world.records("Contact"))
-    return next(one["Id"] for one in records if one["Email"] == LENA.email)
+    return str(next(one["Id"] for one in records if one["Email"] == LENA.email))
 
 
 def test_people_come_from_salesforce_with_first_emails_in_other_words_as_they_were_shown(api: Programs) -> None:
-    asked = {"source": {"ids": [lead(api)]}, "people": ["plain@client.example", BOBS.email]}
+    asked: dict[str, Any] = {"source": {"ids": [lead(api)]}, "people": ["plain@client.example", BOBS.email]}
     shown = launch(api, **asked, dry_run=True)
     assert (shown["enrolled"], shown["dry_run"]) == (2, True)
     assert [one["person"] for one in shown["left_out"]] == [BOBS.email]
@@ -96,6 +96,9 @@ def test_what_cannot_be_launched_so_is_told(
 
 
 def test_a_query_is_for_those_who_see_more_than_their_own(api: Programs) -> None:
-    asked = {"source": {"soql": "SELECT Id, Email, FirstName, LastName, Company FROM Lead"}, "dry_run": True}
+    asked: dict[str, Any] = {
+        "source": {"soql": "SELECT Id, Email, FirstName, LastName, Company FROM Lead"},
+        "dry_run": True,
+    }
     shown = launch(api, "call", **asked, user=MAY)
     assert (shown["enrolled"] >= 1, shown["first_emails"]) == (True, [])

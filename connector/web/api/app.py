@@ -25,6 +25,7 @@ from connector.web.api import (
     mail_files,
     numbers,
     people,
+    preferences,
     standing,
     tasks,
     webhooks,
@@ -45,6 +46,7 @@ _SUBJECTS = (
     feed,
     numbers,
     standing,
+    preferences,
     keys,
     webhooks,
 )

@@ -16,13 +16,14 @@ from pydantic import BaseModel, Field
 from connector.errors import BadInput
 from connector.intents import Mode, StepType
 from connector.sequencing.enrollment import EnrollmentState
-from connector.store.campaign_numbers import Members, Place
+from connector.store.campaign_numbers import Place
 from connector.store.enrollments import find_enrollments
 from connector.sync.campaign_views import (
     CampaignLine,
     CampaignView,
     StepView,
     list_campaigns,
+    meant,
     page_of_members,
     view_campaign,
 )
@@ -30,7 +31,7 @@ from connector.sync.enrollment_actions import CONCERNS, EnrollmentAction, act, c
 from connector.sync.migration import Move, migrate, plan_migration
 from connector.web.api.callers import Reading, Running
 from connector.web.api.lists import Cursor, Listed, cursor_of, place_of
-from connector.web.api.models import Email, Enrollment, Given
+from connector.web.api.models import Email, Enrollment, Given, PlaceName
 from connector.web.campaign_files import FilesNow, name_of
 from connector.web.dates import LAST_DAY
 from connector.web.site import Site
@@ -112,6 +113,7 @@ class Chosen(Given):
     people: list[Email] | None = Field(
         default=None, min_length=1, max_length=10_000, description="Everybody whom you may see when it is left out."
     )
+    step: PlaceName | None = Field(default=None, description="Those of them alone who are at this `DAY.STEP`.")
 
 
 class Pause(Chosen):
@@ -158,12 +160,16 @@ def add_routes(routes: APIRouter, site: Site) -> None:
 
     @routes.get("/campaigns/{name}/people")
     def list_members(
-        user: Reading, name: str, state: EnrollmentState = EnrollmentState.ACTIVE, cursor: Cursor = None
+        user: Reading,
+        name: str,
+        state: EnrollmentState = EnrollmentState.ACTIVE,
+        step: PlaceName | None = None,
+        cursor: Cursor = None,
     ) -> Listed[Enrollment]:
-        """Return the people in a campaign who are in this state."""
+        """Return the people in a campaign who are in this state, and at this step (`DAY.STEP`)."""
         at = place_of(cursor, str, int, str)
         after = None if at is None else Place(rep=at[0], position=at[1], id=at[2])
-        members = Members(campaign=name_of(name, now.read().files), reps=user.reps, states=[state])
+        members = meant(office, name_of(name, now.read().files), user.reps, [state], _place(step))
         page = page_of_members(office, members, after=after)
         last = page.after
         following = None if last is None else cursor_of(last.rep, last.position, last.id)
@@ -172,7 +178,7 @@ def add_routes(routes: APIRouter, site: Site) -> None:
     def do(action: EnrollmentAction, user: User, name: str, chosen: Chosen, until: date | None = None) -> Done:
         campaign = name_of(name, now.read().files)
         ids = None if chosen.people is None else _ids(site, campaign, chosen.people)
-        members = Members(campaign=campaign, reps=user.reps, states=CONCERNS[action])
+        members = meant(office, campaign, user.reps, CONCERNS[action], _place(chosen.step))
         by = user.name or "hand"
         return Done(people=act(office, action, choose(office, members, ids=ids), by=by, until=until))
 
@@ -212,6 +218,13 @@ def _without_file(site: Site, user: User, name: str) -> NoReturn:
     """Raise what there is to say about a campaign that has no file."""
     view_campaign(site.office, FilesNow(site).read().files, name, user.reps)
     raise BadInput(f"the file of '{name}' is gone or has faults: there is nothing to move people to")
+
+
+def _place(step: str | None) -> tuple[int, int] | None:
+    if step is None:
+        return None
+    day, _, number = step.partition(".")
+    return int(day), int(number)
 
 
 def _ids(site: Site, campaign: str, people: Sequence[str]) -> list[str]:

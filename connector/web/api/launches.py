@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 
 from connector import people
 from connector.campaigns.model import Campaign
@@ -26,15 +26,12 @@ from connector.sync.launch_preview import Shown
 from connector.sync.preview import Preview, preview
 from connector.web.api.callers import Reading, Running
 from connector.web.api.lists import Listed
-from connector.web.api.models import Email, Given, Instant
+from connector.web.api.models import Email, Given, Instant, PlaceName
 from connector.web.api.people import LeftOut, of_others
 from connector.web.api.planned import FirstEmail, OtherWords, Source, carry_out, lay_out
 from connector.web.campaign_files import FilesNow, name_of
 from connector.web.site import Site
 from connector.web.users import User
-
-#: `DAY.STEP`.
-_Place = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}\.[1-9][0-9]{0,3}$")]
 
 
 class Wanted(Given):
@@ -42,7 +39,7 @@ class Wanted(Given):
 
     rep: Email = Field(description="The rep in whose name it runs.")
     start: Instant | None = Field(default=None, description="With an offset or Z; at once when it is left out.")
-    send_at: dict[_Place, time] = Field(
+    send_at: dict[PlaceName, time] = Field(
         default={}, max_length=100, description="Other clock times of steps with a fixed time, by `DAY.STEP`."
     )
 

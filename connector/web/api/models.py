@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from connector import events
 from connector.events import EventKind, sentence
@@ -41,6 +41,9 @@ Instant = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 
 #: A mail address, lower case whatever was given.
 Email = Annotated[str, Field(max_length=254, examples=["ann@client.example"]), AfterValidator(_address)]
+
+#: `DAY.STEP`.
+PlaceName = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}\.[1-9][0-9]{0,3}$")]
 
 #: A name or a line of text.
 Line = Annotated[str, Field(max_length=500)]

@@ -1,4 +1,4 @@
-"""How things stand: health, status, and what the CRM did not take."""
+"""How things stand: health, status, what every account says, and what the CRM did not take."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from connector.ports import Verdict
 from connector.sync import diagnostics
 from connector.sync.diagnostics import Diagnosis, list_diagnostics
+from connector.sync.doctor import Finding
 from connector.sync.views import Status, status
 from connector.sync.webhooks import webhooks_of
 from connector.web.access import NotAllowedError
+from connector.web.account_check import findings_of
 from connector.web.api.callers import Administering, Reading
 from connector.web.api.lists import Listed
 from connector.web.api.models import Given
@@ -89,6 +92,30 @@ class Diagnostic(BaseModel):
         return cls(**fields | {"rep": found.rep or None})
 
 
+class AccountCheck(BaseModel):
+    """One thing that was looked at in an account."""
+
+    account: str = Field(description="The CRM's name, or a mailbox such as `gmail:ana@acme.example`.")
+    area: str = Field(description="`sign-in`, `setup`, `users` or `limits`.")
+    verdict: Verdict
+    sentence: str
+    mend: str = Field(description="How to mend it; empty when there is nothing to mend.")
+    reconnect: bool = Field(description="A person must sign in again before anything else is of use.")
+
+    @classmethod
+    def of(cls, found: Finding) -> AccountCheck:
+        """Return what was found."""
+        check = found.check
+        return cls(
+            account=found.account,
+            area=check.area,
+            verdict=check.verdict,
+            sentence=check.sentence,
+            mend=check.mend,
+            reconnect=check.reconnect,
+        )
+
+
 class Again(Given):
     """What is to be tried again."""
 
@@ -121,6 +148,13 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         if not user.is_admin:
             raise NotAllowedError
         return _standing(status(office))
+
+    @routes.get("/doctor")
+    def look_at_accounts(user: Administering) -> Listed[AccountCheck]:
+        """Ask every account whether all is as it should be, as `connector doctor` does; for admins."""
+        if not user.is_admin:
+            raise NotAllowedError
+        return Listed(items=[AccountCheck.of(one) for one in findings_of(site)])
 
     @routes.get("/diagnostics")
     def list_troubles(user: Reading) -> Listed[Diagnostic]:
