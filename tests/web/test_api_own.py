@@ -56,6 +56,22 @@ def test_every_account_is_looked_at_for_administrators_alone(api: Programs) -> N
     assert api.ask(ROOT, "GET", "/doctor", scopes=[Scope.READ]).status_code == 403
 
 
+@pytest.mark.parametrize(("user", "whose"), [(ANA, {ANA}), (BOB, {BOB})])
+def test_one_sees_how_the_mailboxes_of_ones_reps_stand(api: Programs, user: str, whose: set[str]) -> None:
+    found = {one["rep"]: one for one in api.ask(user, "GET", "/mailboxes").json()["items"]}
+    assert set(found) == whose
+    assert all(one["reached"] and not one["used_up"] and one["last_read"] for one in found.values())
+    everybody = {one["rep"] for one in api.ask(ROOT, "GET", "/mailboxes").json()["items"]}
+    assert whose < everybody
+
+
+def test_a_campaign_is_seen_in_a_version_of_its_own(api: Programs) -> None:
+    [present] = api.ask(ANA, "GET", "/campaigns/outreach").json()["versions"]
+    shown = api.ask(ANA, "GET", "/campaigns/outreach", version=present["version"]).json()
+    assert [one["day"] for one in shown["calendar"]] == [1, 1, 2]
+    assert api.ask(ANA, "GET", "/campaigns/outreach", version="none").status_code == 404
+
+
 def test_people_in_a_campaign_are_found_and_held_by_their_step(api: Programs) -> None:
     def at(step: str, state: str = "active") -> set[str]:
         found = api.ask(ANA, "GET", "/campaigns/outreach/people", step=step, state=state).json()["items"]

@@ -211,6 +211,7 @@ ROUTES: dict[str, Line] = {
     "GET /api/v1/feed": own(),
     "GET /api/v1/numbers": own(),
     "GET /api/v1/health": own(),
+    "GET /api/v1/mailboxes": own(),
     "GET /api/v1/status": role(),
     "GET /api/v1/doctor": role(),
     "GET /api/v1/preferences": own(),

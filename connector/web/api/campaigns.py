@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from connector.errors import BadInput
@@ -153,10 +153,16 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         return Listed(items=[Line.of(line) for line in list_campaigns(office, now.read().files, user.reps)])
 
     @routes.get("/campaigns/{name}")
-    def get_campaign(user: Reading, name: str) -> Campaign:
+    def get_campaign(
+        user: Reading,
+        name: str,
+        version: Annotated[
+            str | None, Query(max_length=32, description="The one that is shown and counted; all when it is left out.")
+        ] = None,
+    ) -> Campaign:
         """Return a campaign, by its name or that of its file, with the numbers of your people."""
         files = now.read().files
-        return Campaign.of_view(view_campaign(office, files, name_of(name, files), user.reps))
+        return Campaign.of_view(view_campaign(office, files, name_of(name, files), user.reps, version=version or None))
 
     @routes.get("/campaigns/{name}/people")
     def list_members(

@@ -11,6 +11,7 @@ from connector.ports import Verdict
 from connector.sync import diagnostics
 from connector.sync.diagnostics import Diagnosis, list_diagnostics
 from connector.sync.doctor import Finding
+from connector.sync.standing import MailboxStanding, list_mailboxes
 from connector.sync.views import Status, status
 from connector.sync.webhooks import webhooks_of
 from connector.web.access import NotAllowedError
@@ -62,6 +63,39 @@ class Standing(BaseModel):
     due_now: int
     next_due: datetime | None
     api_budget: Budget | None
+
+
+class Mailbox(BaseModel):
+    """How one rep's mailbox stands, and its pacing."""
+
+    rep: str
+    kind: str = Field(description="`gmail`, `outlook` or `links`.")
+    reached: bool = Field(description="Whether it can be reached at all; one of `links` cannot.")
+    problem: str | None
+    blocked_until: datetime | None
+    sent_today: int
+    per_day: int | None = Field(description="How many mails it may send a day; null for any number.")
+    used_up: bool = Field(description="Whether today's limit is used up.")
+    last_read: datetime | None
+    drafts_waiting: int
+    sends_waiting: int
+
+    @classmethod
+    def of(cls, found: MailboxStanding) -> Mailbox:
+        """Return a mailbox as it stands."""
+        return cls(
+            rep=found.rep.email,
+            kind=found.rep.mailbox,
+            reached=found.reached,
+            problem=found.pacing.problem,
+            blocked_until=found.pacing.blocked_until,
+            sent_today=found.pacing.day_count,
+            per_day=found.per_day,
+            used_up=found.used_up,
+            last_read=found.looked,
+            drafts_waiting=found.drafts.count,
+            sends_waiting=found.sends.count,
+        )
 
 
 class Health(BaseModel):
@@ -124,10 +158,17 @@ class Again(Given):
 
 def add_routes(routes: APIRouter, site: Site) -> None:
     """Add the routes of this subject."""
-    office = site.office
+    _add_looking(routes, site)
+    _add_diagnostics(routes, site)
 
-    def own(user: User) -> list[Diagnosis]:
-        return [one for one in list_diagnostics(office) if user.reps is None or one.rep in user.reps]
+
+def _own(site: Site, user: User) -> list[Diagnosis]:
+    return [one for one in list_diagnostics(site.office) if user.reps is None or one.rep in user.reps]
+
+
+def _add_looking(routes: APIRouter, site: Site) -> None:
+    """Add what says how all stands."""
+    office = site.office
 
     @routes.get("/health")
     def health(user: Reading) -> Health:
@@ -137,10 +178,15 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         problems = [
             f"{name}: {lane.problem}" for name, lane in lanes if lane.problem and (user.is_admin or name in mine)
         ]
-        problems += [one.summary for one in own(user)]
+        problems += [one.summary for one in _own(site, user)]
         hooks = webhooks_of(office, user.email)
         problems += [f"the webhook {hook.url} was given up: {hook.problem}" for hook in hooks if hook.due is None]
         return Health(well=not problems, problems=problems)
+
+    @routes.get("/mailboxes")
+    def list_own_mailboxes(user: Reading) -> Listed[Mailbox]:
+        """Return how the mailboxes of your reps stand, without calling any service."""
+        return Listed(items=[Mailbox.of(one) for one in list_mailboxes(office, reps=user.reps)])
 
     @routes.get("/status")
     def read_status(user: Reading) -> Standing:
@@ -156,20 +202,24 @@ def add_routes(routes: APIRouter, site: Site) -> None:
             raise NotAllowedError
         return Listed(items=[AccountCheck.of(one) for one in findings_of(site)])
 
+
+def _add_diagnostics(routes: APIRouter, site: Site) -> None:
+    """Add what the CRM did not take, and trying it again."""
+
     @routes.get("/diagnostics")
     def list_troubles(user: Reading) -> Listed[Diagnostic]:
         """Return every record that the CRM did not take, oldest trouble first; facts about people for admins."""
-        return Listed(items=[Diagnostic.of(one) for one in own(user)])
+        return Listed(items=[Diagnostic.of(one) for one in _own(site, user)])
 
     @routes.post("/diagnostics/retry")
     def retry(user: Administering, again: Again) -> Listed[Diagnostic]:
         """Have records tried again by the next pass; all that are yours, and for an admin the CRM's lane itself."""
-        mine = {one.id for one in own(user)}
+        mine = {one.id for one in _own(site, user)}
         ids = again.ids
         if not user.is_admin:
             # What is somebody else's is as if it were not there.
             ids = sorted(mine) if ids is None else [one if one.lower() in mine else "" for one in ids]
-        return Listed(items=[Diagnostic.of(one) for one in diagnostics.retry(office, ids)])
+        return Listed(items=[Diagnostic.of(one) for one in diagnostics.retry(site.office, ids)])
 
 
 def _standing(found: Status) -> Standing:
