@@ -8,7 +8,7 @@ not be between the boundaries of a form, and it is no larger than it is.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -24,7 +24,7 @@ from connector.web.guard import LARGEST_REQUEST
 from connector.web.site import Site
 
 _BYTES = "application/octet-stream"
-_BODY = {"required": True, "content": {_BYTES: {"schema": {"type": "string", "format": "binary", "minLength": 1}}}}
+_CONTENT: dict[str, Any] = {_BYTES: {"schema": {"type": "string", "format": "binary"}}}
 
 
 class _FileRoute(ApiRoute):
@@ -72,11 +72,11 @@ def add_routes(routes: APIRouter, site: Site) -> None:
         "/tasks/{id}/mail/files",
         attach_file,
         methods=["POST"],
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra={"requestBody": {"required": True, "content": _CONTENT}},
         route_class_override=_FileRoute,
     )
 
-    @routes.get("/tasks/{id}/mail/files/{file}", response_class=_File)
+    @routes.get("/tasks/{id}/mail/files/{file}", response_class=_File, responses={200: {"content": _CONTENT}})
     def read_file(user: Reading, id: str, file: str) -> Response:  # noqa: A002
         """Return an uploaded file as it was given."""
         found = uploads.find_upload(office, desk.own(user, id), file)

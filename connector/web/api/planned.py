@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connector.campaigns.model import Campaign
 from connector.content.templates import Template
@@ -32,6 +32,8 @@ _Record = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]{15}([a-zA-Z0-9]{3})?$")]
 
 class Source(Given):
     """What people of the CRM are taken from: exactly one of these; whom it names is stored, as a pull stores them."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     list_view: _Name | None = None
     report: _Name | None = None
