@@ -22,9 +22,9 @@ setup: $(VENV)/.ready ## make the virtual environment
 demo: setup ## run the example project end to end on the sandbox
 	$(BIN)/connector demo
 
-# Half again as many at a time as there are processors: tests wait for servers and disks much of their time.
+# Twice as many at a time as there are processors: tests wait for servers and disks much of their time.
 test: setup ## run all tests
-	$(BIN)/python -m pytest -n $$(( $$(nproc) * 3 / 2 )) --dist worksteal
+	$(BIN)/python -m pytest -n $$(( $$(nproc) * 2 )) --dist worksteal
 
 chaos: setup ## kill, freeze and crash workers for ten minutes, and count what came of it
 	CHAOS_SECONDS=600 $(BIN)/python -m pytest -s -p no:cacheprovider tests/faults/test_chaos.py
