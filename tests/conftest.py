@@ -30,8 +30,19 @@ _PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "same")
 settings.load_profile(_PROFILE)
 
 
+#: Files of tests that take longest. They begin: no process is left with one when the others have nothing to do.
+_LONGEST = tuple(
+    f"tests/{name}.py"
+    for name in (
+        *("faults/test_chaos", "faults/test_failpoints", "faults/test_lost_mail_answers", "faults/test_namespaces"),
+        *("faults/test_kill", "browser/test_every_page", "web/test_api_schema", "scenarios/test_truth"),
+    )
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try ten times as many examples in the nightly profile, which a test's own number hides."""
+    """Begin with the longest; try ten times as many examples in the nightly profile, which a test's own number hides."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
     for item in items if _PROFILE == "nightly" else ():
         own: settings | None = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
         if own is not None and own.max_examples != settings.default.max_examples:

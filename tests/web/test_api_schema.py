@@ -25,7 +25,7 @@ from tests.world import people
 
 #: Requests to each operation, by one user or another: half of them as the document describes, half not; twice as many
 #: where the address can name something, which some of them then do.
-_EXAMPLES = 3
+_EXAMPLES = 2
 
 #: A rep, their manager, an admin, and nobody.
 _USERS = [ANA, MAY, ROOT, None]
