@@ -37,14 +37,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 def states(world: World) -> dict[str, EnrollmentState]:
     """Return person -> state."""
     return {person: one.state for person, one in world.enrollments.items()}

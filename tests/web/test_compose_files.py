@@ -51,20 +51,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
-@pytest.fixture(scope="module")
-def ana(visitors: Visitors) -> Browser:
-    """Ana's browser."""
-    return visitors.browser(ANA)
-
-
 def at(world: World, name: str) -> str:
     return f"/tasks/{key_of(world, PEOPLE[name].email)}/compose"
 

@@ -39,14 +39,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 def told(world: World, rep: str, person: str, subject: str, **more: Any) -> None:
     """Let a line of a rep's person be written."""
     kind = more.pop("kind", EventKind.REPLIED)

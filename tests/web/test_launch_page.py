@@ -50,14 +50,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 def plan(browser: Browser, campaign: str = "outreach", **fields: Any) -> str:
     """Make a plan; return its address."""
     answer = browser.post(f"/campaigns/{campaign}/launch", **{"rep": ANA, "zone": "Europe/Madrid"} | fields)

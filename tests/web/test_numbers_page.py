@@ -55,14 +55,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 def dials(page: str) -> list[str]:
     return re.findall(r'<div class="dial"><b>([^<]*)</b>', page)
 

@@ -42,14 +42,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 #: Who -> whom they see; somebody whom nobody writes to is everybody's.
 SEEN = {ANA: [PAT, ZOE], BOB: [QUE, ZOE], CY: [ZOE], MAY: [PAT, ZOE], ROOT: [PAT, QUE, ZOE]}
 

@@ -38,14 +38,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Who comes to its web app."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 SEEN = {ANA: {ANA}, BOB: {BOB}, CY: {CY}, MAY: {ANA}, ROOT: {ANA, BOB, CY}}
 
 

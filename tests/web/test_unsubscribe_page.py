@@ -46,14 +46,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.close()
 
 
-@pytest.fixture(scope="module")
-def visitors(world: World) -> Iterator[Visitors]:
-    """Its web app, for people who have not signed in."""
-    visitors = Visitors.of(world)
-    yield visitors
-    visitors.leave()
-
-
 def mails_to(world: World, person: str) -> list[EmailMessage]:
     """Return the mails to a person that lie in Ana's Sent, as they went out."""
     kept = [mail.raw for mail in world.sandbox.world.box_of(ANA).mails.values() if mail.place == "sent"]
