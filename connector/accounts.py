@@ -98,3 +98,7 @@ class AccountModel(BaseModel):
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and unwise, a sentence each."""
         return ()
+
+    def record_address(self, record: str) -> str | None:  # noqa: ARG002 - a CRM's account says
+        """Return where a person looks at a record of a CRM; None for what is no record, or where nobody knows."""
+        return None

@@ -43,6 +43,8 @@ _LEGACY_SOAP = (
 #: Hosts that serve pages, not the API: a token is refused there as if it were wrong (simple-salesforce #406, #272).
 _PAGE_HOSTS = (".lightning.force.com", ".my.salesforce-setup.com")
 
+#: The id of a record, in its short or its long form.
+_RECORD = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 _DOMAIN = re.compile(r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")
 _VERSION = re.compile(r"^\d{2,3}\.0$")
 
@@ -140,6 +142,12 @@ class SalesforceAccount(AccountModel):
     def sign_in_url(self) -> str:
         """Address of the org's sign-in, without a trailing slash."""
         return self.login_url or f"https://{self.domain or 'login'}.salesforce.com"
+
+    def record_address(self, record: str) -> str | None:
+        """Return where a person looks at a record: under the org's own name, which `login` and `test` are not."""
+        own = self.domain is not None and self.domain.endswith(".my")
+        org = self.instance_url or (f"https://{self.domain}.salesforce.com" if own else None)
+        return f"{org.rstrip('/')}/{record}" if org is not None and _RECORD.fullmatch(record) else None
 
 
 #: Whose value wins when both sides changed a field: Salesforce's, ours, or the one changed last.

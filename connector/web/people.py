@@ -6,7 +6,6 @@ Lives here: `/people`, `/people/<address>` and what may be done there. Does not 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
@@ -28,9 +27,6 @@ from connector.web.pages import page
 from connector.web.site import Site
 from connector.web.users import User
 from connector.web.words import state_names, type_names
-
-#: A record id of Salesforce.
-_RECORD = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", re.ASCII)
 
 
 def _wanted(
@@ -138,12 +134,8 @@ def record_address(site: Site, record: str) -> str | None:
     """Return where a record of the CRM is looked at; None unless its org's address is known and of TLS."""
     settings = site.project.settings
     account = settings.accounts.get(settings.crm or "")
-    domain = getattr(account, "domain", None) or ""
-    known = getattr(account, "instance_url", None) or (
-        f"https://{domain}.salesforce.com" if domain.endswith(".my") else ""
-    )
-    org = safe_address(known)
-    return f"{org.rstrip('/')}/{record}" if org is not None and _RECORD.fullmatch(record) else None
+    address = None if account is None else account.record_address(record)
+    return None if address is None else safe_address(address)
 
 
 def _standings() -> list[tuple[str, str]]:

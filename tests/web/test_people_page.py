@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.salesforce.account import SalesforceAccount
 from connector.events import EventKind
 from connector.people import Person
 from connector.sequencing.enrollment import EnrollmentState
@@ -236,6 +237,6 @@ def test_a_record_is_linked_when_its_org_is_known(name: str) -> None:
     from types import SimpleNamespace  # noqa: PLC0415 - only here
 
     account, record, place = ORGS[name]
-    settings = SimpleNamespace(crm="salesforce", accounts={"salesforce": SimpleNamespace(**account)})
+    settings = SimpleNamespace(crm="salesforce", accounts={"salesforce": SalesforceAccount.model_construct(**account)})
     site: Any = SimpleNamespace(project=SimpleNamespace(settings=settings))
     assert record_address(site, record) == (None if place is None else f"{place}{record}")
